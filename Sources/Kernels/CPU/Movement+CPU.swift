@@ -1,0 +1,32 @@
+extension CPUDevice: MovementKernels {
+  public func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
+    let (x, y) = (x.floats + xOffset, y.floats + yOffset)
+    let width = layout.shape[3]
+    let (stepX, stepY) = (layout.strides[0][3], layout.strides[1][3])
+    parallel(layout.rows, grain: max(1, 4096 / width)) { rows in
+      for row in rows {
+        let (from, to) = (x + layout.offset(row, 0), y + layout.offset(row, 1))
+        for i in 0..<width { to[i &* stepY] = from[i &* stepX] }
+      }
+    }
+  }
+
+  public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
+    let (x, y, indices) = (x.floats, y.floats, indices.indices)
+    for row in 0..<rows { (y + row * width).update(from: x + Int(indices[row]) * width, count: width) }
+  }
+
+  public func gatherRowsGradient(
+    _ dy: Buffer, order: Buffer, starts: Buffer, into dx: Buffer, sourceRows: Int, width: Int
+  ) throws {
+    let (dy, dx, order, starts) = (dy.floats, dx.floats, order.indices, starts.indices)
+    for row in 0..<sourceRows {
+      let to = dx + row * width
+      to.update(repeating: 0, count: width)
+      for r in starts[row]..<starts[row + 1] {
+        let from = dy + Int(order[Int(r)]) * width
+        for i in 0..<width { to[i] += from[i] }
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+extension CPUDevice: NormalizationKernels {
+  public func normalize(
+    _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
+    epsilon: Float, slope: Float
+  ) throws {
+    let (x, y, gamma, beta, statistics) = (x.floats, y.floats, gamma.floats, beta.floats, statistics.floats)
+    let count = Float(geometry.planes * geometry.area)
+    parallel(geometry.groups) { groups in
+      for group in groups {
+        let mean = geometry.sum(group) { x[$0] } / count
+        let variance = geometry.sum(group) { (x[$0] - mean) * (x[$0] - mean) } / count
+        let inverse = 1 / (variance + epsilon).squareRoot()
+        let scale = inverse * gamma[group % geometry.channels]
+        let shift = beta[group % geometry.channels] - mean * scale
+        geometry.forEach(group) {
+          let v = x[$0] * scale + shift
+          y[$0] = max(v, 0) + slope * min(v, 0)
+        }
+        statistics[2 * group] = mean
+        statistics[2 * group + 1] = inverse
+      }
+    }
+  }
+
+  public func normalizeGradient(
+    _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
+    _ geometry: NormGeometry, slope: Float
+  ) throws {
+    let (x, dy, dx, gamma, beta) = (x.floats, dy.floats, dx.floats, gamma.floats, beta.floats)
+    let (statistics, sums) = (statistics.floats, sums.floats)
+    let count = Float(geometry.planes * geometry.area)
+    parallel(geometry.groups) { groups in
+      for group in groups {
+        let (mean, inverse) = (statistics[2 * group], statistics[2 * group + 1])
+        let scale = gamma[group % geometry.channels]
+        let shift = beta[group % geometry.channels]
+        func normal(_ i: Int) -> Float { (x[i] - mean) * inverse }
+        func masked(_ i: Int) -> Float { normal(i) * scale + shift > 0 ? dy[i] : slope * dy[i] }
+        let product = geometry.sum(group) { masked($0) * normal($0) }
+        let total = geometry.sum(group) { masked($0) }
+        let (meanProduct, meanTotal) = (product / count, total / count)
+        geometry.forEach(group) {
+          dx[$0] = scale * inverse * (masked($0) - meanTotal - normal($0) * meanProduct)
+        }
+        sums[2 * group] = product
+        sums[2 * group + 1] = total
+      }
+    }
+  }
+}
+
+extension NormGeometry {
+  /// Calls `body` with the position of every element of a group.
+  @inline(__always)
+  fileprivate func forEach(_ group: Int, _ body: (Int) -> Void) {
+    for plane in 0..<planes {
+      let start = group * area + plane * planeStride
+      for i in start..<start + area { body(i) }
+    }
+  }
+
+  /// The sum of `value` over a group: four partial sums, for speed and accuracy.
+  @inline(__always)
+  fileprivate func sum(_ group: Int, _ value: (Int) -> Float) -> Float {
+    var lanes = SIMD4<Float>.zero
+    for plane in 0..<planes {
+      let start = group * area + plane * planeStride
+      let whole = start + area / 4 * 4
+      for i in stride(from: start, to: whole, by: 4) {
+        lanes += SIMD4(value(i), value(i &+ 1), value(i &+ 2), value(i &+ 3))
+      }
+      for i in whole..<start + area { lanes[0] += value(i) }
+    }
+    return lanes.sum()
+  }
+}

@@ -1,0 +1,46 @@
+/// Something that stores tensors and runs kernels: an OpenCL device or the CPU fallback.
+///
+/// Each operation family is a protocol of its own, so that a back end that lacks an operation does not compile.
+public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, ReductionKernels, NormalizationKernels,
+  ConvolutionKernels, MatrixKernels, PoolingKernels, ResamplingKernels, RandomKernels, OptimizerKernels
+{
+  /// The device's name, as its driver gives it.
+  var name: String { get }
+
+  /// One line for people: device, platform, driver.
+  var summary: String { get }
+
+  /// Uninitialised memory for `count` elements.
+  /// - Throws: `KernelsError.outOfMemory`.
+  func allocate(_ count: Int) throws -> Buffer
+
+  /// New memory holding `values`, which are copied before the call returns.
+  func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer
+
+  /// Waits for everything queued and copies the buffer's first `target.count / 4` elements out.
+  func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws
+
+  /// Sets the first `count` elements to `value`.
+  func fill(_ buffer: Buffer, count: Int, value: Float) throws
+
+  /// Waits until all queued work is done.
+  func synchronize() throws
+
+  /// Bytes of device memory held now, pooled blocks included, and the most that was ever held.
+  var memory: (current: Int, peak: Int) { get }
+
+  /// Returns pooled blocks to the system.
+  func trim()
+}
+
+extension Device {
+  /// New memory holding `values`.
+  public func upload(_ values: [Float]) throws -> Buffer {
+    try values.withUnsafeBytes { try upload($0) }
+  }
+
+  /// New memory holding 32-bit indices.
+  public func upload(_ values: [UInt32]) throws -> Buffer {
+    try values.withUnsafeBytes { try upload($0) }
+  }
+}

@@ -1,0 +1,54 @@
+import Foundation
+
+/// A device and why it was taken.
+public struct DeviceChoice {
+  public let device: any Device
+  /// One sentence for people.
+  public let reason: String
+}
+
+/// Opens the device that `request` names.
+///
+/// - `auto` (or nil): a GPU if there is one, else an accelerator, else an OpenCL CPU device, else the CPU fallback.
+/// - `cpu`: the CPU fallback, no OpenCL at all.
+/// - `opencl`, `opencl:P`, `opencl:P:D`: the first device; of platform P; device D of platform P.
+/// - anything else: the one device whose name or platform contains it, in any case.
+/// - Throws: `KernelsError.noDevice`, listing the devices there are.
+public func selectDevice(_ request: String? = nil) throws -> DeviceChoice {
+  let request = request ?? "auto"
+  if request == "cpu" { return DeviceChoice(device: CPUDevice(), reason: "asked for by name") }
+  let found = try openCLDevices()
+
+  if request == "auto" {
+    for kind in [OpenCLDeviceInfo.Kind.gpu, .accelerator, .other, .cpu] {
+      guard let info = found.first(where: { $0.kind == kind }) else { continue }
+      let reason =
+        kind == .cpu ? "no GPU among the \(found.count) OpenCL device(s)" : "the first \(kind.rawValue)"
+      return DeviceChoice(device: try OpenCLDevice(info), reason: reason)
+    }
+    return DeviceChoice(
+      device: CPUDevice(),
+      reason: "no OpenCL platform; install the GPU's driver, or pocl-opencl-icd for a faster CPU device")
+  }
+
+  let list =
+    found.isEmpty
+    ? "there is no OpenCL device"
+    : "there are: " + found.map { "opencl:\($0.platformIndex):\($0.deviceIndex) \($0.name)" }.joined(separator: ", ")
+  let matches: [OpenCLDeviceInfo]
+  let parts = request.split(separator: ":", omittingEmptySubsequences: false)
+  if parts[0] == "opencl", parts.count <= 3, parts.dropFirst().allSatisfy({ Int($0) != nil }) {
+    let numbers = parts.dropFirst().map { Int($0)! }
+    matches = found.filter {
+      (numbers.count < 1 || $0.platformIndex == numbers[0]) && (numbers.count < 2 || $0.deviceIndex == numbers[1])
+    }
+  } else {
+    matches = found.filter {
+      $0.name.localizedCaseInsensitiveContains(request) || $0.platform.localizedCaseInsensitiveContains(request)
+    }
+  }
+  guard let first = matches.first else {
+    throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
+  }
+  return DeviceChoice(device: try OpenCLDevice(first), reason: "asked for by '\(request)'")
+}

@@ -1,0 +1,28 @@
+/// What can go wrong below the domain: wrong shapes, a device at fault, a kernel that does not build.
+public enum KernelsError: Error, CustomStringConvertible {
+  /// An operation was given shapes or parameters that do not fit.
+  case shape(operation: String, String)
+  /// No device matches what was asked for.
+  case noDevice(String)
+  /// The device has no room for `bytes` more.
+  case outOfMemory(device: String, bytes: Int)
+  /// An OpenCL call failed with the status of this name.
+  case openCL(call: String, status: String)
+  /// A section of kernels.cl did not build; the driver's whole log.
+  case build(section: String, device: String, log: String)
+  /// An operation is not possible as asked (a missing gradient, tensors on different devices).
+  case usage(String)
+
+  public var description: String {
+    switch self {
+    case .shape(let operation, let message): return "\(operation): \(message)"
+    case .noDevice(let message): return message
+    case .outOfMemory(let device, let bytes):
+      return "\(device) has no room for \(bytes) more bytes; use a smaller batch or another --device"
+    case .openCL(let call, let status): return "OpenCL call \(call) failed: \(status)"
+    case .build(let section, let device, let log):
+      return "the \(section) kernels do not build on \(device):\n\(log)"
+    case .usage(let message): return message
+    }
+  }
+}

@@ -1,0 +1,204 @@
+extension OpenCLDevice: ConvolutionKernels {
+  /// A convolution weight as a matrix [rows][depth channels][taps]: as stored, or transposed and flipped, which
+  /// turns a stride-1 input gradient into a convolution.
+  private struct WeightView {
+    let buffer: Buffer
+    let rowStride: Int
+    let channelStride: Int
+    let flipped: Bool
+    var name: String { flipped ? "flipped" : "stored" }
+  }
+
+  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ g: Conv2dGeometry) throws {
+    if g.groups > 1 { return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outWidth, g.outHeight, g.outChannels * g.batch]) }
+    let view = WeightView(
+      buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
+    try convolve(x, view, bias, y, g)
+  }
+
+  public func conv2dInputGradient(
+    _ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ g: Conv2dGeometry
+  ) throws {
+    if g.groups > 1 {
+      return try grouped(
+        "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.width, g.height, g.channels * g.batch])
+    }
+    let reach = g.dilation * (g.kernelHeight - 1)
+    if g.stride == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
+      let mirrored = Conv2dGeometry(
+        batch: g.batch, channels: g.outChannels, height: g.outHeight, width: g.outWidth, outChannels: g.channels,
+        kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
+        dilation: g.dilation, groups: 1)
+      let view = WeightView(buffer: w, rowStride: g.taps, channelStride: g.channels * g.taps, flipped: true)
+      return try convolve(dy, view, bias, dx, mirrored)
+    }
+    try scatterColumns(dy, w, bias, dx, g)
+  }
+
+  private func grouped(
+    _ kernel: String, _ x: Buffer, _ w: Buffer, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
+  ) throws {
+    try launch(
+      .conv, kernel, .elements, global: global, .buffer(x), .buffer(w), .buffer(bias ?? w), .buffer(y), .uint(g.batch),
+      .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
+      .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
+      .uint(g.groups), .uint(bias == nil ? 0 : 1))
+  }
+
+  /// The algorithm for an ungrouped convolution, by shape.
+  private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let square3 = g.kernelHeight == 3 && g.kernelWidth == 3
+    if square3, g.stride == 1, g.dilation == 1, g.channels >= 16, g.outChannels >= 16, g.outArea >= 64 {
+      try winograd(x, w, bias, y, g)
+    } else if g.stride == 1, g.outWidth >= 12, g.taps >= 25 || (g.outChannels <= 4 && g.taps > 1) {
+      try direct(x, w, bias, y, g)
+    } else {
+      try multiplyColumns(x, w, bias, y, g)
+    }
+  }
+
+  /// im2col in chunks that stay near the cache, times the packed weight.
+  private func multiplyColumns(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let depth = g.channels * g.taps
+    let packed = try w.buffer.derived("rows \(w.name)") {
+      try packRows(
+        w.buffer, rows: g.outChannels, depth: depth, rowStride: w.rowStride,
+        MatrixDepth(
+          inner: g.taps, outerStride: w.channelStride, innerStride: w.flipped ? -1 : 1,
+          offset: w.flipped ? g.taps - 1 : 0))
+    }
+    let columns = g.batch * g.outArea
+    let chunk = max(64 * info.computeUnits, (1 << 21) / depth) / 64 * 64
+    var target = MatrixTarget(columns: g.outArea)
+    target.columnBlockStride = g.outChannels * g.outArea
+    for first in stride(from: 0, to: columns, by: chunk) {
+      let count = min(chunk, columns - first)
+      let panels = (count + Self.tileColumns - 1) / Self.tileColumns
+      let scratch = try allocate(panels * depth * Self.tileColumns)
+      try launch(
+        .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(scratch), .uint(g.channels),
+        .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth),
+        .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(first),
+        .uint(count))
+      target.firstColumn = first
+      try gemm(packed, scratch, bias: bias, into: y, rows: g.outChannels, columns: count, depth: depth, target)
+    }
+  }
+
+  /// Straight from a padded copy, without columns.
+  private func direct(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let tiles = (g.outChannels + 3) / 4
+    let packed = try w.buffer.derived("direct \(w.name)") {
+      let packed = try allocate(tiles * g.channels * g.taps * 4)
+      try launch(
+        .conv, "pack_direct_weights", .elements, global: [g.channels * g.taps, tiles], .buffer(w.buffer),
+        .buffer(packed), .uint(g.outChannels), .uint(g.channels), .uint(g.taps), .uint(w.rowStride),
+        .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
+      return packed
+    }
+    let paddedHeight = g.height + 2 * g.padding
+    let vectors = (g.outWidth + 15) / 16
+    let pitch = vectors * 16 + g.dilation * (g.kernelWidth - 1)
+    let padded = try allocate(g.batch * g.channels * paddedHeight * pitch)
+    try launch(
+      .conv, "pad_planes", .elements, global: [pitch, paddedHeight, g.batch * g.channels], .buffer(x), .buffer(padded),
+      .uint(g.batch * g.channels), .uint(g.height), .uint(g.width), .uint(paddedHeight), .uint(pitch), .int(g.padding),
+      .int(g.padding))
+    try launch(
+      .conv, "conv2d_direct", .blocks, global: [vectors, g.outHeight, tiles * g.batch], .buffer(padded),
+      .buffer(packed), .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(paddedHeight),
+      .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight),
+      .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+  }
+
+  /// Winograd F(4x4, 3x3): transforms, 36 GEMMs, inverse transform, over as many images at a time as keep it small.
+  private func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let panelsM = (g.outChannels + Self.tileRows - 1) / Self.tileRows
+    let transformed = try w.buffer.derived("winograd \(w.name)") {
+      let packed = try allocate(36 * panelsM * g.channels * Self.tileRows)
+      try launch(
+        .winograd, "winograd_weights", .blocks, global: [g.channels, panelsM], .buffer(w.buffer), .buffer(packed),
+        .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
+      return packed
+    }
+    let (tileRows, tileColumns) = ((g.outHeight + 3) / 4, (g.outWidth + 3) / 4)
+    let perImage = 36 * tileRows * tileColumns * (g.channels + g.outChannels)
+    let images = max(1, min(g.batch, (16 << 20) / perImage))
+    for first in stride(from: 0, to: g.batch, by: images) {
+      let count = min(images, g.batch - first)
+      let panels = (count * tileRows * tileColumns + Self.tileColumns - 1) / Self.tileColumns
+      let columns = panels * Self.tileColumns
+      let input = try allocate(36 * panels * g.channels * Self.tileColumns)
+      try launch(
+        .winograd, "winograd_input", .blocks, global: [g.channels, panels], .buffer(x), .buffer(input),
+        .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tileRows), .uint(tileColumns), .uint(g.padding),
+        .uint(first), .uint(count))
+      let products = try allocate(36 * g.outChannels * columns)
+      var target = MatrixTarget(columns: columns)
+      target.batchStride = g.outChannels * columns
+      try gemm(
+        transformed, input, into: products, rows: g.outChannels, columns: columns, depth: g.channels, batch: 36, target)
+      try launch(
+        .winograd, "winograd_output", .blocks, global: [panels, g.outChannels], .buffer(products),
+        .buffer(bias ?? products), .buffer(y), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
+        .uint(tileRows), .uint(tileColumns), .uint(first), .uint(count), .uint(bias == nil ? 0 : 1))
+    }
+  }
+
+  /// The strided input gradient: columns = w^T dy over the whole batch, folded back by col2im, some channels at a time.
+  private func scatterColumns(_ dy: Buffer, _ w: Buffer, _ bias: Buffer?, _ dx: Buffer, _ g: Conv2dGeometry) throws {
+    let pixels = g.batch * g.outArea
+    let chunk = max(1, min(g.channels, (4 << 20) / (g.taps * pixels)))
+    let packedGradient = try packColumns(
+      dy, columns: pixels, depth: g.outChannels, depthStride: g.outArea, columnInner: g.outArea,
+      outerStride: g.outChannels * g.outArea)
+    for first in stride(from: 0, to: g.channels, by: chunk) {
+      let count = min(chunk, g.channels - first)
+      let rows = count * g.taps
+      let weights = try w.derived("scatter \(first) \(count)") {
+        try packRows(
+          w, rows: rows, depth: g.outChannels, rowStride: 1,
+          MatrixDepth(inner: g.outChannels, innerStride: g.channels * g.taps, offset: first * g.taps))
+      }
+      let columns = try allocate(rows * pixels)
+      try gemm(
+        weights, packedGradient, into: columns, rows: rows, columns: pixels, depth: g.outChannels,
+        MatrixTarget(columns: pixels))
+      try launch(
+        .conv, "col2im", .elements, global: [g.width, g.height, count * g.batch], .buffer(columns),
+        .buffer(bias ?? columns), .buffer(dx), .uint(g.batch), .uint(count), .uint(first), .uint(g.channels),
+        .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight),
+        .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+    }
+  }
+
+  public func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
+    if g.groups > 1 {
+      return try launch(
+        .conv, "conv2d_grouped_weight_gradient", .elements, global: [g.channels / g.groups * g.taps, g.outChannels],
+        .buffer(x), .buffer(dy), .buffer(dw), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
+        .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
+        .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
+    }
+    let columns = g.channels * g.taps
+    let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
+    let pixels = g.batch * g.outArea
+    let chunk = max(256, min(pixels, (4 << 20) / columns))
+    var target = MatrixTarget(columns: columns)
+    for first in stride(from: 0, to: pixels, by: chunk) {
+      let count = min(chunk, pixels - first)
+      let a = try packRows(
+        dy, rows: g.outChannels, depth: count, rowStride: g.outArea,
+        MatrixDepth(inner: g.outArea, outerStride: g.outChannels * g.outArea, first: first))
+      let b = try allocate(panels * count * Self.tileColumns)
+      let run = 64
+      try launch(
+        .conv, "im2col_transposed_panels", .blocks, global: [(count + run - 1) / run, panels], .buffer(x), .buffer(b),
+        .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.kernelHeight),
+        .uint(g.kernelWidth), .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding),
+        .uint(g.dilation), .uint(first), .uint(count), .uint(run))
+      target.accumulating = first > 0
+      try gemm(a, b, into: dw, rows: g.outChannels, columns: columns, depth: count, target)
+    }
+  }
+}

@@ -1,0 +1,16 @@
+extension OpenCLDevice: ElementwiseKernels {
+  public func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
+    try launch(
+      .elementwise, "unary_\(operation.rawValue)", .elements, global: [count], .buffer(x), .buffer(y), .uint(count),
+      .float(a), .float(b))
+  }
+
+  public func binary(
+    _ operation: BinaryOperation, _ a: Buffer, _ b: Buffer, into y: Buffer, layout: StridedLayout, parameter: Float
+  ) throws {
+    try launch(
+      .elementwise, "binary_\(operation.rawValue)", .elements, global: [layout.shape[3], layout.rows], .buffer(a),
+      .buffer(b), .buffer(y), .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]),
+      .float(parameter))
+  }
+}

@@ -1,0 +1,37 @@
+import COpenCL
+
+/// Device time by kernel, from OpenCL events. Set as `OpenCLDevice.profiler`; times are there after the next
+/// read-back or `synchronize()`.
+public final class KernelProfiler {
+  /// Launches and summed device time of one kernel.
+  public struct Entry {
+    public var launches = 0
+    public var seconds = 0.0
+  }
+
+  /// By kernel name.
+  public private(set) var entries: [String: Entry] = [:]
+  private var pending: [(String, cl_event)] = []
+
+  public init() {}
+
+  func record(_ name: String, _ event: cl_event) { pending.append((name, event)) }
+
+  func collect() throws {
+    for (name, event) in pending {
+      try check(withUnsafePointer(to: Optional(event)) { clWaitForEvents(1, $0) }, "clWaitForEvents")
+      var start: cl_ulong = 0
+      var end: cl_ulong = 0
+      try check(
+        clGetEventProfilingInfo(event, cl_profiling_info(CL_PROFILING_COMMAND_START), 8, &start, nil),
+        "clGetEventProfilingInfo")
+      try check(
+        clGetEventProfilingInfo(event, cl_profiling_info(CL_PROFILING_COMMAND_END), 8, &end, nil),
+        "clGetEventProfilingInfo")
+      entries[name, default: Entry()].launches += 1
+      entries[name]!.seconds += Double(end - start) * 1e-9
+      clReleaseEvent(event)
+    }
+    pending.removeAll()
+  }
+}

@@ -1,0 +1,88 @@
+/// The packed GEMM of kernels.cl: operands are packed into panels of its register tile, then multiplied.
+extension OpenCLDevice: MatrixKernels {
+  static let tileRows = 6  // MR of kernels.cl
+  static let tileColumns = 16  // NR
+
+  public func multiply(
+    _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
+    depth: Int
+  ) throws {
+    let packedA = try packRows(
+      a, rows: rows, depth: depth, rowStride: transposingA ? 1 : depth,
+      MatrixDepth(inner: depth, innerStride: transposingA ? rows : 1))
+    let packedB = try packColumns(
+      b, columns: columns, depth: depth, depthStride: transposingB ? 1 : columns, columnInner: columns,
+      innerStride: transposingB ? depth : 1)
+    try gemm(packedA, packedB, into: c, rows: rows, columns: columns, depth: depth, MatrixTarget(columns: columns))
+  }
+
+  /// How the depth index of a packed operand maps to memory: k = outer * inner + rest.
+  struct MatrixDepth {
+    var inner: Int
+    var outerStride = 0
+    var innerStride = 1
+    var offset = 0
+    var first = 0
+  }
+
+  /// Where the product's elements go: see gemm_packed.
+  struct MatrixTarget {
+    var batchStride = 0
+    var rowStride: Int
+    var columnBlock: Int
+    var columnBlockStride = 0
+    var firstColumn = 0
+    var accumulating = false
+
+    /// A row-major matrix.
+    init(columns: Int) {
+      rowStride = columns
+      columnBlock = columns
+    }
+  }
+
+  func packRows(
+    _ source: Buffer, rows: Int, depth: Int, rowStride: Int, _ map: MatrixDepth, batch: Int = 1, batchStride: Int = 0
+  ) throws -> Buffer {
+    let panels = (rows + Self.tileRows - 1) / Self.tileRows
+    let packed = try allocate(batch * panels * depth * Self.tileRows)
+    try launch(
+      .gemm, "pack_rows", .elements, global: [depth, panels, batch], .buffer(source), .buffer(packed), .uint(rows),
+      .uint(depth), .uint(map.first), .int(batchStride), .int(rowStride), .uint(map.inner), .int(map.outerStride),
+      .int(map.innerStride), .int(map.offset))
+    return packed
+  }
+
+  func packColumns(
+    _ source: Buffer, columns: Int, depth: Int, depthStride: Int, columnInner: Int, outerStride: Int = 0,
+    innerStride: Int = 1, offset: Int = 0, batch: Int = 1, batchStride: Int = 0
+  ) throws -> Buffer {
+    let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
+    let packed = try allocate(batch * panels * depth * Self.tileColumns)
+    try launch(
+      .gemm, "pack_columns", .elements, global: [depth, panels, batch], .buffer(source), .buffer(packed),
+      .uint(columns), .uint(depth), .int(batchStride), .int(depthStride), .uint(columnInner), .int(outerStride),
+      .int(innerStride), .int(offset))
+    return packed
+  }
+
+  /// C = A B (+ bias by row) over packed operands.
+  func gemm(
+    _ a: Buffer, _ b: Buffer, bias: Buffer? = nil, into c: Buffer, rows: Int, columns: Int, depth: Int, batch: Int = 1,
+    _ target: MatrixTarget
+  ) throws {
+    let panelsM = (rows + Self.tileRows - 1) / Self.tileRows
+    let panelsN = (columns + Self.tileColumns - 1) / Self.tileColumns
+    // Four column panels a work-item; rows are split only where that leaves units without work.
+    let columnPanels = 4
+    let itemsN = (panelsN + columnPanels - 1) / columnPanels
+    let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
+    let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
+    let flags = (target.accumulating ? 1 : 0) | (bias == nil ? 0 : 2)
+    try launch(
+      .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
+      .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(target.firstColumn),
+      .uint(rowPanels), .uint(columnPanels), .uint(target.batchStride), .uint(target.rowStride),
+      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(flags))
+  }
+}

@@ -1,0 +1,21 @@
+extension OpenCLDevice: MovementKernels {
+  public func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
+    try launch(
+      .movement, "strided_copy", .elements, global: [layout.shape[3], layout.rows], .buffer(x), .buffer(y),
+      .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]), .uint(xOffset), .uint(yOffset))
+  }
+
+  public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
+    try launch(
+      .movement, "gather_rows", .elements, global: [width, rows], .buffer(x), .buffer(indices), .buffer(y),
+      .uint(rows), .uint(width))
+  }
+
+  public func gatherRowsGradient(
+    _ dy: Buffer, order: Buffer, starts: Buffer, into dx: Buffer, sourceRows: Int, width: Int
+  ) throws {
+    try launch(
+      .movement, "gather_rows_gradient", .elements, global: [width, sourceRows], .buffer(dy), .buffer(order),
+      .buffer(starts), .buffer(dx), .uint(sourceRows), .uint(width))
+  }
+}

@@ -1,0 +1,21 @@
+extension OpenCLDevice: NormalizationKernels {
+  public func normalize(
+    _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
+    epsilon: Float, slope: Float
+  ) throws {
+    try launch(
+      .norm, "normalize_forward", .groups, global: [geometry.groups], .buffer(x), .buffer(gamma), .buffer(beta),
+      .buffer(y), .buffer(statistics), .localPerItem(8), .uint(geometry.channels), .uint(geometry.planes),
+      .uint(geometry.area), .uint(geometry.planeStride), .float(epsilon), .float(slope))
+  }
+
+  public func normalizeGradient(
+    _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
+    _ geometry: NormGeometry, slope: Float
+  ) throws {
+    try launch(
+      .norm, "normalize_gradient", .groups, global: [geometry.groups], .buffer(x), .buffer(dy), .buffer(gamma),
+      .buffer(beta), .buffer(statistics), .buffer(dx), .buffer(sums), .localPerItem(8), .uint(geometry.channels),
+      .uint(geometry.planes), .uint(geometry.area), .uint(geometry.planeStride), .float(slope))
+  }
+}

@@ -1,0 +1,305 @@
+import COpenCL
+import Foundation
+import Logging
+
+/// Memory of an OpenCL device.
+final class OpenCLBuffer: Buffer {
+  let memory: cl_mem
+  private let capacity: Int
+  private let device: OpenCLDevice
+
+  fileprivate init(memory: cl_mem, capacity: Int, count: Int, device: OpenCLDevice) {
+    self.memory = memory
+    self.capacity = capacity
+    self.device = device
+    super.init(count: count)
+  }
+
+  deinit { device.pool.give(memory, capacity: capacity) }
+}
+
+/// A device of any OpenCL platform, with one in-order queue. Enqueuing never waits; reading back does.
+public final class OpenCLDevice: Device {
+  public let info: OpenCLDeviceInfo
+  public var name: String { info.name }
+  public var summary: String { "\(info.name) (\(info.kind.rawValue), \(info.platform), driver \(info.driver))" }
+
+  /// Times kernels by their events while it is set. Slows the queue down a little.
+  public var profiler: KernelProfiler?
+
+  let context: cl_context
+  let queue: cl_command_queue
+  fileprivate let pool = BufferPool<cl_mem>()
+  private let cache: ProgramCache
+  private let lock = NSLock()
+  private var programs: [KernelSection: cl_program] = [:]
+  private var kernels: [String: cl_kernel] = [:]
+  private var bytes = (current: 0, peak: 0)
+  private var launchesSinceFlush = 0
+
+  /// Opens a device; its kernels are built when first used.
+  public init(_ info: OpenCLDeviceInfo) throws {
+    self.info = info
+    cache = ProgramCache(device: info)
+    var status: cl_int = 0
+    var id: cl_device_id? = info.id
+    guard let context = clCreateContext(nil, 1, &id, nil, nil, &status) else {
+      throw KernelsError.openCL(call: "clCreateContext", status: statusName(status))
+    }
+    self.context = context
+    let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
+    guard let queue = clCreateCommandQueue(context, info.id, properties, &status) else {
+      throw KernelsError.openCL(call: "clCreateCommandQueue", status: statusName(status))
+    }
+    self.queue = queue
+  }
+
+  deinit {
+    trim()
+    kernels.values.forEach { clReleaseKernel($0) }
+    programs.values.forEach { clReleaseProgram($0) }
+    clReleaseCommandQueue(queue)
+    clReleaseContext(context)
+  }
+
+  /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill.
+  var isCPU: Bool { info.kind == .cpu }
+
+  // MARK: Memory
+
+  public var memory: (current: Int, peak: Int) { lock.withLock { bytes } }
+
+  public func allocate(_ count: Int) throws -> Buffer {
+    let capacity = BufferPool<cl_mem>.capacity(for: count)
+    if let (memory, capacity) = pool.take(capacity) {
+      return OpenCLBuffer(memory: memory, capacity: capacity, count: count, device: self)
+    }
+    return OpenCLBuffer(memory: try create(capacity, nil), capacity: capacity, count: count, device: self)
+  }
+
+  public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
+    let count = values.count / 4
+    let capacity = BufferPool<cl_mem>.capacity(for: count)
+    // Copied at creation, so that the caller's memory is free at once and the queue need not drain.
+    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity * 4, alignment: 64)
+    defer { staging.deallocate() }
+    staging.copyMemory(from: UnsafeRawBufferPointer(rebasing: values.prefix(count * 4)))
+    let memory = try create(capacity, staging.baseAddress)
+    return OpenCLBuffer(memory: memory, capacity: capacity, count: count, device: self)
+  }
+
+  private func create(_ capacity: Int, _ host: UnsafeMutableRawPointer?) throws -> cl_mem {
+    let size = capacity * 4
+    guard size <= info.maxAllocationBytes else { throw KernelsError.outOfMemory(device: name, bytes: size) }
+    let flags = cl_mem_flags(CL_MEM_READ_WRITE) | (host == nil ? 0 : cl_mem_flags(CL_MEM_COPY_HOST_PTR))
+    for attempt in 0..<2 {
+      var status: cl_int = 0
+      if let memory = clCreateBuffer(context, flags, size, host, &status) {
+        lock.withLock {
+          bytes.current += size
+          bytes.peak = max(bytes.peak, bytes.current)
+        }
+        return memory
+      }
+      if attempt == 0 { trim() }
+    }
+    throw KernelsError.outOfMemory(device: name, bytes: size)
+  }
+
+  public func trim() {
+    clFinish(queue)
+    var released = 0
+    pool.drain { memory in
+      var size = 0
+      clGetMemObjectInfo(memory, cl_mem_info(CL_MEM_SIZE), MemoryLayout<Int>.size, &size, nil)
+      released += size
+      clReleaseMemObject(memory)
+    }
+    lock.withLock { bytes.current -= released }
+  }
+
+  public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
+    try check(
+      clEnqueueReadBuffer(queue, memory(buffer), cl_bool(CL_TRUE), 0, target.count, target.baseAddress, 0, nil, nil),
+      "clEnqueueReadBuffer")
+    try profiler?.collect()
+  }
+
+  public func fill(_ buffer: Buffer, count: Int, value: Float) throws {
+    var value = value
+    try check(
+      clEnqueueFillBuffer(queue, memory(buffer), &value, 4, 0, count * 4, 0, nil, nil), "clEnqueueFillBuffer")
+  }
+
+  public func synchronize() throws {
+    try check(clFinish(queue), "clFinish")
+    try profiler?.collect()
+  }
+
+  private func memory(_ buffer: Buffer) -> cl_mem { unsafeDowncast(buffer, to: OpenCLBuffer.self).memory }
+
+  // MARK: Launching
+
+  /// How a kernel's work-items are grouped; none of the kernels depends on the choice.
+  enum Grouping {
+    /// Many light work-items along the first axis.
+    case elements
+    /// Few heavy work-items: one a group on a CPU, a wavefront's worth elsewhere.
+    case blocks
+    /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
+    case groups
+  }
+
+  enum Argument {
+    case buffer(Buffer)
+    case uint(Int)
+    case int(Int)
+    case float(Float)
+    case uint4([Int])
+    /// Local memory of this many bytes for each work-item of the group.
+    case localPerItem(Int)
+  }
+
+  /// Queues a kernel of a section over `global` work-items (rounded up to whole groups: kernels guard their ids).
+  func launch(
+    _ section: KernelSection, _ kernelName: String, _ grouping: Grouping, global: [Int], _ arguments: Argument...
+  ) throws {
+    lock.lock()
+    defer { lock.unlock() }
+    let kernel = try kernel(section, kernelName)
+    let local = localSize(grouping, global)
+    for (index, argument) in arguments.enumerated() {
+      try set(argument, at: cl_uint(index), of: kernel, named: kernelName, groupSize: local.reduce(1, *))
+    }
+    var globalSize = zip(global, local).map { count, local in
+      grouping == .groups ? count * local : (count + local - 1) / local * local
+    }
+    var localSize = local
+    var event: cl_event?
+    let status = clEnqueueNDRangeKernel(
+      queue, kernel, cl_uint(global.count), nil, &globalSize, &localSize, 0, nil, &event)
+    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(globalSize), local \(localSize)")
+    if let event {
+      if let profiler { profiler.record(kernelName, event) } else { clReleaseEvent(event) }
+    }
+    // Drivers may hold work back until a flush; the host is far ahead, so hand it over now and then.
+    launchesSinceFlush += 1
+    if launchesSinceFlush >= 32 {
+      launchesSinceFlush = 0
+      try check(clFlush(queue), "clFlush")
+    }
+  }
+
+  private func localSize(_ grouping: Grouping, _ global: [Int]) -> [Int] {
+    let most = min(info.maxWorkGroupSize, 256)
+    var local = [Int](repeating: 1, count: global.count)
+    switch grouping {
+    case .elements:
+      // The widest of few sizes that wastes at most a quarter: every size used is one more compilation on PoCL.
+      let width = global[0]
+      local[0] = [256, 64, 16].first { $0 <= most && (width + $0 - 1) / $0 * $0 <= width + width / 4 } ?? min(16, most)
+    case .blocks:
+      local[0] = isCPU ? 1 : min(32, most)
+    case .groups:
+      local[0] = isCPU ? 1 : [64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
+    }
+    return local
+  }
+
+  private func set(_ argument: Argument, at index: cl_uint, of kernel: cl_kernel, named name: String, groupSize: Int)
+    throws
+  {
+    let status: cl_int
+    switch argument {
+    case .buffer(let buffer):
+      var memory: cl_mem? = memory(buffer)
+      status = clSetKernelArg(kernel, index, MemoryLayout<cl_mem?>.size, &memory)
+    case .uint(let value):
+      var value = try exactly(UInt32(exactly: value), name)
+      status = clSetKernelArg(kernel, index, 4, &value)
+    case .int(let value):
+      var value = try exactly(Int32(exactly: value), name)
+      status = clSetKernelArg(kernel, index, 4, &value)
+    case .float(var value):
+      status = clSetKernelArg(kernel, index, 4, &value)
+    case .uint4(let values):
+      var values = try values.map { try exactly(UInt32(exactly: $0), name) }
+      status = clSetKernelArg(kernel, index, 16, &values)
+    case .localPerItem(let bytes):
+      status = clSetKernelArg(kernel, index, bytes * groupSize, nil)
+    }
+    try check(status, "clSetKernelArg(\(index)) of \(name)")
+  }
+
+  private func exactly<T>(_ value: T?, _ name: String) throws -> T {
+    guard let value else {
+      throw KernelsError.shape(operation: name, "the tensor has more than 2^32 elements; use a smaller batch")
+    }
+    return value
+  }
+
+  // MARK: Programs
+
+  private func kernel(_ section: KernelSection, _ name: String) throws -> cl_kernel {
+    if let kernel = kernels[name] { return kernel }
+    let program = try program(section)
+    var status: cl_int = 0
+    guard let kernel = clCreateKernel(program, name, &status) else {
+      throw KernelsError.openCL(call: "clCreateKernel(\(name))", status: statusName(status))
+    }
+    kernels[name] = kernel
+    return kernel
+  }
+
+  private func program(_ section: KernelSection) throws -> cl_program {
+    if let program = programs[section] { return program }
+    let source = KernelSource.text(of: section)
+    let options = "-cl-std=CL1.2"
+    let file = cache.file(source: source, options: options, device: info)
+    if let file, let binary = cache.load(file), let program = build(binary, options) {
+      programs[section] = program
+      return program
+    }
+    var status: cl_int = 0
+    let created = source.withCString { text in
+      var text: UnsafePointer<CChar>? = text
+      return clCreateProgramWithSource(context, 1, &text, nil, &status)
+    }
+    guard let program = created else {
+      throw KernelsError.openCL(call: "clCreateProgramWithSource", status: statusName(status))
+    }
+    var id: cl_device_id? = info.id
+    guard clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else {
+      throw KernelsError.build(section: section.rawValue, device: name, log: log(of: program))
+    }
+    if let file { cache.store(program, to: file) }
+    programs[section] = program
+    return program
+  }
+
+  /// A program from a cached binary, or nil when the driver does not take it.
+  private func build(_ binary: Data, _ options: String) -> cl_program? {
+    binary.withUnsafeBytes { bytes in
+      var id: cl_device_id? = info.id
+      var length = bytes.count
+      var pointer = bytes.bindMemory(to: UInt8.self).baseAddress
+      var binaryStatus: cl_int = 0
+      var status: cl_int = 0
+      guard let program = clCreateProgramWithBinary(context, 1, &id, &length, &pointer, &binaryStatus, &status)
+      else { return nil }
+      guard binaryStatus == CL_SUCCESS, clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else {
+        clReleaseProgram(program)
+        return nil
+      }
+      return program
+    }
+  }
+
+  private func log(of program: cl_program) -> String {
+    var length = 0
+    clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), 0, nil, &length)
+    var text = [CChar](repeating: 0, count: length + 1)
+    clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), length, &text, nil)
+    return String(cString: text)
+  }
+}

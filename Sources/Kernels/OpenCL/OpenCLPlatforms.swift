@@ -1,0 +1,79 @@
+import COpenCL
+import Foundation
+
+/// One device of one OpenCL platform, with the limits that this library minds.
+public struct OpenCLDeviceInfo {
+  /// Position of the platform, and of the device in it: what `opencl:P:D` names.
+  public let platformIndex: Int, deviceIndex: Int
+  public let platform: String, name: String, vendor: String, version: String, driver: String
+  /// GPU, CPU, accelerator or other.
+  public let kind: Kind
+  public let computeUnits: Int
+  public let maxWorkGroupSize: Int
+  public let localMemoryBytes: Int
+  public let globalMemoryBytes: Int
+  public let maxAllocationBytes: Int
+  let id: cl_device_id
+
+  public enum Kind: String { case gpu = "GPU", cpu = "CPU", accelerator = "accelerator", other = "other" }
+}
+
+/// All devices of all OpenCL platforms, in the loader's order; empty where there is no platform.
+public func openCLDevices() throws -> [OpenCLDeviceInfo] {
+  var platformCount: cl_uint = 0
+  let status = clGetPlatformIDs(0, nil, &platformCount)
+  if status == -1001 || platformCount == 0 { return [] }
+  try check(status, "clGetPlatformIDs")
+  var platforms = [cl_platform_id?](repeating: nil, count: Int(platformCount))
+  try check(clGetPlatformIDs(platformCount, &platforms, nil), "clGetPlatformIDs")
+
+  var found: [OpenCLDeviceInfo] = []
+  for (platformIndex, platform) in platforms.enumerated() {
+    guard let platform else { continue }
+    var deviceCount: cl_uint = 0
+    let everything = cl_device_type(CL_DEVICE_TYPE_ALL)
+    guard clGetDeviceIDs(platform, everything, 0, nil, &deviceCount) == CL_SUCCESS, deviceCount > 0 else { continue }
+    var devices = [cl_device_id?](repeating: nil, count: Int(deviceCount))
+    try check(clGetDeviceIDs(platform, everything, deviceCount, &devices, nil), "clGetDeviceIDs")
+    var length = 0
+    try check(clGetPlatformInfo(platform, cl_platform_info(CL_PLATFORM_NAME), 0, nil, &length), "clGetPlatformInfo")
+    var text = [CChar](repeating: 0, count: length + 1)
+    try check(clGetPlatformInfo(platform, cl_platform_info(CL_PLATFORM_NAME), length, &text, nil), "clGetPlatformInfo")
+    let platformName = String(cString: text)
+    for (deviceIndex, id) in devices.enumerated() {
+      guard let id, try number(id, CL_DEVICE_AVAILABLE, as: cl_bool.self) != 0 else { continue }
+      let type = try number(id, CL_DEVICE_TYPE, as: cl_device_type.self)
+      let kind: OpenCLDeviceInfo.Kind =
+        type & cl_device_type(CL_DEVICE_TYPE_GPU) != 0
+        ? .gpu
+        : type & cl_device_type(CL_DEVICE_TYPE_CPU) != 0
+          ? .cpu : type & cl_device_type(CL_DEVICE_TYPE_ACCELERATOR) != 0 ? .accelerator : .other
+      found.append(
+        OpenCLDeviceInfo(
+          platformIndex: platformIndex, deviceIndex: deviceIndex, platform: platformName,
+          name: try string(id, CL_DEVICE_NAME), vendor: try string(id, CL_DEVICE_VENDOR),
+          version: try string(id, CL_DEVICE_VERSION), driver: try string(id, CL_DRIVER_VERSION), kind: kind,
+          computeUnits: Int(try number(id, CL_DEVICE_MAX_COMPUTE_UNITS, as: cl_uint.self)),
+          maxWorkGroupSize: try number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, as: Int.self),
+          localMemoryBytes: Int(try number(id, CL_DEVICE_LOCAL_MEM_SIZE, as: cl_ulong.self)),
+          globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
+          maxAllocationBytes: Int(clamping: try number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, as: cl_ulong.self)),
+          id: id))
+    }
+  }
+  return found
+}
+
+private func string(_ id: cl_device_id, _ property: Int32) throws -> String {
+  var length = 0
+  try check(clGetDeviceInfo(id, cl_device_info(property), 0, nil, &length), "clGetDeviceInfo")
+  var text = [CChar](repeating: 0, count: length + 1)
+  try check(clGetDeviceInfo(id, cl_device_info(property), length, &text, nil), "clGetDeviceInfo")
+  return String(cString: text).trimmingCharacters(in: .whitespaces)
+}
+
+private func number<T: FixedWidthInteger>(_ id: cl_device_id, _ property: Int32, as: T.Type) throws -> T {
+  var value = T.zero
+  try check(clGetDeviceInfo(id, cl_device_info(property), MemoryLayout<T>.size, &value, nil), "clGetDeviceInfo")
+  return value
+}

@@ -1,0 +1,63 @@
+import COpenCL
+import Crypto
+import Foundation
+import Logging
+
+/// Compiled programs on disk, for drivers that keep no cache of their own. A file is named by the SHA-256 of
+/// all that its contents depend on and starts with the SHA-256 of the rest; whatever does not check is rebuilt.
+struct ProgramCache {
+  /// Where files lie, or nil to keep none: `TSDF_CACHE`, else `XDG_CACHE_HOME/tsdf`, else `~/.cache/tsdf`.
+  let directory: URL?
+
+  init(device: OpenCLDeviceInfo) {
+    // PoCL caches by itself, and asking it for a binary compiles every kernel at once.
+    if device.platform.contains("Portable Computing Language") {
+      directory = nil
+      return
+    }
+    let environment = ProcessInfo.processInfo.environment
+    if let path = environment["TSDF_CACHE"] {
+      directory = path.isEmpty ? nil : URL(fileURLWithPath: path)
+    } else if let path = environment["XDG_CACHE_HOME"], !path.isEmpty {
+      directory = URL(fileURLWithPath: path).appendingPathComponent("tsdf")
+    } else {
+      directory = FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".cache/tsdf")
+    }
+  }
+
+  /// The file for a program built from `source` with `options` on `device`.
+  func file(source: String, options: String, device: OpenCLDeviceInfo) -> URL? {
+    let key = [source, options, device.platform, device.name, device.version, device.driver].joined(separator: "\u{0}")
+    return directory?.appendingPathComponent(hex(SHA256.hash(data: Data(key.utf8))) + ".clbin")
+  }
+
+  /// The program binary in `file`, or nil when there is none or it is damaged.
+  func load(_ file: URL) -> Data? {
+    guard let contents = try? Data(contentsOf: file), contents.count > 32 else { return nil }
+    let body = contents.dropFirst(32)
+    return Data(SHA256.hash(data: body)) == contents.prefix(32) ? Data(body) : nil
+  }
+
+  /// Keeps a built program's binary. A cache that cannot be written is no error: the next run builds again.
+  func store(_ program: cl_program, to file: URL) {
+    var size = 0
+    guard clGetProgramInfo(program, cl_program_info(CL_PROGRAM_BINARY_SIZES), MemoryLayout<Int>.size, &size, nil) == CL_SUCCESS,
+      size > 0
+    else { return }
+    var binary = Data(count: size)
+    let status = binary.withUnsafeMutableBytes { bytes in
+      var pointer = bytes.baseAddress
+      return clGetProgramInfo(
+        program, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutableRawPointer?>.size, &pointer, nil)
+    }
+    guard status == CL_SUCCESS else { return }
+    do {
+      try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try (Data(SHA256.hash(data: binary)) + binary).write(to: file, options: .atomic)
+    } catch {
+      Logger(label: "tsdf").debug("program cache: \(error.localizedDescription)")
+    }
+  }
+
+  private func hex(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }
+}

@@ -1,0 +1,83 @@
+import Foundation
+
+/// What a back end provides for this file. All steps are in place; `scale` holds one factor for the gradient.
+public protocol OptimizerKernels {
+  func adamStep(
+    _ gradient: Buffer, scale: Buffer, parameter: Buffer, m: Buffer, v: Buffer, count: Int, _ step: AdamStep) throws
+  func signStep(
+    _ gradient: Buffer, scale: Buffer, centre: Buffer, parameter: Buffer, m: Buffer, count: Int, stepSize: Float,
+    momentum: Float, bound: Float) throws
+}
+
+/// The scalars of one step of Adam; `correction` is 1 - beta^t.
+public struct AdamStep {
+  public var learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, correction1: Float, correction2: Float
+}
+
+/// Adam (Kingma and Ba, 2015) over named parameters, as PyTorch's `torch.optim.Adam`.
+public final class Adam {
+  public var learningRate: Float
+  public let beta1: Float, beta2: Float, epsilon: Float
+  /// Steps taken.
+  public private(set) var stepCount: Int
+  /// The moments by parameter name, for checkpoints: `NAME.m`, `NAME.v`.
+  public private(set) var state: [String: Tensor]
+
+  public init(learningRate: Float, beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8) {
+    (self.learningRate, self.beta1, self.beta2, self.epsilon) = (learningRate, beta1, beta2, epsilon)
+    (stepCount, state) = (0, [:])
+  }
+
+  /// Continues from a checkpoint's moments.
+  public func restore(stepCount: Int, state: [String: Tensor]) {
+    (self.stepCount, self.state) = (stepCount, state)
+  }
+
+  /// Updates the parameters in place. `scale`, a one-element tensor, multiplies every gradient.
+  public func step(_ parameters: [(name: String, value: Tensor, gradient: Tensor)], scale: Tensor? = nil) throws {
+    stepCount += 1
+    let step = AdamStep(
+      learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+      correction1: 1 - Float(pow(Double(beta1), Double(stepCount))),
+      correction2: 1 - Float(pow(Double(beta2), Double(stepCount))))
+    guard let device = parameters.first?.value.device else { return }
+    let scale = try scale ?? Tensor(repeating: 1, shape: [1], device: device)
+    for (name, value, gradient) in parameters {
+      guard value.shape == gradient.shape else {
+        throw KernelsError.shape(operation: "Adam", "\(name) is \(value.shape), its gradient \(gradient.shape)")
+      }
+      for moment in ["m", "v"] where state["\(name).\(moment)"] == nil {
+        state["\(name).\(moment)"] = try Tensor(repeating: 0, shape: value.shape, device: device)
+      }
+      try device.adamStep(
+        gradient.buffer, scale: scale.buffer, parameter: value.buffer, m: state["\(name).m"]!.buffer,
+        v: state["\(name).v"]!.buffer, count: value.count, step)
+      value.buffer.contentsDidChange()
+    }
+  }
+}
+
+/// The learning rate of cosine annealing from `initial` to 0: step 0 of `count` gets `initial`
+/// (Loshchilov and Hutter, 2017, without restarts).
+public func cosineAnnealedRate(_ initial: Float, step: Int, of count: Int) -> Float {
+  initial * 0.5 * (1 + Float(cos(Double.pi * Double(step) / Double(count))))
+}
+
+extension Tensor {
+  /// One projected sign step in place: velocity <- scale * gradient + momentum * velocity, then
+  /// this <- clamp(this - stepSize * sign(velocity), centre +- bound).
+  public func signStep(
+    gradient: Tensor, scale: Tensor? = nil, centre: Tensor, velocity: Tensor, stepSize: Float, momentum: Float,
+    bound: Float
+  ) throws {
+    guard [gradient.shape, centre.shape, velocity.shape].allSatisfy({ $0 == shape }) else {
+      throw KernelsError.shape(
+        operation: "sign step", "value \(shape), gradient \(gradient.shape), centre \(centre.shape), velocity \(velocity.shape)")
+    }
+    let scale = try scale ?? Tensor(repeating: 1, shape: [1], device: device)
+    try device.signStep(
+      gradient.buffer, scale: scale.buffer, centre: centre.buffer, parameter: buffer, m: velocity.buffer, count: count,
+      stepSize: stepSize, momentum: momentum, bound: bound)
+    buffer.contentsDidChange()
+  }
+}

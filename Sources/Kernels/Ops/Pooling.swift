@@ -1,0 +1,92 @@
+/// The extents and parameters of a 2-D pooling over `planes` planes (batch times channels).
+public struct PoolGeometry {
+  public var planes: Int, height: Int, width: Int, outHeight: Int, outWidth: Int
+  public var size: Int, stride: Int, padding: Int
+}
+
+/// What a back end provides for this file.
+public protocol PoolingKernels {
+  /// y, and the winning position in its plane of each output, as 32-bit indices.
+  func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ geometry: PoolGeometry) throws
+  func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
+  /// y[o] = x[winners[o]], plane by plane: the adjoint of `maxPoolGradient`.
+  func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
+  func averagePool(_ x: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
+  func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
+}
+
+extension Tensor {
+  /// The largest element of each window of images [N, C, H, W]; of equal ones the first gets the gradient.
+  /// - Parameters:
+  ///   - stride: `size` by default.
+  ///   - ceilMode: windows that start inside the padded image but end beyond it count too, as in PyTorch.
+  public func maxPooled(size: Int, stride: Int? = nil, padding: Int = 0, ceilMode: Bool = false) throws -> Tensor {
+    let geometry = try poolGeometry("max pool", size, stride ?? size, padding, ceilMode)
+    let target = [shape[0], shape[1], geometry.outHeight, geometry.outWidth]
+    let output = try device.allocate(target.elementCount)
+    let winners = try device.allocate(target.elementCount)
+    try device.maxPool(buffer, into: output, winners: winners, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded("max pool", [self]) { [shape] g, _ in
+      [try g.maxPoolGradient(winners, geometry, shape)]
+    }
+  }
+
+  private func maxPoolGradient(_ winners: Buffer, _ geometry: PoolGeometry, _ target: Shape) throws -> Tensor {
+    let output = try device.allocate(target.elementCount)
+    try device.maxPoolGradient(buffer, winners: winners, into: output, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded("max pool gradient", [self]) {
+      [shape] h, _ in [try h.maxPoolGather(winners, geometry, shape)]
+    }
+  }
+
+  private func maxPoolGather(_ winners: Buffer, _ geometry: PoolGeometry, _ target: Shape) throws -> Tensor {
+    let output = try device.allocate(target.elementCount)
+    try device.maxPoolGather(buffer, winners: winners, into: output, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded("max pool gather", [self]) { [shape] g, _ in
+      [try g.maxPoolGradient(winners, geometry, shape)]
+    }
+  }
+
+  /// The mean of each window, zero padding counted in it, as PyTorch's default.
+  public func averagePooled(size: Int, stride: Int? = nil, padding: Int = 0, ceilMode: Bool = false) throws -> Tensor {
+    let geometry = try poolGeometry("average pool", size, stride ?? size, padding, ceilMode)
+    return try averagePool(geometry, [shape[0], shape[1], geometry.outHeight, geometry.outWidth])
+  }
+
+  private func averagePool(_ geometry: PoolGeometry, _ target: Shape) throws -> Tensor {
+    let output = try device.allocate(target.elementCount)
+    try device.averagePool(buffer, into: output, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded("average pool", [self]) { [shape] g, _ in
+      [try g.averagePoolGradient(geometry, shape)]
+    }
+  }
+
+  private func averagePoolGradient(_ geometry: PoolGeometry, _ target: Shape) throws -> Tensor {
+    let output = try device.allocate(target.elementCount)
+    try device.averagePoolGradient(buffer, into: output, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded("average pool gradient", [self]) {
+      [shape] h, _ in [try h.averagePool(geometry, shape)]
+    }
+  }
+
+  private func poolGeometry(_ operation: String, _ size: Int, _ stride: Int, _ padding: Int, _ ceilMode: Bool) throws
+    -> PoolGeometry
+  {
+    guard rank == 4, size > 0, stride > 0, padding >= 0, 2 * padding <= size,
+      shape[2] + 2 * padding >= size || ceilMode, shape[3] + 2 * padding >= size || ceilMode
+    else {
+      throw KernelsError.shape(
+        operation: operation, "windows of \(size) by stride \(stride) and padding \(padding) do not fit \(shape)")
+    }
+    func extent(_ input: Int) -> Int {
+      let span = input + 2 * padding - size
+      guard ceilMode else { return span / stride + 1 }
+      let count = (Swift.max(span, 0) + stride - 1) / stride + 1
+      // A window must start inside the image or its left padding.
+      return (count - 1) * stride >= input + padding ? count - 1 : count
+    }
+    return PoolGeometry(
+      planes: shape[0] * shape[1], height: shape[2], width: shape[3], outHeight: extent(shape[2]),
+      outWidth: extent(shape[3]), size: size, stride: stride, padding: padding)
+  }
+}

@@ -1,0 +1,138 @@
+/// A value's place in the graph: where its gradient goes.
+final class GradientNode {
+  /// The nodes of the inputs; nil for an input that no gradient runs through.
+  let inputs: [GradientNode?]
+  /// From the gradient of the output to the gradients of the inputs; asked only for those marked true.
+  /// Nil for a leaf. Built from tensor operations, so that gradients can be differentiated again.
+  fileprivate(set) var pullback: Pullback?
+  let operation: String
+
+  init(operation: String, inputs: [GradientNode?], pullback: Pullback?) {
+    self.operation = operation
+    self.inputs = inputs
+    self.pullback = pullback
+  }
+}
+
+/// Maps an output's gradient to the gradients of the inputs that `wanted` marks (others may be nil).
+typealias Pullback = (_ gradient: Tensor, _ wanted: [Bool]) throws -> [Tensor?]
+
+/// Whether operations on tensors that require gradients record how to compute them.
+public enum Autograd {
+  @TaskLocal static var isRecording = true
+
+  /// Runs `body` without recording: results carry no graph and hold on to no intermediate.
+  public static func withoutRecording<R>(_ body: () throws -> R) rethrows -> R {
+    try $isRecording.withValue(false) { try body() }
+  }
+}
+
+extension Tensor {
+  /// Whether gradients with respect to this value, or through it, can be asked for.
+  public var requiresGradient: Bool { node != nil }
+
+  /// The same value as a leaf that gradients can be taken with respect to.
+  public func requiringGradient() -> Tensor {
+    var result = self
+    result.node = GradientNode(operation: "leaf", inputs: [], pullback: nil)
+    return result
+  }
+
+  /// The same value outside any graph: a constant.
+  public func detached() -> Tensor {
+    var result = self
+    result.node = nil
+    return result
+  }
+
+  /// This value, remembered as the result of an operation on `inputs`.
+  func recorded(_ operation: String, _ inputs: [Tensor], pullback: @escaping Pullback) -> Tensor {
+    guard Autograd.isRecording, inputs.contains(where: { $0.node != nil }) else { return self }
+    var result = self
+    result.node = GradientNode(operation: operation, inputs: inputs.map(\.node), pullback: pullback)
+    return result
+  }
+
+  /// Whether an operation on this value is being recorded for its gradient.
+  var isTracked: Bool { Autograd.isRecording && node != nil }
+}
+
+/// The gradients of `output` with respect to each of `inputs`, by reverse accumulation.
+///
+/// - Parameters:
+///   - output: any shape; `seed` is the gradient that comes in from above, ones by default (so a scalar's own gradient).
+///   - inputs: leaves made by `requiringGradient()`, or any value computed from such.
+///   - createGraph: record the gradients' own computation, so that they can be differentiated again. Otherwise the
+///     graph is consumed: what the operations had kept is dropped as soon as it has been used.
+/// - Returns: one tensor an input, of its shape; zeros where the output does not depend on it.
+/// - Throws: `KernelsError.usage` when the output or an input is outside any graph.
+public func gradients(
+  of output: Tensor, withRespectTo inputs: [Tensor], seed: Tensor? = nil, createGraph: Bool = false
+) throws -> [Tensor] {
+  guard let root = output.node else {
+    throw KernelsError.usage("gradients: the output does not depend on any tensor that requires a gradient")
+  }
+  let targets = try inputs.map { input -> ObjectIdentifier in
+    guard let node = input.node else { throw KernelsError.usage("gradients: an input does not require a gradient") }
+    return ObjectIdentifier(node)
+  }
+  let wanted = Set(targets)
+
+  // Post-order over the graph by an explicit stack, marking the nodes on a path to a wanted input.
+  var order: [GradientNode] = []
+  var leads: [ObjectIdentifier: Bool] = [:]
+  var stack: [(node: GradientNode, next: Int)] = [(root, 0)]
+  leads[ObjectIdentifier(root)] = wanted.contains(ObjectIdentifier(root))
+  while let (node, next) = stack.last {
+    if next < node.inputs.count {
+      stack[stack.count - 1].next += 1
+      if let input = node.inputs[next], leads[ObjectIdentifier(input)] == nil {
+        leads[ObjectIdentifier(input)] = wanted.contains(ObjectIdentifier(input))
+        stack.append((input, 0))
+      }
+    } else {
+      stack.removeLast()
+      if node.inputs.contains(where: { $0.map { leads[ObjectIdentifier($0)]! } ?? false }) {
+        leads[ObjectIdentifier(node)] = true
+      }
+      order.append(node)
+    }
+  }
+
+  var pending: [ObjectIdentifier: Tensor] = [:]
+  pending[ObjectIdentifier(root)] =
+    try seed ?? Tensor(repeating: 1, shape: output.shape, device: output.device)
+  var results: [ObjectIdentifier: Tensor] = [:]
+  try Autograd.$isRecording.withValue(createGraph) {
+    while let node = order.popLast() {
+      let id = ObjectIdentifier(node)
+      guard let gradient = pending.removeValue(forKey: id) else { continue }
+      if wanted.contains(id) { results[id] = gradient }
+      guard let pullback = node.pullback else { continue }
+      let asked = node.inputs.map { $0.map { leads[ObjectIdentifier($0)]! } ?? false }
+      guard asked.contains(true) else { continue }
+      let parts = try pullback(gradient, asked)
+      if !createGraph { node.pullback = consumed(node.operation) }
+      for (index, input) in node.inputs.enumerated() where asked[index] {
+        guard let input, let part = parts[index] else { continue }
+        let inputID = ObjectIdentifier(input)
+        if let sum = pending[inputID] {
+          pending[inputID] = try sum + part
+        } else {
+          pending[inputID] = part
+        }
+      }
+    }
+  }
+  return try zip(inputs, targets).map { input, id in
+    try results[id] ?? Tensor(repeating: 0, shape: input.shape, device: input.device)
+  }
+}
+
+/// What stands in for the pullback of an operation whose graph has been consumed.
+private func consumed(_ operation: String) -> Pullback {
+  { _, _ in
+    throw KernelsError.usage(
+      "gradients: the graph through \(operation) was consumed by an earlier call; pass createGraph: true to keep it")
+  }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import Kernels
+
+/// A file that is not what it should be: which file, what is wrong, what to do.
+public struct FileError: Error, CustomStringConvertible {
+  public let path: String
+  public let message: String
+
+  public init(_ path: String, _ message: String) {
+    (self.path, self.message) = (path, message)
+  }
+
+  public var description: String { "\(path): \(message)" }
+}
+
+/// Tensors by name and string metadata in the safetensors format (an 8-byte header length, a JSON header, raw
+/// little-endian data), mapped and read when asked for. Float32, float16 and float64 are read; float32 is written.
+public struct Safetensors {
+  private struct Entry: Equatable {
+    var type: String
+    var shape: Shape
+    var range: Range<Int>
+  }
+
+  public let path: String
+  /// The `__metadata__` of the header.
+  public let metadata: [String: String]
+  private let entries: [String: Entry]
+  private let data: Data
+
+  /// The names of the tensors, sorted.
+  public var names: [String] { entries.keys.sorted() }
+
+  /// Opens a file and checks its whole header.
+  /// - Throws: `FileError` naming the tensor or fact at fault.
+  public init(contentsOf url: URL) throws {
+    path = url.path
+    do {
+      data = try Data(contentsOf: url, options: .alwaysMapped)
+    } catch {
+      throw FileError(url.path, "cannot be read (\(error.localizedDescription))")
+    }
+    func fail(_ message: String) -> FileError { FileError(url.path, "not a valid safetensors file: \(message)") }
+    guard data.count >= 8 else { throw fail("shorter than its 8-byte header length") }
+    let length = data.prefix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+    guard length <= 100 << 20, 8 + Int(length) <= data.count else {
+      throw fail("the header claims \(length) bytes, the file has \(data.count); it may be truncated")
+    }
+    let start = 8 + Int(length)
+    guard let header = try? JSONSerialization.jsonObject(with: data[8..<start]) as? [String: Any] else {
+      throw fail("the header is not a JSON object")
+    }
+    var entries: [String: Entry] = [:]
+    for (name, value) in header where name != "__metadata__" {
+      guard let fields = value as? [String: Any], let type = fields["dtype"] as? String,
+        let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2
+      else { throw fail("the entry of \(name) is malformed") }
+      let size = Self.sizes[type] ?? 0
+      var bytes = size
+      for extent in shape {
+        let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
+        guard extent >= 0, !overflow else { throw fail("\(name) has the impossible shape \(shape)") }
+        bytes = product
+      }
+      guard offsets[0] >= 0, offsets[1] >= offsets[0], offsets[1] <= data.count - start else {
+        throw fail("\(name) lies beyond the end of the file; it may be truncated")
+      }
+      guard size == 0 || offsets[1] - offsets[0] == bytes else {
+        throw fail("\(name) has \(offsets[1] - offsets[0]) bytes, its shape \(shape) needs \(bytes)")
+      }
+      entries[name] = Entry(type: type, shape: shape, range: start + offsets[0]..<start + offsets[1])
+    }
+    metadata = header["__metadata__"] as? [String: String] ?? [:]
+    self.entries = entries
+  }
+
+  private static let sizes = ["F32": 4, "F16": 2, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1]
+
+  /// The shape of a tensor, or nil when there is none of that name.
+  public func shape(of name: String) -> Shape? { entries[name]?.shape }
+
+  /// The elements of a tensor as float32.
+  /// - Throws: `FileError` when it is missing or of a type other than float32, float16, float64.
+  public func values(of name: String) throws -> [Float] {
+    guard let entry = entries[name] else {
+      let some = names.prefix(4).joined(separator: ", ")
+      throw FileError(path, "has no tensor named \(name) (it has \(some)\(names.count > 4 ? ", ..." : ""))")
+    }
+    let count = entry.shape.elementCount
+    return try data[entry.range].withUnsafeBytes { bytes in
+      switch entry.type {
+      case "F32": return (0..<count).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+      case "F64": return (0..<count).map { Float(bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self)) }
+      case "F16":
+        return (0..<count).map { float(fromHalf: bytes.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) }
+      default: throw FileError(path, "\(name) is of type \(entry.type); F32, F16 and F64 are read")
+      }
+    }
+  }
+
+  /// A tensor on a device.
+  public func tensor(_ name: String, on device: any Device) throws -> Tensor {
+    try Tensor(values(of: name), shape: entries[name]?.shape ?? [], device: device)
+  }
+
+  /// All float tensors on a device.
+  public func tensors(on device: any Device) throws -> [String: Tensor] {
+    try Dictionary(
+      uniqueKeysWithValues: entries.filter { $0.value.type.hasPrefix("F") && $0.value.shape.elementCount > 0 }
+        .map { ($0.key, try tensor($0.key, on: device)) })
+  }
+
+  /// Writes tensors and metadata: beside the target first, then renamed, so that no half-written file is ever seen.
+  public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to url: URL) throws {
+    var header: [String: Any] = metadata.isEmpty ? [:] : ["__metadata__": metadata]
+    var body = Data()
+    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+      let start = body.count
+      try tensor.values().withUnsafeBytes { body.append(contentsOf: $0) }
+      header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [start, body.count]]
+    }
+    var json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
+    while json.count % 8 != 0 { json.append(0x20) }
+    var length = UInt64(json.count).littleEndian
+    try writeAtomically(Data(bytes: &length, count: 8) + json + body, to: url)
+  }
+}
+
+/// Writes a file beside its target and renames it, making folders on the way. On failure the target is untouched and
+/// nothing is left behind.
+public func writeAtomically(_ data: Data, to url: URL) throws {
+  let partial = url.deletingLastPathComponent().appendingPathComponent(".\(url.lastPathComponent).partial")
+  do {
+    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try data.write(to: partial)
+    guard rename(partial.path, url.path) == 0 else { throw CocoaError(.fileWriteUnknown) }
+  } catch {
+    try? FileManager.default.removeItem(at: partial)
+    throw FileError(url.path, "cannot be written (\(plainReason(error)))")
+  }
+}
+
+/// A system error in its own words ("No space left on device") rather than the framework's.
+func plainReason(_ error: any Error) -> String {
+  let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
+  return underlying.domain == NSPOSIXErrorDomain ? String(cString: strerror(Int32(underlying.code))) : error.localizedDescription
+}
+
+/// IEEE half precision to single.
+private func float(fromHalf bits: UInt16) -> Float {
+  let sign: Float = bits & 0x8000 == 0 ? 1 : -1
+  let exponent = Int(bits >> 10 & 31)
+  let mantissa = Float(bits & 1023)
+  switch exponent {
+  case 0: return sign * mantissa * 0x1p-24
+  case 31: return mantissa == 0 ? sign * .infinity : .nan
+  default: return sign * (1 + mantissa / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+  }
+}

@@ -1,0 +1,1313 @@
+// Every OpenCL kernel of TSDF: OpenCL C 1.2, float32, no extension, no vendor, no assumed work-group size.
+//
+// Conventions
+// - Tensors are contiguous NCHW float32 unless a comment says otherwise; counts and offsets are in elements.
+// - Every kernel guards its ids, so the host may round global sizes up to any work-group size.
+// - Arguments come in one order: inputs, outputs, sizes, scalars. Outputs are overwritten unless said otherwise.
+// - No float atomics: gradients gather, so that a run repeats bit for bit.
+// - A section becomes one program: `prelude` is prepended to each, so an edit recompiles one section only.
+//   A section starts at a line `// == section: NAME ==`.
+
+// == section: prelude ==
+
+#define MR 6    // rows of a packed A panel (GEMM register tile height)
+#define NR 16   // columns of a packed B panel (GEMM register tile width)
+
+// == section: elementwise ==
+
+// y[i] = f(x[i]; a, b). One work-item an element.
+#define UNARY(NAME, EXPRESSION)                                                                    \
+  kernel void unary_##NAME(global const float *restrict x, global float *restrict y,               \
+                           const uint count, const float a, const float b) {                       \
+    const uint i = get_global_id(0);                                                               \
+    if (i < count) {                                                                               \
+      const float v = x[i];                                                                        \
+      y[i] = (EXPRESSION);                                                                         \
+    }                                                                                              \
+  }
+
+UNARY(affine, fma(a, v, b))
+UNARY(relu, v < 0.0f ? 0.0f : v)
+UNARY(leakyReLU, v < 0.0f ? a * v : v)
+UNARY(tanh, tanh(v))
+UNARY(sigmoid, 1.0f / (1.0f + exp(-v)))
+UNARY(softplus, fmax(v, 0.0f) + log1p(exp(-fabs(v))))
+UNARY(exp, exp(v))
+UNARY(log, log(v))
+UNARY(sqrt, sqrt(v))
+UNARY(abs, fabs(v))
+UNARY(sign, v > 0.0f ? 1.0f : (v < 0.0f ? -1.0f : v))
+UNARY(clamp, v < a ? a : (v > b ? b : v))
+UNARY(inside, v >= a && v <= b ? 1.0f : 0.0f)
+UNARY(power, pow(v, a))
+UNARY(reciprocal, 1.0f / v)
+
+// y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first;
+// strides in elements, 0 along a broadcast axis. Global size: (shape.s3, shape.s0 * shape.s1 * shape.s2),
+// so that the division for the outer axes is shared by a whole row.
+#define BINARY(NAME, EXPRESSION)                                                                   \
+  kernel void binary_##NAME(global const float *restrict a, global const float *restrict b,        \
+                            global float *restrict y, const uint4 shape, const uint4 aStrides,     \
+                            const uint4 bStrides, const float p) {                                 \
+    const uint column = get_global_id(0);                                                          \
+    const uint row = get_global_id(1);                                                             \
+    if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)                               \
+      return;                                                                                      \
+    const uint i2 = row % shape.s2;                                                                \
+    const uint i1 = row / shape.s2 % shape.s1;                                                     \
+    const uint i0 = row / shape.s2 / shape.s1;                                                     \
+    const float u = a[i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * aStrides.s3]; \
+    const float v = b[i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * bStrides.s3]; \
+    y[row * shape.s3 + column] = (EXPRESSION);                                                     \
+  }
+
+BINARY(add, u + v)
+BINARY(subtract, u - v)
+BINARY(multiply, u * v)
+BINARY(divide, u / v)
+BINARY(maximum, u > v ? u : v)
+BINARY(minimum, u < v ? u : v)
+BINARY(greater, u > v ? 1.0f : 0.0f)
+BINARY(equal, u == v ? 1.0f : 0.0f)
+BINARY(reluGradient, u > 0.0f ? v : 0.0f)
+BINARY(leakyReLUGradient, u > 0.0f ? v : p * v)
+BINARY(tanhGradient, v * (1.0f - u * u))
+BINARY(sigmoidGradient, v * u * (1.0f - u))
+BINARY(prelu, u > 0.0f ? u : u * v)
+BINARY(preluSlope, u > 0.0f ? 1.0f : v)
+
+// == section: movement ==
+
+// y[yOffset + i . yStrides] = x[xOffset + i . xStrides] for every index i of `shape` (outermost first):
+// permute, slice, broadcast (stride 0) and the placing of a block in a larger tensor are all this.
+// Global size: (shape.s3, shape.s0 * shape.s1 * shape.s2). Elements of y outside the block are left alone.
+kernel void strided_copy(global const float *restrict x, global float *restrict y, const uint4 shape,
+                         const uint4 xStrides, const uint4 yStrides, const uint xOffset,
+                         const uint yOffset) {
+  const uint column = get_global_id(0);
+  const uint row = get_global_id(1);
+  if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
+    return;
+  const uint i2 = row % shape.s2;
+  const uint i1 = row / shape.s2 % shape.s1;
+  const uint i0 = row / shape.s2 / shape.s1;
+  y[yOffset + i0 * yStrides.s0 + i1 * yStrides.s1 + i2 * yStrides.s2 + column * yStrides.s3] =
+      x[xOffset + i0 * xStrides.s0 + i1 * xStrides.s1 + i2 * xStrides.s2 + column * xStrides.s3];
+}
+
+// y[r, :] = x[indices[r], :] for rows of `width`. Global size: (width, rows).
+kernel void gather_rows(global const float *restrict x, global const uint *restrict indices,
+                        global float *restrict y, const uint rows, const uint width) {
+  const uint column = get_global_id(0);
+  const uint row = get_global_id(1);
+  if (column < width && row < rows)
+    y[row * width + column] = x[indices[row] * width + column];
+}
+
+// The adjoint of gather_rows: dx[s, :] = sum of dy[r, :] over r with indices[r] = s. `order` lists the r
+// grouped by source row, starts[s] ..< starts[s + 1] being those of s: a gather, so no atomics.
+// Global size: (width, sourceRows).
+kernel void gather_rows_gradient(global const float *restrict dy, global const uint *restrict order,
+                                 global const uint *restrict starts, global float *restrict dx,
+                                 const uint sourceRows, const uint width) {
+  const uint column = get_global_id(0);
+  const uint row = get_global_id(1);
+  if (column >= width || row >= sourceRows)
+    return;
+  float sum = 0.0f;
+  for (uint r = starts[row]; r < starts[row + 1]; ++r)
+    sum += dy[order[r] * width + column];
+  dx[row * width + column] = sum;
+}
+
+// == section: reduce ==
+
+// y[row, chunk] = reduction of x[row, chunk * chunkLength ..< min(length, (chunk + 1) * chunkLength)].
+// One work-group a (chunk, row): group id 0 = chunk, group id 1 = row. Work-items stride over the chunk in
+// steps of eight elements, then fold through `scratch` (one float a work-item) by a halving tree.
+// The local size must be a power of two; 1 on a CPU.
+#define REDUCE_ROWS(NAME, IDENTITY, COMBINE, FOLD8)                                                \
+  kernel void NAME##_rows(global const float *restrict x, global float *restrict y,                \
+                          local float *restrict scratch, const uint rows, const uint length,       \
+                          const uint chunkLength) {                                                \
+    const uint lid = get_local_id(0);                                                              \
+    const uint size = get_local_size(0);                                                           \
+    const uint chunk = get_group_id(0);                                                            \
+    const uint row = get_group_id(1);                                                              \
+    const uint begin = chunk * chunkLength;                                                        \
+    const uint count = min(chunkLength, length - begin);                                           \
+    global const float *from = x + (ulong)row * length + begin;                                    \
+    float8 acc8 = (float8)(IDENTITY);                                                              \
+    const uint vectors = count / 8;                                                                \
+    for (uint i = lid; i < vectors; i += size) {                                                   \
+      const float8 u = acc8, v = vload8(i, from);                                                  \
+      acc8 = COMBINE(u, v);                                                                        \
+    }                                                                                              \
+    float acc = FOLD8;                                                                             \
+    for (uint i = vectors * 8 + lid; i < count; i += size)                                         \
+      acc = COMBINE(acc, from[i]);                                                                 \
+    scratch[lid] = acc;                                                                            \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
+    for (uint half_ = size / 2; half_ > 0; half_ /= 2) {                                           \
+      if (lid < half_)                                                                             \
+        scratch[lid] = COMBINE(scratch[lid], scratch[lid + half_]);                                \
+      barrier(CLK_LOCAL_MEM_FENCE);                                                                \
+    }                                                                                              \
+    if (lid == 0)                                                                                  \
+      y[row * get_num_groups(0) + chunk] = scratch[0];                                             \
+  }
+
+// y[o, i] = reduction over r of x[o, r, i]. One work-item an (i, o): global size (inner, outer).
+#define REDUCE_MIDDLE(NAME, IDENTITY, COMBINE)                                                     \
+  kernel void NAME##_middle(global const float *restrict x, global float *restrict y,              \
+                            const uint outer, const uint length, const uint inner) {               \
+    const uint i = get_global_id(0);                                                               \
+    const uint o = get_global_id(1);                                                               \
+    if (i >= inner || o >= outer)                                                                  \
+      return;                                                                                      \
+    global const float *from = x + (ulong)o * length * inner + i;                                  \
+    float acc = IDENTITY;                                                                          \
+    for (uint r = 0; r < length; ++r)                                                              \
+      acc = COMBINE(acc, from[r * inner]);                                                         \
+    y[o * inner + i] = acc;                                                                        \
+  }
+
+#define PLUS(U, V) ((U) + (V))
+#define LARGER(U, V) fmax(U, V)
+#define FOLD_PLUS                                                                                  \
+  (((acc8.s0 + acc8.s4) + (acc8.s1 + acc8.s5)) + ((acc8.s2 + acc8.s6) + (acc8.s3 + acc8.s7)))
+#define FOLD_LARGER                                                                                \
+  fmax(fmax(fmax(acc8.s0, acc8.s4), fmax(acc8.s1, acc8.s5)),                                       \
+       fmax(fmax(acc8.s2, acc8.s6), fmax(acc8.s3, acc8.s7)))
+REDUCE_ROWS(sum, 0.0f, PLUS, FOLD_PLUS)
+REDUCE_ROWS(max, -INFINITY, LARGER, FOLD_LARGER)
+REDUCE_MIDDLE(sum, 0.0f, PLUS)
+REDUCE_MIDDLE(max, -INFINITY, LARGER)
+
+// == section: norm ==
+
+// Folds value.s0 and value.s1 over a work-group through `scratch` (a float2 a work-item); every work-item
+// gets the totals. The local size is a power of two. Kept free of early returns: all work-items pass the barriers.
+static float2 group_sum2(local float2 *scratch, const float2 value, const uint lid, const uint size) {
+  scratch[lid] = value;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint half_ = size / 2; half_ > 0; half_ /= 2) {
+    if (lid < half_)
+      scratch[lid] += scratch[lid + half_];
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  const float2 total = scratch[0];
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return total;
+}
+
+static float fold8(const float8 v) {
+  return ((v.s0 + v.s4) + (v.s1 + v.s5)) + ((v.s2 + v.s6) + (v.s3 + v.s7));
+}
+
+// Normalisation with its own statistics, forward: y = (x - mean) * invstd * gamma[c] + beta[c], then
+// leaky ReLU of `slope` (1 = none, 0 = ReLU). A group is the set of elements that share statistics:
+// `planes` planes of `area` elements, `planeStride` apart. Instance norm: groups = N * C, planes = 1;
+// batch norm: groups = C, planes = N, planeStride = C * area. Channel c = group % channels. The variance is
+// the biased one, by a second pass over the data (cancellation-safe). statistics[group] = (mean, invstd).
+// One work-group a group; local size a power of two; scratch: one float2 a work-item.
+kernel void normalize_forward(global const float *restrict x, global const float *restrict gamma,
+                              global const float *restrict beta, global float *restrict y,
+                              global float2 *restrict statistics, local float2 *restrict scratch,
+                              const uint channels, const uint planes, const uint area,
+                              const uint planeStride, const float epsilon, const float slope) {
+  const uint lid = get_local_id(0);
+  const uint size = get_local_size(0);
+  const uint group = get_group_id(0);
+  const uint start = group * area;
+  const uint vectors = area / 8;
+  const float count = (float)(planes * area);
+
+  float8 sum8 = 0.0f;
+  float sum = 0.0f;
+  for (uint p = 0; p < planes; ++p) {
+    global const float *plane = x + start + p * planeStride;
+    for (uint i = lid; i < vectors; i += size)
+      sum8 += vload8(i, plane);
+    for (uint i = vectors * 8 + lid; i < area; i += size)
+      sum += plane[i];
+  }
+  const float mean = group_sum2(scratch, (float2)(sum + fold8(sum8), 0.0f), lid, size).s0 / count;
+
+  sum8 = 0.0f;
+  sum = 0.0f;
+  for (uint p = 0; p < planes; ++p) {
+    global const float *plane = x + start + p * planeStride;
+    for (uint i = lid; i < vectors; i += size) {
+      const float8 d = vload8(i, plane) - mean;
+      sum8 = fma(d, d, sum8);
+    }
+    for (uint i = vectors * 8 + lid; i < area; i += size)
+      sum += (plane[i] - mean) * (plane[i] - mean);
+  }
+  const float variance = group_sum2(scratch, (float2)(sum + fold8(sum8), 0.0f), lid, size).s0 / count;
+  const float invstd = 1.0f / sqrt(variance + epsilon);
+
+  const uint c = group % channels;
+  const float scale = invstd * gamma[c];
+  const float shift = beta[c] - mean * scale;
+  for (uint p = 0; p < planes; ++p) {
+    global const float *plane = x + start + p * planeStride;
+    global float *out = y + start + p * planeStride;
+    for (uint i = lid; i < vectors; i += size) {
+      const float8 v = fma(vload8(i, plane), (float8)(scale), (float8)(shift));
+      vstore8(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
+    }
+    for (uint i = vectors * 8 + lid; i < area; i += size) {
+      const float v = fma(plane[i], scale, shift);
+      out[i] = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
+    }
+  }
+  if (lid == 0)
+    statistics[group] = (float2)(mean, invstd);
+}
+
+// The gradient of normalize_forward: with z the value before the leaky ReLU, g = dy * (z > 0 ? 1 : slope)
+// and h = (x - mean) * invstd,
+//   dx = gamma * invstd * (g - mean(g) - h * mean(g * h)),  sums[group] = (sum g * h, sum g),
+// the latter two being the gradients of gamma and beta (instance norm: still to be added over the images).
+// Work sizes and layouts as in normalize_forward.
+kernel void normalize_gradient(global const float *restrict x, global const float *restrict dy,
+                               global const float *restrict gamma, global const float *restrict beta,
+                               global const float2 *restrict statistics, global float *restrict dx,
+                               global float2 *restrict sums, local float2 *restrict scratch,
+                               const uint channels, const uint planes, const uint area,
+                               const uint planeStride, const float slope) {
+  const uint lid = get_local_id(0);
+  const uint size = get_local_size(0);
+  const uint group = get_group_id(0);
+  const uint start = group * area;
+  const uint vectors = area / 8;
+  const float count = (float)(planes * area);
+  const float mean = statistics[group].s0;
+  const float invstd = statistics[group].s1;
+  const float scale = gamma[group % channels];
+  const float shift = beta[group % channels];
+
+  float8 gh8 = 0.0f, g8 = 0.0f;
+  float gh = 0.0f, g = 0.0f;
+  for (uint p = 0; p < planes; ++p) {
+    global const float *from = x + start + p * planeStride;
+    global const float *up = dy + start + p * planeStride;
+    for (uint i = lid; i < vectors; i += size) {
+      const float8 h = (vload8(i, from) - mean) * invstd;
+      const float8 d = vload8(i, up);
+      const float8 masked = select(slope * d, d, fma(h, (float8)(scale), (float8)(shift)) > 0.0f);
+      gh8 = fma(masked, h, gh8);
+      g8 += masked;
+    }
+    for (uint i = vectors * 8 + lid; i < area; i += size) {
+      const float h = (from[i] - mean) * invstd;
+      const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
+      gh += masked * h;
+      g += masked;
+    }
+  }
+  const float2 total = group_sum2(scratch, (float2)(gh + fold8(gh8), g + fold8(g8)), lid, size);
+  const float meanGH = total.s0 / count;
+  const float meanG = total.s1 / count;
+  const float outer = scale * invstd;
+
+  for (uint p = 0; p < planes; ++p) {
+    global const float *from = x + start + p * planeStride;
+    global const float *up = dy + start + p * planeStride;
+    global float *out = dx + start + p * planeStride;
+    for (uint i = lid; i < vectors; i += size) {
+      const float8 h = (vload8(i, from) - mean) * invstd;
+      const float8 d = vload8(i, up);
+      const float8 masked = select(slope * d, d, fma(h, (float8)(scale), (float8)(shift)) > 0.0f);
+      vstore8(outer * (masked - meanG - h * meanGH), i, out);
+    }
+    for (uint i = vectors * 8 + lid; i < area; i += size) {
+      const float h = (from[i] - mean) * invstd;
+      const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
+      out[i] = outer * (masked - meanG - h * meanGH);
+    }
+  }
+  if (lid == 0)
+    sums[group] = total;
+}
+
+// == section: gemm ==
+
+// Packs a matrix A[batch][rows][depth], given by strides, into row panels
+// packed[batch][ceil(rows / MR)][depth][MR], zero beyond the last row. The depth index splits in two,
+// k = k1 * depthInner + k2, each part with its own stride, so that transposed and flipped convolution
+// weights and per-image gradients are read in place; k counts from firstDepth. Global size: (depth, panels, batch).
+kernel void pack_rows(global const float *restrict source, global float *restrict packed, const uint rows,
+                      const uint depth, const uint firstDepth, const int batchStride, const int rowStride,
+                      const uint depthInner, const int outerStride, const int innerStride,
+                      const int offset) {
+  const uint k = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint batch = get_global_id(2);
+  const uint panels = (rows + MR - 1) / MR;
+  if (k >= depth || panel >= panels)
+    return;
+  const uint at = firstDepth + k;
+  global const float *from = source + (offset + (int)batch * batchStride + (int)(at / depthInner) * outerStride +
+                                       (int)(at % depthInner) * innerStride);
+  global float *to = packed + ((batch * panels + panel) * depth + k) * MR;
+  for (uint r = 0; r < MR; ++r) {
+    const uint row = panel * MR + r;
+    to[r] = row < rows ? from[(int)row * rowStride] : 0.0f;
+  }
+}
+
+// Packs a matrix B[batch][depth][columns], given by strides, into column panels
+// packed[batch][ceil(columns / NR)][depth][NR], zero beyond the last column. The column index splits in
+// two, n = n1 * columnInner + n2 (image and pixel). Global size: (depth, panels, batch).
+kernel void pack_columns(global const float *restrict source, global float *restrict packed,
+                         const uint columns, const uint depth, const int batchStride,
+                         const int depthStride, const uint columnInner, const int outerStride,
+                         const int innerStride, const int offset) {
+  const uint k = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint batch = get_global_id(2);
+  const uint panels = (columns + NR - 1) / NR;
+  if (k >= depth || panel >= panels)
+    return;
+  global const float *from = source + (offset + (int)batch * batchStride + (int)k * depthStride);
+  global float *to = packed + ((ulong)(batch * panels + panel) * depth + k) * NR;
+  const uint first = panel * NR;
+  if (innerStride == 1 && first + NR <= columns && first / columnInner == (first + NR - 1) / columnInner) {
+    vstore16(vload16(0, from + (int)(first / columnInner) * outerStride + first % columnInner), 0, to);
+  } else {
+    for (uint j = 0; j < NR; ++j) {
+      const uint n = first + j;
+      to[j] = n < columns ? from[(int)(n / columnInner) * outerStride + (int)(n % columnInner) * innerStride] : 0.0f;
+    }
+  }
+}
+
+#define GEMM_ACCUMULATE 1u
+#define GEMM_BIAS 2u
+#define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
+
+// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), A and B packed as above.
+// Element (m, n) of C lies at batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
+// + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
+// One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps an
+// A panel (6 KiB) in the first-level cache over all its B panels. Register tile: MR accumulators of NR floats.
+// Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
+kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
+                        global const float *restrict bias, global float *restrict c, const uint rows,
+                        const uint columns, const uint depth, const uint firstColumn, const uint rowPanels,
+                        const uint columnPanels, const uint cBatchStride, const uint cRowStride,
+                        const uint columnBlock, const uint columnBlockStride, const uint flags) {
+  const uint batch = get_global_id(2);
+  const uint panelsM = (rows + MR - 1) / MR;
+  const uint panelsN = (columns + NR - 1) / NR;
+  const uint firstN = get_global_id(0) * columnPanels;
+  const uint firstM = get_global_id(1) * rowPanels;
+  const uint lastN = min(panelsN, firstN + columnPanels);
+  const uint lastM = min(panelsM, firstM + rowPanels);
+  global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
+  global const float *bBatch = b + (ulong)batch * panelsN * depth * NR;
+  global float *cBatch = c + (ulong)batch * cBatchStride;
+
+  for (uint k0 = 0; k0 < depth; k0 += GEMM_DEPTH_BLOCK) {
+    const uint count = min(GEMM_DEPTH_BLOCK, depth - k0);
+    const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
+    const int addBias = k0 == 0 && (flags & GEMM_BIAS);
+    for (uint pm = firstM; pm < lastM; ++pm) {
+      for (uint pn = firstN; pn < lastN; ++pn) {
+        global const float *ap = aBatch + ((ulong)pm * depth + k0) * MR;
+        global const float *bp = bBatch + ((ulong)pn * depth + k0) * NR;
+        float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
+        for (uint k = 0; k < count; ++k) {
+          const float16 v = vload16(k, bp);
+          global const float *u = ap + k * MR;
+          t0 = fma((float16)(u[0]), v, t0);
+          t1 = fma((float16)(u[1]), v, t1);
+          t2 = fma((float16)(u[2]), v, t2);
+          t3 = fma((float16)(u[3]), v, t3);
+          t4 = fma((float16)(u[4]), v, t4);
+          t5 = fma((float16)(u[5]), v, t5);
+        }
+        float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
+        const uint n0 = firstColumn + pn * NR;
+        const uint end = firstColumn + columns;
+        const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
+        for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+          const uint m = pm * MR + r;
+          global float *row = cBatch + (ulong)m * cRowStride;
+          float16 value = tile[r];
+          if (addBias)
+            value += bias[m];
+          if (whole) {
+            global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
+            if (add)
+              value += vload16(0, to);
+            vstore16(value, 0, to);
+          } else {
+            float lane[NR];
+            vstore16(value, 0, lane);
+            for (uint j = 0; j < NR && n0 + j < end; ++j) {
+              global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
+              *to = add ? *to + lane[j] : lane[j];
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// == section: conv ==
+
+// im2col straight into the column panels of gemm_packed: column n = (image, oy, ox), counted from
+// firstColumn over the whole batch; depth k = (ci, ky, kx).
+//   packed[(n - firstColumn) / NR][k][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
+// or 0 outside the image or beyond `columns`. Global size: (channels, panels).
+kernel void im2col_panels(global const float *restrict x, global float *restrict packed,
+                          const uint channels, const uint height, const uint width,
+                          const uint kernelHeight, const uint kernelWidth, const uint outHeight,
+                          const uint outWidth, const uint stride, const uint padding,
+                          const uint dilation, const uint firstColumn, const uint columns) {
+  const uint ci = get_global_id(0);
+  const uint panel = get_global_id(1);
+  if (ci >= channels || panel >= (columns + NR - 1) / NR)
+    return;
+  const uint taps = kernelHeight * kernelWidth;
+  global float *to = packed + ((ulong)panel * channels + ci) * taps * NR;
+  int y0[NR], x0[NR], base[NR];
+  int sameRow = 1;
+  for (uint j = 0; j < NR; ++j) {
+    const uint local_ = panel * NR + j;
+    const uint n = firstColumn + local_;
+    const uint image = n / (outHeight * outWidth);
+    const uint pixel = n % (outHeight * outWidth);
+    const int inside = local_ < columns;
+    // A row far above the image: every bounds check below fails, so the lane reads as zero.
+    y0[j] = inside ? (int)(pixel / outWidth * stride) - (int)padding : -1000000;
+    x0[j] = (int)(pixel % outWidth * stride) - (int)padding;
+    base[j] = inside ? (int)((image * channels + ci) * height * width) : 0;
+    sameRow &= y0[j] == y0[0] && base[j] == base[0];
+  }
+  for (uint ky = 0; ky < kernelHeight; ++ky) {
+    for (uint kx = 0; kx < kernelWidth; ++kx) {
+      const int dy = (int)(ky * dilation), dx = (int)(kx * dilation);
+      const int left = x0[0] + dx;
+      if (sameRow && stride <= 2 && y0[0] + dy >= 0 && y0[0] + dy < (int)height && left >= 0 &&
+          left + (int)(NR * stride) <= (int)width) {
+        global const float *from = x + base[0] + (y0[0] + dy) * (int)width + left;
+        if (stride == 1) {
+          vstore16(vload16(0, from), 0, to);
+        } else {
+          const float16 p = vload16(0, from), q = vload16(1, from);
+          vstore16((float16)(p.even, q.even), 0, to);
+        }
+      } else {
+        for (uint j = 0; j < NR; ++j) {
+          const int iy = y0[j] + dy, ix = x0[j] + dx;
+          const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
+          to[j] = inside ? x[base[j] + iy * (int)width + ix] : 0.0f;
+        }
+      }
+      to += NR;
+    }
+  }
+}
+
+// The transpose of im2col, as column panels: column n = (ci, ky, kx), depth k = (image, oy, ox) counted
+// from firstPixel; the B matrix of the weight gradient dW = dY . cols^T.
+//   packed[n / NR][k - firstPixel][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
+// One work-item a run of `run` pixels of a panel. Global size: (ceil(pixels / run), panels).
+kernel void im2col_transposed_panels(global const float *restrict x, global float *restrict packed,
+                                     const uint channels, const uint height, const uint width,
+                                     const uint kernelHeight, const uint kernelWidth,
+                                     const uint outHeight, const uint outWidth, const uint stride,
+                                     const uint padding, const uint dilation, const uint firstPixel,
+                                     const uint pixels, const uint run) {
+  const uint start = get_global_id(0) * run;
+  const uint panel = get_global_id(1);
+  const uint taps = kernelHeight * kernelWidth;
+  const uint columns = channels * taps;
+  if (start >= pixels || panel >= (columns + NR - 1) / NR)
+    return;
+  int dy[NR], dx[NR], offset[NR];
+  for (uint j = 0; j < NR; ++j) {
+    const uint n = panel * NR + j;
+    const int inside = n < columns;
+    const uint tap = n % taps;
+    dy[j] = inside ? (int)(tap / kernelWidth * dilation) : -1000000;
+    dx[j] = (int)(tap % kernelWidth * dilation);
+    offset[j] = inside ? (int)((n / taps) * height * width) + dy[j] * (int)width + dx[j] : 0;
+  }
+  const uint end = min(pixels, start + run);
+  for (uint k = start; k < end; ++k) {
+    const uint pixel = firstPixel + k;
+    const uint image = pixel / (outHeight * outWidth);
+    const uint within = pixel % (outHeight * outWidth);
+    const int y0 = (int)(within / outWidth * stride) - (int)padding;
+    const int x0 = (int)(within % outWidth * stride) - (int)padding;
+    const int base = (int)(image * channels * height * width) + y0 * (int)width + x0;
+    global float *to = packed + ((ulong)panel * pixels + k) * NR;
+    for (uint j = 0; j < NR; ++j) {
+      const int iy = y0 + dy[j], ix = x0 + dx[j];
+      const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
+      to[j] = inside ? x[base + offset[j]] : 0.0f;
+    }
+  }
+}
+
+// The adjoint of im2col, as a gather, for channels [firstChannel, firstChannel + channels) of all images:
+//   dx[image, c, y, x] = bias[c] + sum over (ky, kx) of columns[(c, ky, kx), (image, oy, ox)]
+// where oy * stride - padding + ky * dilation = y, likewise x. columns is row-major,
+// [channels * kh * kw][images * outHeight * outWidth]. Global size: (width, height, channels * images).
+kernel void col2im(global const float *restrict columns, global const float *restrict bias,
+                   global float *restrict dx, const uint images, const uint channels,
+                   const uint firstChannel, const uint totalChannels, const uint height, const uint width,
+                   const uint kernelHeight, const uint kernelWidth, const uint outHeight,
+                   const uint outWidth, const uint stride, const uint padding, const uint dilation,
+                   const uint hasBias) {
+  const uint x = get_global_id(0);
+  const uint y = get_global_id(1);
+  const uint local_ = get_global_id(2) % channels;
+  const uint image = get_global_id(2) / channels;
+  if (x >= width || y >= height || image >= images)
+    return;
+  const uint area = outHeight * outWidth;
+  float sum = hasBias ? bias[firstChannel + local_] : 0.0f;
+  for (uint ky = 0; ky < kernelHeight; ++ky) {
+    const int ty = (int)(y + padding) - (int)(ky * dilation);
+    const int oy = ty / (int)stride;
+    if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+      continue;
+    for (uint kx = 0; kx < kernelWidth; ++kx) {
+      const int tx = (int)(x + padding) - (int)(kx * dilation);
+      const int ox = tx / (int)stride;
+      if (tx < 0 || ox * (int)stride != tx || ox >= (int)outWidth)
+        continue;
+      const uint row = (local_ * kernelHeight + ky) * kernelWidth + kx;
+      sum += columns[(row * images + image) * area + oy * (int)outWidth + ox];
+    }
+  }
+  dx[((image * totalChannels + firstChannel + local_) * height + y) * width + x] = sum;
+}
+
+// y[plane, r, c] = x[plane, r - top, c - left], 0 outside. Global size: (outWidth, outHeight, planes).
+kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint planes,
+                       const uint height, const uint width, const uint outHeight, const uint outWidth,
+                       const int top, const int left) {
+  const uint c = get_global_id(0);
+  const uint r = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (c >= outWidth || r >= outHeight || plane >= planes)
+    return;
+  const int iy = (int)r - top, ix = (int)c - left;
+  const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
+  y[(plane * outHeight + r) * outWidth + c] = inside ? x[(plane * height + iy) * width + ix] : 0.0f;
+}
+
+#define DIRECT_ROWS 4   // output channels of a direct-convolution tile
+
+// Stride-1 convolution straight from a padded copy, for kernels too large or outputs too thin for im2col:
+//   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy + ky * dilation, ox + kx * dilation].
+// padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole vector past the last pixel;
+// weights is [ceil(outChannels / 4)][channels][kh][kw][4] (zero rows at the end). One work-item makes
+// 4 channels x 16 pixels of a row. Global size: (ceil(outWidth / 16), outHeight, ceil(outChannels / 4) * images).
+kernel void conv2d_direct(global const float *restrict padded, global const float *restrict weights,
+                          global const float *restrict bias, global float *restrict y,
+                          const uint images, const uint channels, const uint paddedHeight, const uint pitch,
+                          const uint outChannels, const uint outHeight, const uint outWidth,
+                          const uint kernelHeight, const uint kernelWidth, const uint dilation,
+                          const uint hasBias) {
+  const uint x0 = get_global_id(0) * 16;
+  const uint oy = get_global_id(1);
+  const uint tiles = (outChannels + DIRECT_ROWS - 1) / DIRECT_ROWS;
+  const uint tile = get_global_id(2) % tiles;
+  const uint image = get_global_id(2) / tiles;
+  if (x0 >= outWidth || oy >= outHeight || image >= images)
+    return;
+  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f;
+  global const float *w = weights + tile * channels * kernelHeight * kernelWidth * DIRECT_ROWS;
+  for (uint ci = 0; ci < channels; ++ci) {
+    for (uint ky = 0; ky < kernelHeight; ++ky) {
+      global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + x0;
+      for (uint kx = 0; kx < kernelWidth; ++kx) {
+        const float16 v = vload16(0, row + kx * dilation);
+        t0 = fma((float16)(w[0]), v, t0);
+        t1 = fma((float16)(w[1]), v, t1);
+        t2 = fma((float16)(w[2]), v, t2);
+        t3 = fma((float16)(w[3]), v, t3);
+        w += DIRECT_ROWS;
+      }
+    }
+  }
+  float16 value[DIRECT_ROWS] = {t0, t1, t2, t3};
+  for (uint r = 0; r < DIRECT_ROWS; ++r) {
+    const uint co = tile * DIRECT_ROWS + r;
+    if (co >= outChannels)
+      break;
+    const float16 v = hasBias ? value[r] + bias[co] : value[r];
+    global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + x0;
+    if (x0 + 16 <= outWidth) {
+      vstore16(v, 0, to);
+    } else {
+      float lane[16];
+      vstore16(v, 0, lane);
+      for (uint j = 0; x0 + j < outWidth; ++j)
+        to[j] = lane[j];
+    }
+  }
+}
+
+// weights[tile][ci][tap][r] = w[(tile * 4 + r), ci, tap] by strides (tap reversed when flipped), for conv2d_direct.
+// Global size: (channels * taps, tiles).
+kernel void pack_direct_weights(global const float *restrict w, global float *restrict packed,
+                                const uint outChannels, const uint channels, const uint taps,
+                                const uint outStride, const uint channelStride, const uint flipped) {
+  const uint k = get_global_id(0);
+  const uint tile = get_global_id(1);
+  if (k >= channels * taps || tile * DIRECT_ROWS >= outChannels)
+    return;
+  const uint ci = k / taps;
+  const uint tap = flipped ? taps - 1 - k % taps : k % taps;
+  for (uint r = 0; r < DIRECT_ROWS; ++r) {
+    const uint co = tile * DIRECT_ROWS + r;
+    packed[(tile * channels * taps + k) * DIRECT_ROWS + r] =
+        co < outChannels ? w[co * outStride + ci * channelStride + tap] : 0.0f;
+  }
+}
+
+// Grouped convolution (depthwise above all), one output element a work-item:
+//   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
+// Global size: (outWidth, outHeight, outChannels * images).
+kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
+                           global const float *restrict bias, global float *restrict y,
+                           const uint images, const uint channels, const uint height, const uint width,
+                           const uint outChannels, const uint outHeight, const uint outWidth,
+                           const uint kernelHeight, const uint kernelWidth, const uint stride,
+                           const uint padding, const uint dilation, const uint groups, const uint hasBias) {
+  const uint ox = get_global_id(0);
+  const uint oy = get_global_id(1);
+  const uint co = get_global_id(2) % outChannels;
+  const uint image = get_global_id(2) / outChannels;
+  if (ox >= outWidth || oy >= outHeight || image >= images)
+    return;
+  const uint depth = channels / groups;
+  const uint first = co / (outChannels / groups) * depth;
+  float sum = hasBias ? bias[co] : 0.0f;
+  for (uint ci = 0; ci < depth; ++ci) {
+    global const float *plane = x + (image * channels + first + ci) * height * width;
+    global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
+    for (uint ky = 0; ky < kernelHeight; ++ky) {
+      const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
+      if (iy < 0 || iy >= (int)height)
+        continue;
+      for (uint kx = 0; kx < kernelWidth; ++kx) {
+        const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
+        if (ix >= 0 && ix < (int)width)
+          sum = fma(tap[ky * kernelWidth + kx], plane[iy * (int)width + ix], sum);
+      }
+    }
+  }
+  y[((image * outChannels + co) * outHeight + oy) * outWidth + ox] = sum;
+}
+
+// The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
+//   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
+// Global size: (width, height, channels * images).
+kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
+                                          global const float *restrict bias, global float *restrict dx,
+                                          const uint images, const uint channels, const uint height,
+                                          const uint width, const uint outChannels, const uint outHeight,
+                                          const uint outWidth, const uint kernelHeight,
+                                          const uint kernelWidth, const uint stride, const uint padding,
+                                          const uint dilation, const uint groups, const uint hasBias) {
+  const uint x = get_global_id(0);
+  const uint y = get_global_id(1);
+  const uint ci = get_global_id(2) % channels;
+  const uint image = get_global_id(2) / channels;
+  if (x >= width || y >= height || image >= images)
+    return;
+  const uint depth = channels / groups;
+  const uint outDepth = outChannels / groups;
+  const uint group = ci / depth;
+  float sum = hasBias ? bias[ci] : 0.0f;
+  for (uint o = 0; o < outDepth; ++o) {
+    const uint co = group * outDepth + o;
+    global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
+    global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
+    for (uint ky = 0; ky < kernelHeight; ++ky) {
+      const int ty = (int)(y + padding) - (int)(ky * dilation);
+      const int oy = ty / (int)stride;
+      if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+        continue;
+      for (uint kx = 0; kx < kernelWidth; ++kx) {
+        const int tx = (int)(x + padding) - (int)(kx * dilation);
+        const int ox = tx / (int)stride;
+        if (tx >= 0 && ox * (int)stride == tx && ox < (int)outWidth)
+          sum = fma(tap[ky * kernelWidth + kx], plane[oy * (int)outWidth + ox], sum);
+      }
+    }
+  }
+  dx[((image * channels + ci) * height + y) * width + x] = sum;
+}
+
+// The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
+// One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
+kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
+                                           global float *restrict dw, const uint images,
+                                           const uint channels, const uint height, const uint width,
+                                           const uint outChannels, const uint outHeight,
+                                           const uint outWidth, const uint kernelHeight,
+                                           const uint kernelWidth, const uint stride, const uint padding,
+                                           const uint dilation, const uint groups) {
+  const uint k = get_global_id(0);
+  const uint co = get_global_id(1);
+  const uint depth = channels / groups;
+  const uint taps = kernelHeight * kernelWidth;
+  if (k >= depth * taps || co >= outChannels)
+    return;
+  const uint ci = co / (outChannels / groups) * depth + k / taps;
+  const int offsetY = (int)(k % taps / kernelWidth * dilation) - (int)padding;
+  const int offsetX = (int)(k % taps % kernelWidth * dilation) - (int)padding;
+  float sum = 0.0f;
+  for (uint image = 0; image < images; ++image) {
+    global const float *plane = x + (image * channels + ci) * height * width;
+    global const float *up = dy + (image * outChannels + co) * outHeight * outWidth;
+    for (uint oy = 0; oy < outHeight; ++oy) {
+      const int iy = (int)(oy * stride) + offsetY;
+      if (iy < 0 || iy >= (int)height)
+        continue;
+      float row = 0.0f;
+      for (uint ox = 0; ox < outWidth; ++ox) {
+        const int ix = (int)(ox * stride) + offsetX;
+        if (ix >= 0 && ix < (int)width)
+          row = fma(up[oy * outWidth + ox], plane[iy * (int)width + ix], row);
+      }
+      sum += row;
+    }
+  }
+  dw[co * depth * taps + k] = sum;
+}
+
+// == section: winograd ==
+
+// Winograd F(4x4, 3x3) (Lavin and Gray, 2016): a 6x6 input tile d and a 3x3 filter g give a 4x4 output tile
+// A^T [ (G g G^T) . (B^T d B) ] A; the product over channels is 36 independent GEMMs. 4 times fewer
+// multiplications than the direct form, at a relative error of about 3e-6 in float32.
+
+// U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
+// g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. Global size: (depth, rowPanels).
+kernel void winograd_weights(global const float *restrict w, global float *restrict packed, const uint rows,
+                             const uint depth, const uint rowStride, const uint depthStride,
+                             const uint flipped) {
+  const uint k = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint panels = (rows + MR - 1) / MR;
+  if (k >= depth || panel >= panels)
+    return;
+  for (uint r = 0; r < MR; ++r) {
+    const uint row = panel * MR + r;
+    float g[9];
+    for (uint t = 0; t < 9; ++t)
+      g[t] = row < rows ? w[row * rowStride + k * depthStride + (flipped ? 8 - t : t)] : 0.0f;
+    float h[18];
+    for (uint j = 0; j < 3; ++j) {
+      const float a = g[j], b = g[3 + j], c = g[6 + j];
+      h[j] = 0.25f * a;
+      h[3 + j] = (-1.0f / 6.0f) * (a + b + c);
+      h[6 + j] = (-1.0f / 6.0f) * (a - b + c);
+      h[9 + j] = (1.0f / 24.0f) * a + (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
+      h[12 + j] = (1.0f / 24.0f) * a - (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
+      h[15 + j] = c;
+    }
+    for (uint i = 0; i < 6; ++i) {
+      const float a = h[3 * i], b = h[3 * i + 1], c = h[3 * i + 2];
+      float u[6];
+      u[0] = 0.25f * a;
+      u[1] = (-1.0f / 6.0f) * (a + b + c);
+      u[2] = (-1.0f / 6.0f) * (a - b + c);
+      u[3] = (1.0f / 24.0f) * a + (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
+      u[4] = (1.0f / 24.0f) * a - (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
+      u[5] = c;
+      for (uint j = 0; j < 6; ++j)
+        packed[(((i * 6 + j) * panels + panel) * depth + k) * MR + r] = u[j];
+    }
+  }
+}
+
+// One pass of B^T over six vectors.
+#define WINOGRAD_INPUT(OUT, D0, D1, D2, D3, D4, D5)                                                \
+  do {                                                                                             \
+    const float16 p = fma((float16)(-4.0f), D2, D4), q = fma((float16)(-4.0f), D1, D3);            \
+    const float16 s = D4 - D2, t = 2.0f * (D3 - D1);                                               \
+    OUT[0] = fma((float16)(4.0f), D0, fma((float16)(-5.0f), D2, D4));                              \
+    OUT[1] = p + q;                                                                                \
+    OUT[2] = p - q;                                                                                \
+    OUT[3] = s + t;                                                                                \
+    OUT[4] = s - t;                                                                                \
+    OUT[5] = fma((float16)(4.0f), D1, fma((float16)(-5.0f), D3, D5));                              \
+  } while (0)
+
+// V = B^T d B into column panels: packed[36][panels][channels][NR], a lane being an output tile, tiles counted
+// over (image, tile row, tile column) from firstImage. d is read from x with zero padding `padding`.
+// Global size: (channels, panels). `images` is the number of images of this chunk.
+kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint channels,
+                           const uint height, const uint width, const uint tileRows, const uint tileColumns,
+                           const uint padding, const uint firstImage, const uint images) {
+  const uint ci = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint tiles = images * tileRows * tileColumns;
+  const uint panels = (tiles + NR - 1) / NR;
+  if (ci >= channels || panel >= panels)
+    return;
+  int y0[NR], x0[NR], base[NR];
+  int contiguous = 1;
+  for (uint j = 0; j < NR; ++j) {
+    const uint n = panel * NR + j;
+    const uint image = firstImage + n / (tileRows * tileColumns);
+    const uint tile = n % (tileRows * tileColumns);
+    const int inside = n < tiles;
+    y0[j] = inside ? (int)(tile / tileColumns * 4) - (int)padding : -1000000;
+    x0[j] = (int)(tile % tileColumns * 4) - (int)padding;
+    base[j] = inside ? (int)((image * channels + ci) * height * width) : 0;
+    contiguous &= y0[j] == y0[0] && base[j] == base[0];
+  }
+  // Sixteen neighbouring tiles of a row: their columns are the row's elements at stride 4.
+  contiguous &= x0[0] >= 0 && x0[0] + 68 <= (int)width;
+  float16 d[36];
+  for (uint i = 0; i < 6; ++i) {
+    float16 row[6];
+    const int iy0 = y0[0] + (int)i;
+    if (contiguous && iy0 >= 0 && iy0 < (int)height) {
+      global const float *from = x + base[0] + iy0 * (int)width + x0[0];
+      const float16 a = vload16(0, from), b = vload16(1, from), c = vload16(2, from), e = vload16(3, from);
+      row[0] = (float16)(a.s048c, b.s048c, c.s048c, e.s048c);
+      row[1] = (float16)(a.s159d, b.s159d, c.s159d, e.s159d);
+      row[2] = (float16)(a.s26ae, b.s26ae, c.s26ae, e.s26ae);
+      row[3] = (float16)(a.s37bf, b.s37bf, c.s37bf, e.s37bf);
+      row[4] = (float16)(row[0].s1234, row[0].s5678, row[0].s9abc, row[0].sdef, from[64]);
+      row[5] = (float16)(row[1].s1234, row[1].s5678, row[1].s9abc, row[1].sdef, from[65]);
+    } else {
+      for (uint k = 0; k < 6; ++k) {
+        float lane[NR];
+        for (uint j = 0; j < NR; ++j) {
+          const int iy = y0[j] + (int)i, ix = x0[j] + (int)k;
+          const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
+          lane[j] = inside ? x[base[j] + iy * (int)width + ix] : 0.0f;
+        }
+        row[k] = vload16(0, lane);
+      }
+    }
+    float16 out[6];
+    WINOGRAD_INPUT(out, row[0], row[1], row[2], row[3], row[4], row[5]);
+    for (uint k = 0; k < 6; ++k)
+      d[i * 6 + k] = out[k];
+  }
+  global float *to = packed + ((ulong)panel * channels + ci) * NR;
+  const ulong plane = (ulong)panels * channels * NR;
+  for (uint k = 0; k < 6; ++k) {
+    float16 out[6];
+    WINOGRAD_INPUT(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
+    for (uint i = 0; i < 6; ++i)
+      vstore16(out[i], 0, to + (i * 6 + k) * plane);
+  }
+}
+
+// One pass of A^T over six vectors.
+#define WINOGRAD_OUTPUT(OUT, M0, M1, M2, M3, M4, M5)                                               \
+  do {                                                                                             \
+    const float16 p = M1 + M2, q = M1 - M2, s = M3 + M4, t = M3 - M4;                              \
+    OUT[0] = M0 + p + s;                                                                           \
+    OUT[1] = fma((float16)(2.0f), t, q);                                                           \
+    OUT[2] = fma((float16)(4.0f), s, p);                                                           \
+    OUT[3] = fma((float16)(8.0f), t, q) + M5;                                                      \
+  } while (0)
+
+// y tile = A^T m A (+ bias), from products[36][outChannels][panels * NR] of gemm_packed back to NCHW; the rows
+// and columns of a tile beyond the image are dropped. Global size: (panels, outChannels).
+kernel void winograd_output(global const float *restrict products, global const float *restrict bias,
+                            global float *restrict y, const uint outChannels, const uint outHeight,
+                            const uint outWidth, const uint tileRows, const uint tileColumns,
+                            const uint firstImage, const uint images, const uint hasBias) {
+  const uint panel = get_global_id(0);
+  const uint co = get_global_id(1);
+  const uint tiles = images * tileRows * tileColumns;
+  const uint panels = (tiles + NR - 1) / NR;
+  if (panel >= panels || co >= outChannels)
+    return;
+  global const float *from = products + ((ulong)co * panels + panel) * NR;
+  const ulong plane = (ulong)outChannels * panels * NR;
+  float16 rows[24];
+  for (uint k = 0; k < 6; ++k) {
+    float16 m[6], out[4];
+    for (uint i = 0; i < 6; ++i)
+      m[i] = vload16(0, from + (i * 6 + k) * plane);
+    WINOGRAD_OUTPUT(out, m[0], m[1], m[2], m[3], m[4], m[5]);
+    for (uint i = 0; i < 4; ++i)
+      rows[i * 6 + k] = out[i];
+  }
+  const float offset = hasBias ? bias[co] : 0.0f;
+  for (uint i = 0; i < 4; ++i) {
+    float16 out[4];
+    WINOGRAD_OUTPUT(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
+    float lane[64];
+    for (uint k = 0; k < 4; ++k)
+      vstore16(out[k] + offset, k, lane);
+    for (uint j = 0; j < NR; ++j) {
+      const uint n = panel * NR + j;
+      if (n >= tiles)
+        break;
+      const uint image = firstImage + n / (tileRows * tileColumns);
+      const uint tile = n % (tileRows * tileColumns);
+      const uint oy = tile / tileColumns * 4 + i;
+      const uint ox = tile % tileColumns * 4;
+      if (oy >= outHeight)
+        continue;
+      global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + ox;
+      for (uint k = 0; k < 4 && ox + k < outWidth; ++k)
+        to[k] = lane[k * NR + j];
+    }
+  }
+}
+
+// == section: pool ==
+
+// Max pooling: y = max over the window, winners = its position in the plane (the first of equals, as PyTorch).
+// Windows are clipped to the image. Global size: (outWidth, outHeight, planes).
+kernel void max_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
+                     const uint planes, const uint height, const uint width, const uint outHeight,
+                     const uint outWidth, const uint size, const uint stride, const uint padding) {
+  const uint ox = get_global_id(0);
+  const uint oy = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (ox >= outWidth || oy >= outHeight || plane >= planes)
+    return;
+  global const float *from = x + (ulong)plane * height * width;
+  const uint top = oy * stride > padding ? oy * stride - padding : 0;
+  const uint left = ox * stride > padding ? ox * stride - padding : 0;
+  const uint bottom = min(height, oy * stride + size - padding);
+  const uint right = min(width, ox * stride + size - padding);
+  float best = -INFINITY;
+  uint winner = top * width + left;
+  for (uint iy = top; iy < bottom; ++iy)
+    for (uint ix = left; ix < right; ++ix) {
+      const float v = from[iy * width + ix];
+      if (v > best || v != v) {
+        best = v;
+        winner = iy * width + ix;
+      }
+    }
+  const uint to = (plane * outHeight + oy) * outWidth + ox;
+  y[to] = best;
+  winners[to] = winner;
+}
+
+// dx[plane, i] = sum of dy over the windows whose winner is i. Global size: (width, height, planes).
+kernel void max_pool_gradient(global const float *restrict dy, global const uint *restrict winners,
+                              global float *restrict dx, const uint planes, const uint height,
+                              const uint width, const uint outHeight, const uint outWidth,
+                              const uint size, const uint stride, const uint padding) {
+  const uint x = get_global_id(0);
+  const uint y = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (x >= width || y >= height || plane >= planes)
+    return;
+  const uint firstY = y + padding >= size ? (y + padding - size) / stride + 1 : 0;
+  const uint firstX = x + padding >= size ? (x + padding - size) / stride + 1 : 0;
+  const uint lastY = min(outHeight - 1, (y + padding) / stride);
+  const uint lastX = min(outWidth - 1, (x + padding) / stride);
+  float sum = 0.0f;
+  for (uint oy = firstY; oy <= lastY; ++oy)
+    for (uint ox = firstX; ox <= lastX; ++ox) {
+      const uint from = (plane * outHeight + oy) * outWidth + ox;
+      if (winners[from] == y * width + x)
+        sum += dy[from];
+    }
+  dx[(plane * height + y) * width + x] = sum;
+}
+
+// y[plane, o] = x[plane, winners[plane, o]]: the adjoint of max_pool_gradient. Global size: (outArea, planes).
+kernel void max_pool_gather(global const float *restrict x, global const uint *restrict winners,
+                            global float *restrict y, const uint planes, const uint area, const uint outArea) {
+  const uint o = get_global_id(0);
+  const uint plane = get_global_id(1);
+  if (o < outArea && plane < planes)
+    y[plane * outArea + o] = x[(ulong)plane * area + winners[plane * outArea + o]];
+}
+
+// The number of elements that an average-pooling window divides by: padding counts, what ceil mode adds beyond it does not.
+static float pool_divisor(const uint oy, const uint ox, const uint size, const uint stride, const uint padding,
+                          const uint height, const uint width) {
+  const int y0 = (int)(oy * stride) - (int)padding, x0 = (int)(ox * stride) - (int)padding;
+  const int y1 = min(y0 + (int)size, (int)(height + padding)), x1 = min(x0 + (int)size, (int)(width + padding));
+  return (float)((y1 - y0) * (x1 - x0));
+}
+
+// Average pooling, zero padding counted in the mean. Global size: (outWidth, outHeight, planes).
+kernel void average_pool(global const float *restrict x, global float *restrict y, const uint planes,
+                         const uint height, const uint width, const uint outHeight, const uint outWidth,
+                         const uint size, const uint stride, const uint padding) {
+  const uint ox = get_global_id(0);
+  const uint oy = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (ox >= outWidth || oy >= outHeight || plane >= planes)
+    return;
+  const uint top = oy * stride > padding ? oy * stride - padding : 0;
+  const uint left = ox * stride > padding ? ox * stride - padding : 0;
+  const uint bottom = min(height, oy * stride + size - padding);
+  const uint right = min(width, ox * stride + size - padding);
+  float sum = 0.0f;
+  for (uint iy = top; iy < bottom; ++iy)
+    for (uint ix = left; ix < right; ++ix)
+      sum += x[((ulong)plane * height + iy) * width + ix];
+  y[(plane * outHeight + oy) * outWidth + ox] = sum / pool_divisor(oy, ox, size, stride, padding, height, width);
+}
+
+// The adjoint of average_pool. Global size: (width, height, planes).
+kernel void average_pool_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
+                                  const uint height, const uint width, const uint outHeight,
+                                  const uint outWidth, const uint size, const uint stride, const uint padding) {
+  const uint x = get_global_id(0);
+  const uint y = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (x >= width || y >= height || plane >= planes)
+    return;
+  const uint firstY = y + padding >= size ? (y + padding - size) / stride + 1 : 0;
+  const uint firstX = x + padding >= size ? (x + padding - size) / stride + 1 : 0;
+  const uint lastY = min(outHeight - 1, (y + padding) / stride);
+  const uint lastX = min(outWidth - 1, (x + padding) / stride);
+  float sum = 0.0f;
+  for (uint oy = firstY; oy <= lastY; ++oy)
+    for (uint ox = firstX; ox <= lastX; ++ox)
+      sum += dy[(plane * outHeight + oy) * outWidth + ox] / pool_divisor(oy, ox, size, stride, padding, height, width);
+  dx[((ulong)plane * height + y) * width + x] = sum;
+}
+
+// == section: resample ==
+
+// A resize is linear and separable: y = Ry x Rx^T. A mode says which source pixels an output index reads along
+// one axis and with what weights. `mode`: 0 nearest, 1 bilinear (half-pixel centres), 2 bilinear with aligned
+// corners, 3 area (adaptive average). scale = input / output, or (input - 1) / (output - 1) for mode 2.
+
+// The source pixels [first, first + count) of output index o, count <= 2 but for mode 3; `fraction` is the weight of the second.
+static void resize_source(const uint mode, const uint o, const uint input, const uint output, const float scale,
+                          uint *first, uint *count, float *fraction) {
+  *count = 1;
+  *fraction = 0.0f;
+  if (mode == 0) {
+    *first = min((uint)floor(o * scale), input - 1);
+  } else if (mode == 3) {
+    *first = o * input / output;
+    *count = ((o + 1) * input + output - 1) / output - *first;
+  } else {
+    const float at = mode == 1 ? fmax((o + 0.5f) * scale - 0.5f, 0.0f) : o * scale;
+    const uint i = min((uint)at, input - 1);
+    *first = i;
+    *count = i + 1 < input ? 2 : 1;
+    *fraction = i + 1 < input ? at - (float)i : 0.0f;
+  }
+}
+
+// The weight of source pixel i in output o.
+static float resize_weight(const uint mode, const uint o, const uint i, const uint input, const uint output,
+                           const float scale) {
+  uint first, count;
+  float fraction;
+  resize_source(mode, o, input, output, scale, &first, &count, &fraction);
+  if (i < first || i >= first + count)
+    return 0.0f;
+  if (mode == 3)
+    return 1.0f / (float)count;
+  return i == first ? 1.0f - fraction : fraction;
+}
+
+// Global size: (outWidth, outHeight, planes).
+kernel void resize_forward(global const float *restrict x, global float *restrict y, const uint planes,
+                           const uint height, const uint width, const uint outHeight, const uint outWidth,
+                           const uint mode, const float scaleY, const float scaleX) {
+  const uint ox = get_global_id(0);
+  const uint oy = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (ox >= outWidth || oy >= outHeight || plane >= planes)
+    return;
+  uint firstY, countY, firstX, countX;
+  float fractionY, fractionX;
+  resize_source(mode, oy, height, outHeight, scaleY, &firstY, &countY, &fractionY);
+  resize_source(mode, ox, width, outWidth, scaleX, &firstX, &countX, &fractionX);
+  global const float *from = x + ((ulong)plane * height + firstY) * width + firstX;
+  float sum = 0.0f;
+  if (mode == 3) {
+    for (uint i = 0; i < countY; ++i)
+      for (uint j = 0; j < countX; ++j)
+        sum += from[i * width + j];
+    sum /= (float)(countY * countX);
+  } else {
+    const float top = countX > 1 ? from[0] * (1.0f - fractionX) + from[1] * fractionX : from[0];
+    sum = top;
+    if (countY > 1) {
+      const float bottom = countX > 1 ? from[width] * (1.0f - fractionX) + from[width + 1] * fractionX : from[width];
+      sum = top * (1.0f - fractionY) + bottom * fractionY;
+    }
+  }
+  y[((ulong)plane * outHeight + oy) * outWidth + ox] = sum;
+}
+
+// The adjoint: dx[iy, ix] = sum over outputs of weight * dy. The outputs that can read pixel i along an axis lie in
+// a range found from the scale, one wider at either end than rounding can need. Global size: (width, height, planes).
+kernel void resize_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
+                            const uint height, const uint width, const uint outHeight, const uint outWidth,
+                            const uint mode, const float scaleY, const float scaleX) {
+  const uint ix = get_global_id(0);
+  const uint iy = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (ix >= width || iy >= height || plane >= planes)
+    return;
+  const float perY = scaleY > 0.0f ? 1.0f / scaleY : (float)outHeight;
+  const float perX = scaleX > 0.0f ? 1.0f / scaleX : (float)outWidth;
+  const uint firstY = (uint)clamp(((float)iy - 1.5f) * perY - 2.0f, 0.0f, (float)(outHeight - 1));
+  const uint lastY = (uint)clamp(((float)iy + 2.5f) * perY + 2.0f, 0.0f, (float)(outHeight - 1));
+  const uint firstX = (uint)clamp(((float)ix - 1.5f) * perX - 2.0f, 0.0f, (float)(outWidth - 1));
+  const uint lastX = (uint)clamp(((float)ix + 2.5f) * perX + 2.0f, 0.0f, (float)(outWidth - 1));
+  float sum = 0.0f;
+  for (uint oy = firstY; oy <= lastY; ++oy) {
+    const float wy = resize_weight(mode, oy, iy, height, outHeight, scaleY);
+    if (wy == 0.0f)
+      continue;
+    float row = 0.0f;
+    for (uint ox = firstX; ox <= lastX; ++ox) {
+      const float wx = resize_weight(mode, ox, ix, width, outWidth, scaleX);
+      if (wx != 0.0f)
+        row = fma(wx, dy[((ulong)plane * outHeight + oy) * outWidth + ox], row);
+    }
+    sum = fma(wy, row, sum);
+  }
+  dx[((ulong)plane * height + iy) * width + ix] = sum;
+}
+
+// == section: random ==
+
+// Counter-based random numbers, Philox4x32-10 (Salmon et al., 2011): block i of a stream is a bijection of the
+// counter (i, 0, stream) under the seed, so that any element can be made alone. The floats come from the bits
+// by exactly rounded steps (integer work, +, *, fma) alone: the same bits on every device.
+static uint4 philox(uint4 counter, uint2 key) {
+  for (uint round = 0; round < 10; ++round) {
+    const uint low0 = 0xD2511F53u * counter.s0, high0 = mul_hi(0xD2511F53u, counter.s0);
+    const uint low1 = 0xCD9E8D57u * counter.s2, high1 = mul_hi(0xCD9E8D57u, counter.s2);
+    counter = (uint4)(high1 ^ counter.s1 ^ key.s0, low1, high0 ^ counter.s3 ^ key.s1, low0);
+    key += (uint2)(0x9E3779B9u, 0xBB67AE85u);
+  }
+  return counter;
+}
+
+// The top 24 bits as a float in [0, 1).
+static float uniform_from_bits(const uint bits) { return (float)(bits >> 8) * 0x1p-24f; }
+
+// log(x) for normal x > 0: exponent and mantissa in [sqrt(1/2), sqrt(2)), then the series of atanh.
+static float exact_log(const float x) {
+  int bits = as_int(x);
+  int exponent = (bits - 0x3f3504f3) >> 23;
+  const float m = as_float(bits - (exponent << 23));
+  // Newton's reciprocal of (m + 1) in [1.7, 2.42], from a linear start: division is not exactly rounded in OpenCL.
+  const float d = m + 1.0f;
+  float r = fma(-0.24313f, d, 0.98f);
+  r = r * fma(-d, r, 2.0f);
+  r = r * fma(-d, r, 2.0f);
+  r = r * fma(-d, r, 2.0f);
+  const float s = (m - 1.0f) * r, z = s * s;
+  const float series = fma(z, fma(z, fma(z, 0.22222222f, 0.28571429f), 0.4f), 0.66666667f);
+  return fma((float)exponent, 0.69314718f, fma(s * z, series, 2.0f * s));
+}
+
+// Square root of x > 0 by Newton steps on 1 / sqrt(x).
+static float exact_sqrt(const float x) {
+  float r = as_float(0x5f3759df - (as_int(x) >> 1));
+  for (uint i = 0; i < 3; ++i)
+    r = r * fma(-0.5f * x * r, r, 1.5f);
+  return x * r;
+}
+
+// The standard normal quantile, from erf^-1 of Giles (2010), "Approximating the erfinv function".
+static float normal_from_bits(const uint bits) {
+  const float x = fma((float)(bits >> 8), 0x1p-23f, 0x1p-24f - 1.0f);   // in (-1, 1), never +-1
+  float w = -exact_log(fma(-x, x, 1.0f));
+  float p;
+  if (w < 5.0f) {
+    w = w - 2.5f;
+    p = fma(2.81022636e-08f, w, 3.43273939e-07f);
+    p = fma(p, w, -3.5233877e-06f);
+    p = fma(p, w, -4.39150654e-06f);
+    p = fma(p, w, 0.00021858087f);
+    p = fma(p, w, -0.00125372503f);
+    p = fma(p, w, -0.00417768164f);
+    p = fma(p, w, 0.246640727f);
+    p = fma(p, w, 1.50140941f);
+  } else {
+    w = exact_sqrt(w) - 3.0f;
+    p = fma(-0.000200214257f, w, 0.000100950558f);
+    p = fma(p, w, 0.00134934322f);
+    p = fma(p, w, -0.00367342844f);
+    p = fma(p, w, 0.00573950773f);
+    p = fma(p, w, -0.0076224613f);
+    p = fma(p, w, 0.00943887047f);
+    p = fma(p, w, 1.00167406f);
+    p = fma(p, w, 2.83297682f);
+  }
+  return 1.41421356f * p * x;
+}
+
+// y[4 i ..< 4 i + 4] from block i of (seed, stream). One work-item a block.
+#define RANDOM(NAME, FROM_BITS)                                                                    \
+  kernel void random_##NAME(global float *restrict y, const uint count, const uint seedLow,        \
+                            const uint seedHigh, const uint streamLow, const uint streamHigh) {    \
+    const uint block = get_global_id(0);                                                           \
+    const uint first = block * 4;                                                                  \
+    if (first >= count)                                                                            \
+      return;                                                                                      \
+    const uint4 bits = philox((uint4)(block, 0, streamLow, streamHigh), (uint2)(seedLow, seedHigh)); \
+    y[first] = FROM_BITS(bits.s0);                                                                 \
+    if (first + 1 < count)                                                                         \
+      y[first + 1] = FROM_BITS(bits.s1);                                                           \
+    if (first + 2 < count)                                                                         \
+      y[first + 2] = FROM_BITS(bits.s2);                                                           \
+    if (first + 3 < count)                                                                         \
+      y[first + 3] = FROM_BITS(bits.s3);                                                           \
+  }
+
+#pragma OPENCL FP_CONTRACT OFF
+RANDOM(uniform, uniform_from_bits)
+RANDOM(normal, normal_from_bits)
+
+// == section: optimise ==
+
+// One step of Adam (Kingma and Ba, 2015), in place: m and v are the moments, corrections = 1 - beta^t, and
+// scale[0] multiplies the gradient (gradient clipping without a read-back). One work-item an element.
+kernel void adam_step(global const float *restrict gradient, global const float *restrict scale,
+                      global float *restrict parameter, global float *restrict m, global float *restrict v,
+                      const uint count, const float learningRate, const float beta1, const float beta2,
+                      const float epsilon, const float correction1, const float correction2) {
+  const uint i = get_global_id(0);
+  if (i >= count)
+    return;
+  const float g = gradient[i] * scale[0];
+  const float m1 = fma(beta1, m[i], (1.0f - beta1) * g);
+  const float v1 = fma(beta2, v[i], (1.0f - beta2) * g * g);
+  m[i] = m1;
+  v[i] = v1;
+  parameter[i] -= learningRate / correction1 * m1 / (sqrt(v1) / sqrt(correction2) + epsilon);
+}
+
+// One projected sign step, in place: m <- gradient * scale[0] + momentum * m;
+// parameter <- clamp(parameter - stepSize * sign(m), centre - bound, centre + bound). One work-item an element.
+kernel void sign_step(global const float *restrict gradient, global const float *restrict scale,
+                      global const float *restrict centre, global float *restrict parameter,
+                      global float *restrict m, const uint count, const float stepSize,
+                      const float momentum, const float bound) {
+  const uint i = get_global_id(0);
+  if (i >= count)
+    return;
+  const float g = fma(momentum, m[i], gradient[i] * scale[0]);
+  m[i] = g;
+  const float step = g > 0.0f ? stepSize : (g < 0.0f ? -stepSize : 0.0f);
+  parameter[i] = clamp(parameter[i] - step, centre[i] - bound, centre[i] + bound);
+}
