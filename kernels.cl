@@ -390,7 +390,7 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 #define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
 
 // C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), A and B packed as above.
-// Element (m, n) of C lies at batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
+// Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
 // One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps an
 // A panel (6 KiB) in the first-level cache over all its B panels. Register tile: MR accumulators of NR floats.
@@ -399,7 +399,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
                         global const float *restrict bias, global float *restrict c, const uint rows,
                         const uint columns, const uint depth, const uint firstColumn, const uint rowPanels,
                         const uint columnPanels, const uint cBatchStride, const uint cRowStride,
-                        const uint columnBlock, const uint columnBlockStride, const uint flags) {
+                        const uint columnBlock, const uint columnBlockStride, const uint offset,
+                        const uint flags) {
   const uint batch = get_global_id(2);
   const uint panelsM = (rows + MR - 1) / MR;
   const uint panelsN = (columns + NR - 1) / NR;
@@ -409,7 +410,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   const uint lastM = min(panelsM, firstM + rowPanels);
   global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
   global const float *bBatch = b + (ulong)batch * panelsN * depth * NR;
-  global float *cBatch = c + (ulong)batch * cBatchStride;
+  global float *cBatch = c + offset + (ulong)batch * cBatchStride;
 
   for (uint k0 = 0; k0 < depth; k0 += GEMM_DEPTH_BLOCK) {
     const uint count = min(GEMM_DEPTH_BLOCK, depth - k0);
@@ -541,6 +542,10 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
     offset[j] = inside ? (int)((n / taps) * height * width) + dy[j] * (int)width + dx[j] : 0;
   }
   const uint end = min(pixels, start + run);
+  const int reachY = (int)((kernelHeight - 1) * dilation), reachX = (int)((kernelWidth - 1) * dilation);
+  // Lanes in runs of four neighbours: whole rows of a 4-wide kernel.
+  const int runsOfFour = kernelWidth == 4 && dilation == 1;
+  const int fullPanel = (panel + 1) * NR <= columns;
   for (uint k = start; k < end; ++k) {
     const uint pixel = firstPixel + k;
     const uint image = pixel / (outHeight * outWidth);
@@ -549,6 +554,16 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
     const int x0 = (int)(within % outWidth * stride) - (int)padding;
     const int base = (int)(image * channels * height * width) + y0 * (int)width + x0;
     global float *to = packed + ((ulong)panel * pixels + k) * NR;
+    if (fullPanel && y0 >= 0 && x0 >= 0 && y0 + reachY < (int)height && x0 + reachX < (int)width) {
+      if (runsOfFour) {
+        for (uint j = 0; j < NR; j += 4)
+          vstore4(vload4(0, x + base + offset[j]), 0, to + j);
+      } else {
+        for (uint j = 0; j < NR; ++j)
+          to[j] = x[base + offset[j]];
+      }
+      continue;
+    }
     for (uint j = 0; j < NR; ++j) {
       const int iy = y0 + dy[j], ix = x0 + dx[j];
       const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
@@ -560,36 +575,58 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
 // The adjoint of im2col, as a gather, for channels [firstChannel, firstChannel + channels) of all images:
 //   dx[image, c, y, x] = bias[c] + sum over (ky, kx) of columns[(c, ky, kx), (image, oy, ox)]
 // where oy * stride - padding + ky * dilation = y, likewise x. columns is row-major,
-// [channels * kh * kw][images * outHeight * outWidth]. Global size: (width, height, channels * images).
+// [channels * kh * kw][images * outHeight * outWidth], from `slack` elements into its buffer, with as many after its
+// end: vectors may reach 16 elements beyond a row, and what lies there is masked out.
+// One work-item makes a row of dx. Within it the x of one phase x % stride read neighbouring ox, so sixteen at a time
+// are one vector. Global size: (height, channels * images).
 kernel void col2im(global const float *restrict columns, global const float *restrict bias,
                    global float *restrict dx, const uint images, const uint channels,
                    const uint firstChannel, const uint totalChannels, const uint height, const uint width,
                    const uint kernelHeight, const uint kernelWidth, const uint outHeight,
                    const uint outWidth, const uint stride, const uint padding, const uint dilation,
-                   const uint hasBias) {
-  const uint x = get_global_id(0);
-  const uint y = get_global_id(1);
-  const uint local_ = get_global_id(2) % channels;
-  const uint image = get_global_id(2) / channels;
-  if (x >= width || y >= height || image >= images)
+                   const uint slack, const uint hasBias) {
+  const uint y = get_global_id(0);
+  const uint local_ = get_global_id(1) % channels;
+  const uint image = get_global_id(1) / channels;
+  if (y >= height || image >= images)
     return;
+  const int16 lanes = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const uint area = outHeight * outWidth;
-  float sum = hasBias ? bias[firstChannel + local_] : 0.0f;
-  for (uint ky = 0; ky < kernelHeight; ++ky) {
-    const int ty = (int)(y + padding) - (int)(ky * dilation);
-    const int oy = ty / (int)stride;
-    if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
-      continue;
-    for (uint kx = 0; kx < kernelWidth; ++kx) {
-      const int tx = (int)(x + padding) - (int)(kx * dilation);
-      const int ox = tx / (int)stride;
-      if (tx < 0 || ox * (int)stride != tx || ox >= (int)outWidth)
-        continue;
-      const uint row = (local_ * kernelHeight + ky) * kernelWidth + kx;
-      sum += columns[(row * images + image) * area + oy * (int)outWidth + ox];
+  const float offset = hasBias ? bias[firstChannel + local_] : 0.0f;
+  global float *to = dx + ((image * totalChannels + firstChannel + local_) * height + y) * width;
+  for (uint phase = 0; phase < stride; ++phase) {
+    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
+      float16 sum = offset;
+      for (uint ky = 0; ky < kernelHeight; ++ky) {
+        const int ty = (int)(y + padding) - (int)(ky * dilation);
+        const int oy = ty / (int)stride;
+        if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+          continue;
+        for (uint kx = 0; kx < kernelWidth; ++kx) {
+          // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
+          const int tx = (int)(phase + padding) - (int)(kx * dilation);
+          const int shift = tx >= 0 ? tx / (int)stride : -((-tx + (int)stride - 1) / (int)stride);
+          if (shift * (int)stride != tx)
+            continue;
+          const int first = (int)i0 + shift;
+          if (first <= -16 || first >= (int)outWidth)
+            continue;
+          const uint row = (local_ * kernelHeight + ky) * kernelWidth + kx;
+          const float16 v = vload16(0, columns + slack + (row * images + image) * area + oy * (int)outWidth + first);
+          const int16 ox = lanes + first;
+          sum += first >= 0 && first + 16 <= (int)outWidth ? v
+                 : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)outWidth));
+        }
+      }
+      float lane[16];
+      vstore16(sum, 0, lane);
+      for (uint j = 0; j < 16; ++j) {
+        const uint x = (i0 + j) * stride + phase;
+        if (x < width)
+          to[x] = lane[j];
+      }
     }
   }
-  dx[((image * totalChannels + firstChannel + local_) * height + y) * width + x] = sum;
 }
 
 // y[plane, r, c] = x[plane, r - top, c - left], 0 outside. Global size: (outWidth, outHeight, planes).

@@ -1,6 +1,9 @@
 import ArgumentParser
+import TSDF
 
 @main
-struct TSDFCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.")
+struct TSDFCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: tsdfVersion,
+    subcommands: [TrainCommand.self])
 }

@@ -160,15 +160,16 @@ extension OpenCLDevice: ConvolutionKernels {
           w, rows: rows, depth: g.outChannels, rowStride: 1,
           MatrixDepth(inner: g.outChannels, innerStride: g.channels * g.taps, offset: first * g.taps))
       }
-      let columns = try allocate(rows * pixels)
+      let slack = Self.tileColumns
+      let columns = try allocate(rows * pixels + 2 * slack)
       try gemm(
         weights, packedGradient, into: columns, rows: rows, columns: pixels, depth: g.outChannels,
-        MatrixTarget(columns: pixels))
+        MatrixTarget(columns: pixels, offset: slack))
       try launch(
-        .conv, "col2im", .elements, global: [g.width, g.height, count * g.batch], .buffer(columns),
-        .buffer(bias ?? columns), .buffer(dx), .uint(g.batch), .uint(count), .uint(first), .uint(g.channels),
-        .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight),
-        .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+        .conv, "col2im", .rows, global: [g.height, count * g.batch], .buffer(columns), .buffer(bias ?? columns),
+        .buffer(dx), .uint(g.batch), .uint(count), .uint(first), .uint(g.channels), .uint(g.height), .uint(g.width),
+        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride),
+        .uint(g.padding), .uint(g.dilation), .uint(slack), .uint(bias == nil ? 0 : 1))
     }
   }
 

@@ -34,10 +34,13 @@ extension OpenCLDevice: MatrixKernels {
     var firstColumn = 0
     var accumulating = false
 
-    /// A row-major matrix.
-    init(columns: Int) {
+    var offset = 0
+
+    /// A row-major matrix, from `offset` elements into its buffer.
+    init(columns: Int, offset: Int = 0) {
       rowStride = columns
       columnBlock = columns
+      self.offset = offset
     }
   }
 
@@ -83,6 +86,6 @@ extension OpenCLDevice: MatrixKernels {
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
       .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(target.firstColumn),
       .uint(rowPanels), .uint(columnPanels), .uint(target.batchStride), .uint(target.rowStride),
-      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(flags))
+      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags))
   }
 }

@@ -144,6 +144,8 @@ public final class OpenCLDevice: Device {
   enum Grouping {
     /// Many light work-items along the first axis.
     case elements
+    /// Work-items of a row's work each, many of them.
+    case rows
     /// Few heavy work-items: one a group on a CPU, a wavefront's worth elsewhere.
     case blocks
     /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
@@ -198,6 +200,8 @@ public final class OpenCLDevice: Device {
       // The widest of few sizes that wastes at most a quarter: every size used is one more compilation on PoCL.
       let width = global[0]
       local[0] = [256, 64, 16].first { $0 <= most && (width + $0 - 1) / $0 * $0 <= width + width / 4 } ?? min(16, most)
+    case .rows:
+      local[0] = isCPU ? 16 : min(64, most)
     case .blocks:
       local[0] = isCPU ? 1 : min(32, most)
     case .groups:

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Logging
+import TSDF
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+  @Option(help: "auto, cpu, opencl[:P[:D]], or part of a device's name. (default: TSDF_DEVICE, else auto)")
+  var device: String?
+
+  @Flag(help: "No progress on stderr; results and errors only.")
+  var quiet = false
+
+  @Option(help: "trace, debug, info, notice, warning, error or critical.")
+  var logLevel: Logger.Level = .info
+
+  /// Opens the device and says which and why.
+  func openDevice() throws -> any Device {
+    let request = device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
+    do {
+      let choice = try selectDevice(request?.isEmpty == false ? request : nil)
+      progress.note("device: \(choice.device.summary): \(choice.reason)")
+      if let device = choice.device as? OpenCLDevice, ProcessInfo.processInfo.environment["TSDF_PROFILE"] != nil {
+        device.profiler = KernelProfiler()
+      }
+      return choice.device
+    } catch let error as KernelsError {
+      printError("\(error)")
+      throw ExitCode(69)
+    }
+  }
+
+  /// Under TSDF_PROFILE, the device time of each kernel on stderr.
+  func reportProfile(of device: any Device) throws {
+    guard let device = device as? OpenCLDevice, let profiler = device.profiler else { return }
+    try device.synchronize()
+    let total = profiler.entries.values.reduce(0) { $0 + $1.seconds }
+    for (name, entry) in profiler.entries.sorted(by: { $0.value.seconds > $1.value.seconds }) {
+      let line = String(
+        format: "%8.3f s %5.1f%% %7d launches  ", entry.seconds, entry.seconds / max(total, 1e-9) * 100, entry.launches)
+      FileHandle.standardError.write(Data((line + name + "\n").utf8))
+    }
+  }
+
+  /// Where progress goes.
+  var progress: Progress { Progress(isQuiet: quiet || logLevel > .info) }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}
+
+/// Lines about what is going on, on stderr: one that is rewritten on a terminal, an occasional plain one elsewhere.
+final class Progress {
+  private let isQuiet: Bool
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private var last = Date.distantPast
+  private var lineIsOpen = false
+
+  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+  /// Something worth a line of its own.
+  func note(_ text: String) {
+    guard !isQuiet else { return }
+    closeLine()
+    write(text + "\n")
+  }
+
+  /// How far it is; shown a few times a second on a terminal, every ten seconds elsewhere, and when it `isLast`.
+  func update(_ text: @autoclosure () -> String, isLast: Bool = false) {
+    guard !isQuiet, isLast || Date().timeIntervalSince(last) > (isTerminal ? 0.2 : 10) else { return }
+    last = Date()
+    if isTerminal {
+      write("\r\u{1B}[K" + text() + (isLast ? "\n" : ""))
+      lineIsOpen = !isLast
+    } else {
+      write(text() + "\n")
+    }
+  }
+
+  private func closeLine() {
+    if lineIsOpen { write("\n") }
+    lineIsOpen = false
+  }
+
+  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}
+
+/// A line on stderr that starts with the program's name.
+func printError(_ text: String) {
+  FileHandle.standardError.write(Data("tsdf: \(text)\n".utf8))
+}

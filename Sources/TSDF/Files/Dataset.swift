@@ -1,0 +1,142 @@
+import Foundation
+import Kernels
+
+/// Faces with binary attributes: a folder of images and, beside it or in it, a list in CelebA's `list_attr` format:
+/// the count, the attribute names, then `FILE v v v ...` with v = 1 or -1.
+public struct Dataset {
+  public struct Item {
+    public let url: URL
+    /// 1 where the face has the attribute, else 0, in the order of `attributes`.
+    public let labels: [Float]
+  }
+
+  public let attributes: [String]
+  public let items: [Item]
+
+  /// A labelled dataset. Looks for `list_attr*.txt` in `directory` and for the images in `directory/images` or in
+  /// `directory` itself.
+  /// - Parameter selecting: the attributes to keep, in this order; all by default.
+  /// - Throws: `FileError` naming the list and the line at fault.
+  public init(labelled directory: URL, selecting: [String]? = nil) throws {
+    let contents = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+    guard let list = contents.filter({ $0.hasPrefix("list_attr") && $0.hasSuffix(".txt") }).sorted().first else {
+      throw FileError(directory.path, "has no list_attr*.txt with the faces' attributes")
+    }
+    let listURL = directory.appendingPathComponent(list)
+    let text = try String(contentsOf: listURL, encoding: .utf8)
+    let lines = text.split(whereSeparator: \.isNewline)
+    guard lines.count > 2, Int(lines[0].trimmingCharacters(in: .whitespaces)) != nil else {
+      throw FileError(listURL.path, "is not a list in CelebA's format (a count, the names, then a line an image)")
+    }
+    let names = lines[1].split(separator: " ").map(String.init)
+    let chosen = selecting ?? names
+    let columns = try chosen.map { name -> Int in
+      guard let column = names.firstIndex(of: name) else {
+        throw FileError(listURL.path, "has no attribute \(name); it has \(names.joined(separator: ", "))")
+      }
+      return column
+    }
+    let images = directory.appendingPathComponent("images")
+    let base = FileManager.default.fileExists(atPath: images.path) ? images : directory
+    attributes = chosen
+    items = try lines.dropFirst(2).enumerated().map { index, line in
+      let fields = line.split(separator: " ")
+      let values = fields.dropFirst().compactMap { Int($0) }
+      guard fields.count == names.count + 1, values.count == names.count else {
+        throw FileError(listURL.path, "line \(index + 3) does not hold a file and \(names.count) values")
+      }
+      return Item(
+        url: base.appendingPathComponent(String(fields[0])), labels: columns.map { values[$0] > 0 ? 1 : 0 })
+    }
+  }
+
+  /// A folder of images without labels, in the order of their names.
+  public init(images directory: URL) throws {
+    let walked = try imageFiles(under: directory)
+    guard !walked.isEmpty else { throw FileError(directory.path, "holds no PNG or JPEG file") }
+    attributes = []
+    items = walked.map { Item(url: $0, labels: []) }
+  }
+
+  private init(attributes: [String], items: [Item]) { (self.attributes, self.items) = (attributes, items) }
+
+  /// Some of the items.
+  public subscript(range: Range<Int>) -> Dataset { Dataset(attributes: attributes, items: Array(items[range])) }
+
+  public var count: Int { items.count }
+}
+
+/// The PNG and JPEG files under a folder, all levels, sorted by path; names that start with a dot are passed over.
+public func imageFiles(under directory: URL) throws -> [URL] {
+  var found: [URL] = []
+  let names: [String]
+  do {
+    names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+  } catch {
+    throw FileError(directory.path, "cannot be read (\(plainReason(error)))")
+  }
+  for name in names.sorted() where !name.hasPrefix(".") {
+    let url = directory.appendingPathComponent(name)
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else { continue }
+    if isDirectory.boolValue {
+      found += try imageFiles(under: url)
+    } else if ImageType(pathExtension: url.pathExtension) != nil {
+      found.append(url)
+    }
+  }
+  return found
+}
+
+/// Square faces of one size held in memory as bytes, ready to be drawn in batches.
+public struct FaceSet {
+  /// Pixels a side.
+  public let size: Int
+  public let labels: [[Float]]
+  private let pixels: [[UInt8]]
+
+  public var count: Int { pixels.count }
+
+  /// Decodes a dataset's images, cuts the largest centred square and brings it to `size` by averaging or interpolation.
+  public init(_ dataset: Dataset, size: Int) throws {
+    var pixels = [[UInt8]](repeating: [], count: dataset.count)
+    let host = CPUDevice()
+    for (index, item) in dataset.items.enumerated() {
+      let file = try ImageFile(contentsOf: item.url)
+      pixels[index] = try squareImage(file.image.upright(from: file.orientation), size: size, device: host).bytes
+    }
+    (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
+  }
+
+  /// The faces at `indices` as [N, 3, size, size] in [-1, 1], those marked in `mirrored` flipped left to right.
+  public func batch(_ indices: [Int], mirrored: [Bool]? = nil, on device: any Device) throws -> Tensor {
+    let area = size * size
+    var values = [Float](repeating: 0, count: indices.count * 3 * area)
+    for (n, index) in indices.enumerated() {
+      let flip = mirrored?[n] ?? false
+      for y in 0..<size {
+        for x in 0..<size {
+          let from = (y * size + (flip ? size - 1 - x : x)) * 3
+          for channel in 0..<3 {
+            values[(n * 3 + channel) * area + y * size + x] = Float(pixels[index][from + channel]) / 127.5 - 1
+          }
+        }
+      }
+    }
+    return try Tensor(values, shape: [indices.count, 3, size, size], device: device)
+  }
+
+  /// The labels at `indices` as [N, attributes].
+  public func labelBatch(_ indices: [Int], on device: any Device) throws -> Tensor {
+    try Tensor(
+      indices.flatMap { labels[$0] }, shape: [indices.count, labels[indices[0]].count], device: device)
+  }
+}
+
+/// The largest centred square of a picture as 8-bit RGB of `size` pixels a side.
+public func squareImage(_ image: Image, size: Int, device: any Device) throws -> Image {
+  let side = min(image.width, image.height)
+  let square = image.cropped(x: (image.width - side) / 2, y: (image.height - side) / 2, width: side, height: side)
+  let resized = try square.tensor(on: device).resized(height: size, width: size, mode: side > size ? .area : .bilinear)
+  return Image(planes: try resized.values(), width: size, height: size)
+}
