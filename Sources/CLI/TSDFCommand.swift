@@ -5,5 +5,5 @@ import TSDF
 struct TSDFCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: tsdfVersion,
-    subcommands: [TrainCommand.self])
+    subcommands: [CraftCommand.self, DetectCommand.self, TrainCommand.self])
 }

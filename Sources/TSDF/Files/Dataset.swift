@@ -52,10 +52,10 @@ public struct Dataset {
 
   /// A folder of images without labels, in the order of their names.
   public init(images directory: URL) throws {
-    let walked = try imageFiles(under: directory)
-    guard !walked.isEmpty else { throw FileError(directory.path, "holds no PNG or JPEG file") }
+    let work = try WorkList([directory.path])
+    if let failure = work.failures.first { throw failure }
     attributes = []
-    items = walked.map { Item(url: $0, labels: []) }
+    items = work.items.map { Item(url: $0.url, labels: []) }
   }
 
   private init(attributes: [String], items: [Item]) { (self.attributes, self.items) = (attributes, items) }
@@ -64,28 +64,6 @@ public struct Dataset {
   public subscript(range: Range<Int>) -> Dataset { Dataset(attributes: attributes, items: Array(items[range])) }
 
   public var count: Int { items.count }
-}
-
-/// The PNG and JPEG files under a folder, all levels, sorted by path; names that start with a dot are passed over.
-public func imageFiles(under directory: URL) throws -> [URL] {
-  var found: [URL] = []
-  let names: [String]
-  do {
-    names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
-  } catch {
-    throw FileError(directory.path, "cannot be read (\(plainReason(error)))")
-  }
-  for name in names.sorted() where !name.hasPrefix(".") {
-    let url = directory.appendingPathComponent(name)
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else { continue }
-    if isDirectory.boolValue {
-      found += try imageFiles(under: url)
-    } else if ImageType(pathExtension: url.pathExtension) != nil {
-      found.append(url)
-    }
-  }
-  return found
 }
 
 /// Square faces of one size held in memory as bytes, ready to be drawn in batches.

@@ -1,0 +1,55 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+struct DetectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "detect", abstract: "Find faces: boxes, scores and landmarks as JSON on stdout.")
+
+  @Argument(help: "Images, or folders of images.") var inputs: [String]
+  @Option(help: "\(detectorNames.joined(separator: " or ")).") var detector = RetinaFace.name
+  @Option(help: "The lowest score reported.") var threshold: Float = 0.7
+  @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
+  @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
+  @OptionGroup var models: ModelOptions
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if longestSide < 16 { throw ValidationError("--longest-side must be at least 16") }
+  }
+
+  private struct Entry: Encodable {
+    var file: String
+    var width: Int, height: Int
+    var faces: [Detection]
+  }
+
+  func run() throws {
+    let device = try common.openDevice()
+    let detector = try models.loadDetector(detector, on: device)
+    let progress = common.progress
+    let work = try WorkList(inputs)
+    var failures = work.failures
+    var entries: [Entry] = []
+    for (index, item) in work.items.enumerated() {
+      do {
+        let file = try ImageFile(contentsOf: item.url)
+        let image = file.image.upright(from: file.orientation)
+        let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device)
+        entries.append(Entry(file: item.url.path, width: image.width, height: image.height, faces: faces))
+        if let annotate {
+          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.relativePath + ".png")
+          try writeAtomically(encodePNG(image.drawing(faces.map(\.box))), to: target)
+        }
+      } catch {
+        failures.append(error)
+        printError("\(error)")
+      }
+      progress.update("\(index + 1)/\(work.items.count) images", isLast: index + 1 == work.items.count)
+    }
+    print(try jsonText(entries))
+    try common.reportProfile(of: device)
+    if !failures.isEmpty { throw ExitCode(1) }
+  }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+/// Where weights are.
+struct ModelOptions: ParsableArguments {
+  @Option(help: "The folder with the detectors' weights. (default: TSDF_MODELS, else models)")
+  var models: String?
+
+  @Option(help: "The embedded generator's weights. (default: weights/stargan.safetensors)")
+  var generator: String?
+
+  /// The folder of the detectors' weights.
+  var directory: URL {
+    locate(models ?? ProcessInfo.processInfo.environment["TSDF_MODELS"] ?? "models")
+  }
+
+  func loadDetector(_ name: String, on device: any Device) throws -> any FaceDetector {
+    guard detectorNames.contains(name) else {
+      throw ValidationError("there is no detector \(name); there are \(detectorNames.joined(separator: ", "))")
+    }
+    return try TSDF.loadDetector(name, from: directory, on: device)
+  }
+
+  /// Detectors from a comma-separated list; "none" or an empty list gives none.
+  func loadDetectors(_ names: String, on device: any Device) throws -> [(name: String, detector: any FaceDetector)] {
+    try names.split(separator: ",").map(String.init).filter { $0 != "none" }
+      .map { ($0, try loadDetector($0, on: device)) }
+  }
+
+  func loadGenerator(on device: any Device) throws -> StarGANGenerator {
+    let url = locate(generator ?? "weights/stargan.safetensors")
+    guard FileManager.default.fileExists(atPath: url.path) else {
+      throw FileError(url.path, "does not exist; give the generator's weights with --generator")
+    }
+    return try StarGANGenerator(contentsOf: url, device: device)
+  }
+}
+
+/// A path as given if it exists, else the same relative path in the folder of the executable or one above it: so that
+/// `tsdf` finds what it came with from wherever it is run.
+func locate(_ path: String) -> URL {
+  let given = URL(fileURLWithPath: path)
+  guard !path.hasPrefix("/"), !FileManager.default.fileExists(atPath: given.path) else { return given }
+  var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+  if let executable = Bundle.main.executableURL { folder = executable.resolvingSymlinksInPath().deletingLastPathComponent() }
+  for _ in 0..<5 {
+    let candidate = folder.appendingPathComponent(path)
+    if FileManager.default.fileExists(atPath: candidate.path) { return candidate }
+    folder.deleteLastPathComponent()
+  }
+  return given
+}
+
+/// JSON for people and machines alike: sorted keys, one value a line.
+func jsonText(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+  encoder.nonConformingFloatEncodingStrategy = .convertToString(
+    positiveInfinity: "infinity", negativeInfinity: "-infinity", nan: "nan")
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

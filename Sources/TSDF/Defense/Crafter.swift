@@ -1,0 +1,251 @@
+import Foundation
+import Kernels
+
+/// Makes a universal perturbation, batch by batch. Its whole state goes into a checkpoint.
+public final class Crafter {
+  public let recipe: CraftRecipe
+  /// The perturbation so far, [1, 3, size, size], within +-epsilon.
+  public private(set) var perturbation: Tensor
+  /// Batches done, over all passes.
+  public private(set) var step = 0
+
+  private let faces: FaceSet
+  private let generators: [EmbeddedGenerator]
+  private let detectors: [any FaceDetector]
+  private let device: any Device
+  private let diversity = InputDiversity()
+  private var random: RandomStream
+  private var velocity: Tensor
+  /// Running averages of the generators' end-to-end losses, [generators] on the device: they set the dynamic weights.
+  private var averageLosses: Tensor
+  /// Stage 1's perturbation, from which stage 2 separates intensities.
+  private var stageOne: Tensor?
+  private var targets: [String: DetectorTargets] = [:]
+
+  /// - Throws: `KernelsError.usage` when the method lacks what it works against.
+  public init(
+    _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector], device: any Device
+  ) throws {
+    (self.recipe, self.faces, self.device) = (recipe, faces, device)
+    self.generators = generators.map(EmbeddedGenerator.init)
+    self.detectors = detectors
+    if [.tsdf, .interruption].contains(recipe.method), generators.isEmpty {
+      throw KernelsError.usage("--method \(recipe.method.rawValue) needs a generator")
+    }
+    if [.tsdf, .poison].contains(recipe.method), detectors.isEmpty {
+      throw KernelsError.usage("--method \(recipe.method.rawValue) needs a detector")
+    }
+    if recipe.method == .joint, generators.isEmpty && detectors.isEmpty {
+      throw KernelsError.usage("--method joint needs a generator or a detector")
+    }
+    random = RandomStream(seed: recipe.seed)
+    let shape = [1, 3, recipe.size, recipe.size]
+    perturbation = try random.uniform(shape, in: -recipe.epsilon..<recipe.epsilon, device: device)
+    velocity = try Tensor(repeating: 0, shape: shape, device: device)
+    averageLosses = try Tensor(repeating: 0, shape: [max(1, generators.count)], device: device)
+  }
+
+  private var batchesAPass: Int { (faces.count + recipe.batch - 1) / recipe.batch }
+
+  /// Batches in all; the two stages of tsdf have all passes each.
+  public var stepCount: Int {
+    switch recipe.method {
+    case .noise: return 0
+    case .tsdf: return 2 * recipe.passes * batchesAPass
+    default: return recipe.passes * batchesAPass
+    }
+  }
+
+  /// One batch.
+  public func craftStep() throws {
+    let pass = step / batchesAPass
+    var order = RandomStream(seed: recipe.seed &+ 1, position: UInt64(pass) << 32)
+    let all = order.permutation(faces.count)
+    let first = step % batchesAPass * recipe.batch
+    let indices = Array(all[first..<min(first + recipe.batch, all.count)])
+    let images = try faces.batch(indices, on: device)
+    switch recipe.method {
+    case .noise: break
+    case .interruption: try interrupt(images, indices, poisoning: false)
+    case .tsdf:
+      let isSecond = step >= recipe.passes * batchesAPass
+      if isSecond && stageOne == nil { stageOne = perturbation }
+      try interrupt(images, indices, poisoning: isSecond)
+    case .joint, .poison: try joint(images, indices)
+    }
+    step += 1
+  }
+
+  // MARK: The paper's stages
+
+  /// One batch of stage 1, or of stage 2 with its poisoning block.
+  private func interrupt(_ images: Tensor, _ indices: [Int], poisoning: Bool) throws {
+    let conditions = try generators.map { try $0.conditions(indices.map { faces.labels[$0] }, random: &random, device: device) }
+    let clean = try zip(generators, conditions).map { try $0(images, condition: $1) }
+    let cleanMap = try Interruption.map(clean.map(\.feature))
+    for _ in 0..<recipe.featureSteps {
+      let leaf = perturbation.requiringGradient()
+      let input = try diversity(images + leaf, random: &random)
+      let features = try zip(generators, conditions).map { try $0(input, condition: $1).feature }
+      let loss = try Interruption.featureLoss(
+        clean: cleanMap, adversarial: Interruption.map(features), enhancementWeight: recipe.enhancementWeight)
+      try move(gradients(of: loss, withRespectTo: [leaf])[0], momentum: nil)
+    }
+    if poisoning { try poison(images, indices) }
+
+    let leaf = perturbation.requiringGradient()
+    let input = try diversity(images + leaf, random: &random)
+    let losses = try generators.indices.map { i in
+      try Interruption.endToEndLoss(
+        clean: clean[i], adversarial: generators[i](input, condition: conditions[i])).reshaped([1])
+    }
+    let joined = try Tensor.concatenated(losses, axis: 0)
+    let weights = try (averageLosses / 0.1).softmax(axis: 0)
+    try move(gradients(of: (joined * weights).sum(), withRespectTo: [leaf])[0], momentum: recipe.momentum)
+    averageLosses = try averageLosses * 0.9 + joined.detached() * 0.1
+  }
+
+  /// W <- clip(W - alpha * sign(g)), g over its mean magnitude, with momentum where there is one.
+  private func move(_ gradient: Tensor, momentum: Float?) throws {
+    let scale = try (gradient.abs().mean() + 1e-12).reciprocal().reshaped([1])
+    let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
+    let next = try perturbation.scaled(by: 1)
+    try next.signStep(
+      gradient: gradient, scale: scale, centre: zero,
+      velocity: momentum == nil ? Tensor(repeating: 0, shape: perturbation.shape, device: device) : velocity,
+      stepSize: recipe.stepSize, momentum: momentum ?? 0, bound: recipe.epsilon)
+    perturbation = next
+  }
+
+  /// The poisoning block: Adam with cosine annealing on a masked addition to W0; W = clip(W0 + the best one).
+  private func poison(_ images: Tensor, _ indices: [Int]) throws {
+    let base = recipe.usesMask ? stageOne! : perturbation
+    let mask =
+      recipe.usesMask
+      ? try intensitySeparationMask(base, tau: recipe.tau, beta: recipe.beta)
+      : try Tensor(repeating: 1, shape: perturbation.shape, device: device)
+    var delta = try random.normal(perturbation.shape, device: device) * 0.001 * mask
+    var best: (loss: Tensor, delta: Tensor)?
+    let optimizer = Adam(learningRate: recipe.poisonRate)
+    let side = recipe.size
+    let known = try detectors.map { try DetectorTargets($0, images: images) }
+    let noise = try known.map { target in
+      try target.features.map { try random.normal($0.shape, device: device) }
+    }
+    for step in 0..<recipe.poisonSteps {
+      optimizer.learningRate = cosineAnnealedRate(recipe.poisonRate, step: step, of: recipe.poisonSteps)
+      let leaf = delta.requiringGradient()
+      let input = try images + (perturbation + leaf).clamped(to: -recipe.epsilon...recipe.epsilon)
+      var total: Tensor?
+      var output: Tensor?
+      for (index, detector) in detectors.enumerated() {
+        let heads = try detector.heads(input)
+        let outputLoss = try Poisoning.outputLoss(detector, heads, known[index], height: side, width: side)
+        output = try output.map { try $0 + outputLoss } ?? outputLoss
+        var loss = outputLoss
+        if let featureLoss = try Poisoning.featureLoss(heads.features, known[index], noise: noise[index]) {
+          loss = try loss + featureLoss
+        }
+        total = try total.map { try $0 + loss } ?? loss
+      }
+      // The best delta so far is chosen on the device: no read-back in the loop.
+      let reached = try output!.detached().reshaped([1])
+      if let previous = best {
+        let better = try previous.loss.greater(than: reached)
+        best = (
+          try reached * better + previous.loss * (1 - better), try delta * better + previous.delta * (1 - better)
+        )
+      } else {
+        best = (reached, delta)
+      }
+      let gradient = try gradients(of: total!, withRespectTo: [leaf])[0]
+      let norm = try gradient.squared().sum().sqrt()
+      let clip = try (norm + 1e-6).reciprocal().clamped(to: 0...1).reshaped([1])
+      let next = try delta.scaled(by: 1)
+      try optimizer.step([("delta", next, gradient)], scale: clip)
+      delta = try (next * mask).clamped(to: -0.4...0.4)
+    }
+    perturbation = try (perturbation + best!.delta).clamped(to: -recipe.epsilon...recipe.epsilon)
+  }
+
+  // MARK: Joint
+
+  private func joint(_ images: Tensor, _ indices: [Int]) throws {
+    var parts: [JointStep.Part] = []
+    if recipe.method == .joint {
+      for generator in generators {
+        let condition = try generator.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
+        parts.append(.generator(generator, condition, try generator(images, condition: condition).image))
+      }
+    }
+    for (number, detector) in detectors.enumerated() {
+      let key = "\(number) \(indices.map(String.init).joined(separator: " "))"
+      let known = try targets[key] ?? DetectorTargets(detector, images: images)
+      targets[key] = known
+      parts.append(.detector(detector, known))
+    }
+    let leaf = perturbation.requiringGradient()
+    let gradient = try JointStep.gradient(
+      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget)
+    let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
+    let next = try perturbation.scaled(by: 1)
+    let rate = recipe.epsilon / 20 * (1 - Float(step) / Float(max(1, stepCount)))
+    try next.signStep(
+      gradient: gradient, centre: zero, velocity: velocity, stepSize: rate, momentum: recipe.jointMomentum,
+      bound: recipe.epsilon)
+    perturbation = next
+  }
+
+  // MARK: Files
+
+  /// The perturbation with everything that its making depended on.
+  public func write(to url: URL) throws {
+    try Safetensors.write(["perturbation": perturbation], metadata: try metadata(kind: "perturbation"), to: url)
+  }
+
+  /// The whole state.
+  public func writeCheckpoint(to url: URL) throws {
+    var tensors = ["perturbation": perturbation, "velocity": velocity, "average_losses": averageLosses]
+    tensors["stage_one"] = stageOne
+    var metadata = try metadata(kind: "craft-checkpoint")
+    metadata["random_position"] = "\(random.position)"
+    try Safetensors.write(tensors, metadata: metadata, to: url)
+  }
+
+  /// Continues from a checkpoint of the same recipe.
+  public func restore(from url: URL) throws {
+    let file = try Safetensors(contentsOf: url)
+    guard file.metadata["kind"] == "craft-checkpoint", let text = file.metadata["recipe"],
+      let saved = try? JSONDecoder().decode(CraftRecipe.self, from: Data(text.utf8)),
+      let step = file.metadata["step"].flatMap({ Int($0) }),
+      let position = file.metadata["random_position"].flatMap({ UInt64($0) })
+    else { throw FileError(url.path, "is not a checkpoint of tsdf craft") }
+    guard saved == recipe else {
+      throw FileError(url.path, "was made with other options; give the same ones, or another --output")
+    }
+    perturbation = try file.tensor("perturbation", on: device)
+    velocity = try file.tensor("velocity", on: device)
+    averageLosses = try file.tensor("average_losses", on: device)
+    stageOne = file.shape(of: "stage_one") == nil ? nil : try file.tensor("stage_one", on: device)
+    random.position = position
+    self.step = step
+  }
+
+  private func metadata(kind: String) throws -> [String: String] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    return [
+      "kind": kind, "tsdf": tsdfVersion, "epsilon": "\(recipe.epsilon)", "step": "\(step)", "seed": "\(recipe.seed)",
+      "recipe": String(decoding: try encoder.encode(recipe), as: UTF8.self),
+    ]
+  }
+}
+
+/// The perturbation of a file that `tsdf craft` wrote, and its budget.
+public func loadPerturbation(_ url: URL, on device: any Device) throws -> (perturbation: Tensor, epsilon: Float) {
+  let file = try Safetensors(contentsOf: url)
+  guard let shape = file.shape(of: "perturbation"), shape.count == 4, shape[0] == 1, shape[1] == 3, shape[2] == shape[3],
+    let epsilon = file.metadata["epsilon"].flatMap({ Float($0) })
+  else { throw FileError(url.path, "is not a perturbation that tsdf craft wrote") }
+  return (try file.tensor("perturbation", on: device), epsilon)
+}

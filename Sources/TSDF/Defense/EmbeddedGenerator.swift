@@ -1,0 +1,30 @@
+import Kernels
+
+/// A generator as crafting uses it: images of the perturbation's size go in, are brought to the generator's own size,
+/// and one edit a face is asked for.
+struct EmbeddedGenerator {
+  let generator: any Generator
+
+  /// The generator's view of images of any size.
+  func input(_ images: Tensor) throws -> Tensor {
+    let side = generator.imageSize
+    return try images.resized(height: side, width: side, mode: images.shape[2] > side ? .area : .bilinear)
+  }
+
+  func callAsFunction(_ images: Tensor, condition: Tensor) throws -> GeneratorOutput {
+    try generator(input(images), condition: condition)
+  }
+
+  /// Conditions for a random edit of each face; a face without labels gets a random one.
+  func conditions(_ labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Tensor {
+    let count = generator.attributes.count
+    let values = labels.flatMap { known -> [Float] in
+      let labels = known.count == count ? known : [Float](repeating: 0, count: count)
+      return editCondition(generator.attributes, labels: labels, toggling: random.integer(below: count))
+    }
+    return try Tensor(values, shape: [labels.count, count], device: device)
+  }
+}
+
+/// The mean squared difference of two batches, image by image: [N].
+func squaredErrorByImage(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a - b).squared().mean(axes: [1, 2, 3]) }

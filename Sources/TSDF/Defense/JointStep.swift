@@ -1,0 +1,44 @@
+import Kernels
+
+/// One gradient that serves several goals: each goal's gradient is brought to unit mean magnitude and weighed by how far
+/// the goal still is from being reached, so that one that is met stops soaking up the budget. All on the device.
+enum JointStep {
+  enum Part {
+    /// Break this edit: the condition and the clean image's edit.
+    case generator(EmbeddedGenerator, Tensor, Tensor)
+    /// Blind this detector.
+    case detector(any FaceDetector, DetectorTargets)
+  }
+
+  /// The loss at which a detector's priors are well on their way, in logits.
+  private static let detectorScale: Float = 4
+
+  /// - Parameters:
+  ///   - input: the perturbed images, computed from `leaf`.
+  ///   - leaf: what the gradient is taken with respect to.
+  static func gradient(_ parts: [Part], input: Tensor, leaf: Tensor, interruptionTarget: Float) throws -> Tensor {
+    // The images' own gradients are gathered part by part, then carried to the leaf at once.
+    let image = input.detached().requiringGradient()
+    var total: Tensor?
+    for part in parts {
+      let loss: Tensor
+      let need: Tensor
+      switch part {
+      case .generator(let generator, let condition, let cleanEdit):
+        let error = try squaredErrorByImage(generator(image, condition: condition).image, cleanEdit)
+        // Images that are broken enough are left alone.
+        loss = try (interruptionTarget - error).relu().mean()
+        need = try loss.detached() / interruptionTarget
+      case .detector(let detector, let targets):
+        loss = try Poisoning.detectionLoss(detector, image, targets)
+        need = try loss.detached() / detectorScale
+      }
+      let found = try gradients(of: loss, withRespectTo: [image])[0]
+      let unit = try found / (found.abs().mean() + 1e-12)
+      let share = try unit * need.clamped(to: 0.02...1)
+      total = try total.map { try $0 + share } ?? share
+    }
+    guard let total else { return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device) }
+    return try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
+  }
+}

@@ -1,0 +1,87 @@
+import Foundation
+
+/// An axis-aligned rectangle in pixels; the right and bottom edges are outside.
+public struct Box: Codable, Equatable, Sendable {
+  public var x0: Float, y0: Float, x1: Float, y1: Float
+
+  public init(x0: Float, y0: Float, x1: Float, y1: Float) { (self.x0, self.y0, self.x1, self.y1) = (x0, y0, x1, y1) }
+
+  public init(centerX: Float, centerY: Float, width: Float, height: Float) {
+    self.init(x0: centerX - width / 2, y0: centerY - height / 2, x1: centerX + width / 2, y1: centerY + height / 2)
+  }
+
+  public var width: Float { x1 - x0 }
+  public var height: Float { y1 - y0 }
+  public var area: Float { max(0, width) * max(0, height) }
+  public var centerX: Float { (x0 + x1) / 2 }
+  public var centerY: Float { (y0 + y1) / 2 }
+
+  /// The area shared with another box.
+  public func intersection(_ other: Box) -> Float {
+    max(0, min(x1, other.x1) - max(x0, other.x0)) * max(0, min(y1, other.y1) - max(y0, other.y0))
+  }
+
+  /// Intersection over union; 0 for two empty boxes.
+  public func iou(_ other: Box) -> Float {
+    let shared = intersection(other)
+    let union = area + other.area - shared
+    return union > 0 ? shared / union : 0
+  }
+
+  public func scaled(x: Float, y: Float) -> Box { Box(x0: x0 * x, y0: y0 * y, x1: x1 * x, y1: y1 * y) }
+
+  /// The square of the longer side around the same centre.
+  public var squared: Box { Box(centerX: centerX, centerY: centerY, width: max(width, height), height: max(width, height)) }
+}
+
+public struct Point: Codable, Equatable, Sendable {
+  public var x: Float, y: Float
+}
+
+/// A face that a detector found.
+public struct Detection: Codable, Equatable, Sendable {
+  public var box: Box
+  /// The probability of a face, 0...1.
+  public var score: Float
+  /// Eyes, nose, corners of the mouth.
+  public var landmarks: [Point]
+
+  func scaled(x: Float, y: Float) -> Detection {
+    Detection(box: box.scaled(x: x, y: y), score: score, landmarks: landmarks.map { Point(x: $0.x * x, y: $0.y * y) })
+  }
+}
+
+/// How two overlapping boxes are measured in non-maximum suppression.
+public enum Overlap: Sendable {
+  /// Shared area over the area of both.
+  case union
+  /// Shared area over the smaller one's.
+  case minimum
+}
+
+/// Non-maximum suppression: the indices kept, best score first; a box goes when it overlaps a better one by more than
+/// `threshold`.
+/// - Parameter pixelInclusive: count edges as MTCNN does, a box from 3 to 3 being one pixel wide.
+public func nonMaximumSuppression(
+  _ boxes: [Box], scores: [Float], threshold: Float, overlap: Overlap = .union, pixelInclusive: Bool = false
+) -> [Int] {
+  let extra: Float = pixelInclusive ? 1 : 0
+  func area(_ b: Box) -> Float { (b.width + extra) * (b.height + extra) }
+  // Of equal scores the first goes first, but MTCNN's own (NumPy's) takes the last; clipped crops do score the same.
+  let order = scores.indices.sorted {
+    scores[$0] != scores[$1] ? scores[$0] > scores[$1] : ($0 < $1) != pixelInclusive
+  }
+  var removed = [Bool](repeating: false, count: boxes.count)
+  var kept: [Int] = []
+  for (rank, i) in order.enumerated() where !removed[i] {
+    kept.append(i)
+    for j in order[(rank + 1)...] where !removed[j] {
+      let (a, b) = (boxes[i], boxes[j])
+      let shared =
+        max(0, min(a.x1, b.x1) - max(a.x0, b.x0) + extra) * max(0, min(a.y1, b.y1) - max(a.y0, b.y0) + extra)
+      let whole = overlap == .union ? area(a) + area(b) - shared : min(area(a), area(b))
+      if shared > threshold * whole { removed[j] = true }
+    }
+  }
+  return kept
+}

@@ -1,0 +1,90 @@
+import Foundation
+import Kernels
+
+/// What a detector's dense stage says of a batch, before any threshold: differentiable.
+public struct DetectorHeads {
+  /// Logits [N, priors, 2], background first.
+  public let confidence: Tensor
+  /// Box regressions [N, priors, 4], in the detector's own encoding.
+  public let location: Tensor
+  /// Three feature levels (method section 4), fine to coarse; fewer where the network has fewer.
+  public let features: [Tensor]
+
+  /// Face logit less background logit, [N, priors].
+  public func margins() throws -> Tensor {
+    let shape = Array(confidence.shape.prefix(2))
+    return try confidence.sliced(axis: 2, 1..<2).reshaped(shape) - confidence.sliced(axis: 2, 0..<1).reshaped(shape)
+  }
+}
+
+/// A network that finds faces in images of any size and can be differentiated.
+public protocol FaceDetector {
+  /// The name on the command line.
+  static var name: String { get }
+
+  /// The faces in one image [1, 3, H, W] in [-1, 1], with scores of at least `threshold`, best first.
+  func detect(_ image: Tensor, threshold: Float) throws -> [Detection]
+
+  /// The dense stage on images [N, 3, H, W] in [-1, 1].
+  func heads(_ images: Tensor) throws -> DetectorHeads
+
+  /// The boxes in pixels that the priors of `heads` stand for, in their order.
+  func priorBoxes(height: Int, width: Int) -> [Box]
+
+  /// The regressed boxes of `heads`, [N, priors, 4] as centre, width, height in pixels: differentiable.
+  func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor
+
+  /// What later stages, if there are any, would say of regions of each image: face less background logits, one a region
+  /// and stage, of at least one region. Nil without later stages.
+  func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor?
+
+  /// The regions of one image that its later stages look at, the most promising first; empty without later stages.
+  func candidateRegions(_ image: Tensor) throws -> [Box]
+
+  /// The largest area of a prior that a small false face can be made of on background; nil where later stages would
+  /// reject it.
+  var inventablePriorArea: Float? { get }
+}
+
+extension FaceDetector {
+  public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
+
+  public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? { nil }
+
+  /// The faces in a picture, which is shrunk first when its longer side exceeds `longestSide`.
+  public func detect(_ image: Image, threshold: Float = 0.7, longestSide: Int = 1280, on device: any Device) throws
+    -> [Detection]
+  {
+    let longer = max(image.width, image.height)
+    let full = try image.tensor(on: device)
+    guard longer > longestSide else { return try detect(full, threshold: threshold) }
+    let scale = Float(longestSide) / Float(longer)
+    let (height, width) = (
+      max(1, Int(Float(image.height) * scale)), max(1, Int(Float(image.width) * scale))
+    )
+    let small = try full.resized(height: height, width: width, mode: .area)
+    return try detect(small, threshold: threshold).map {
+      $0.scaled(x: Float(image.width) / Float(width), y: Float(image.height) / Float(height))
+    }
+  }
+}
+
+/// All detectors by name.
+public let detectorNames = [RetinaFace.name, MTCNN.name]
+
+/// The detector of a name, its weights from `directory/NAME.safetensors`.
+/// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
+public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
+  let url = directory.appendingPathComponent("\(name).safetensors")
+  guard detectorNames.contains(name) else {
+    throw FileError(name, "is no detector; there are \(detectorNames.joined(separator: ", "))")
+  }
+  guard FileManager.default.fileExists(atPath: url.path) else {
+    throw FileError(url.path, "does not exist; tools/fetch-models gets it")
+  }
+  let state = StateDictionary(try Safetensors(contentsOf: url).tensors(on: device), origin: url.path)
+  return name == RetinaFace.name ? try RetinaFace(state) : try MTCNN(state)
+}
+
+/// The face probability for a margin of logits.
+func probability(_ margin: Float) -> Float { 1 / (1 + exp(-margin)) }
