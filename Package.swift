@@ -39,8 +39,9 @@ let package = Package(
       name: "tsdf",
       dependencies: ["TSDF", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Sources/CLI", swiftSettings: language),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TSDF"], swiftSettings: language),
-    .testTarget(name: "TSDFTests", dependencies: ["TSDF"], swiftSettings: language),
-    .testTarget(name: "CLITests", dependencies: ["TSDF", "tsdf"], swiftSettings: language),
+    .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport", swiftSettings: language),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TSDF", "TestSupport"], swiftSettings: language),
+    .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"], swiftSettings: language),
+    .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"], swiftSettings: language),
   ]
 )

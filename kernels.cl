@@ -1190,8 +1190,23 @@ kernel void resize_forward(global const float *restrict x, global float *restric
   y[((ulong)plane * outHeight + oy) * outWidth + ox] = sum;
 }
 
-// The adjoint: dx[iy, ix] = sum over outputs of weight * dy. The outputs that can read pixel i along an axis lie in
-// a range found from the scale, one wider at either end than rounding can need. Global size: (width, height, planes).
+// The outputs [*first, *last] that can read source pixel i along an axis: exact for mode 3, elsewhere one wider at either
+// end than rounding can need.
+static void resize_readers(const uint mode, const uint i, const uint input, const uint output, const float scale,
+                           uint *first, uint *last) {
+  if (mode == 3) {
+    *first = i * output / input;
+    *last = ((i + 1) * output + input - 1) / input - 1;
+    return;
+  }
+  const float per = scale > 0.0f ? 1.0f / scale : (float)output;
+  const float reach = mode == 0 ? 0.0f : 1.0f;             // how far before pixel i an output may read and still touch it
+  const float centre = mode == 1 ? 0.5f : 0.0f;
+  *first = (uint)clamp(((float)i - reach + centre) * per - centre - 1.0f, 0.0f, (float)(output - 1));
+  *last = (uint)clamp(((float)i + 1.0f + centre) * per - centre + 1.0f, 0.0f, (float)(output - 1));
+}
+
+// The adjoint: dx[iy, ix] = sum over outputs of weight * dy. Global size: (width, height, planes).
 kernel void resize_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
                             const uint height, const uint width, const uint outHeight, const uint outWidth,
                             const uint mode, const float scaleY, const float scaleX) {
@@ -1200,12 +1215,9 @@ kernel void resize_gradient(global const float *restrict dy, global float *restr
   const uint plane = get_global_id(2);
   if (ix >= width || iy >= height || plane >= planes)
     return;
-  const float perY = scaleY > 0.0f ? 1.0f / scaleY : (float)outHeight;
-  const float perX = scaleX > 0.0f ? 1.0f / scaleX : (float)outWidth;
-  const uint firstY = (uint)clamp(((float)iy - 1.5f) * perY - 2.0f, 0.0f, (float)(outHeight - 1));
-  const uint lastY = (uint)clamp(((float)iy + 2.5f) * perY + 2.0f, 0.0f, (float)(outHeight - 1));
-  const uint firstX = (uint)clamp(((float)ix - 1.5f) * perX - 2.0f, 0.0f, (float)(outWidth - 1));
-  const uint lastX = (uint)clamp(((float)ix + 2.5f) * perX + 2.0f, 0.0f, (float)(outWidth - 1));
+  uint firstY, lastY, firstX, lastX;
+  resize_readers(mode, iy, height, outHeight, scaleY, &firstY, &lastY);
+  resize_readers(mode, ix, width, outWidth, scaleX, &firstX, &lastX);
   float sum = 0.0f;
   for (uint oy = firstY; oy <= lastY; ++oy) {
     const float wy = resize_weight(mode, oy, iy, height, outHeight, scaleY);

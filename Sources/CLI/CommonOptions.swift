@@ -89,3 +89,10 @@ final class Progress {
 func printError(_ text: String) {
   FileHandle.standardError.write(Data("tsdf: \(text)\n".utf8))
 }
+
+/// The images that arguments name; those that cannot be read are reported at once.
+func openWork(_ inputs: [String]) throws -> WorkList {
+  let work = try WorkList(inputs)
+  for failure in work.failures { printError("\(failure)") }
+  return work
+}

@@ -29,7 +29,7 @@ struct DetectCommand: ParsableCommand {
     let device = try common.openDevice()
     let detector = try models.loadDetector(detector, on: device)
     let progress = common.progress
-    let work = try WorkList(inputs)
+    let work = try openWork(inputs)
     var failures = work.failures
     var entries: [Entry] = []
     for (index, item) in work.items.enumerated() {

@@ -5,5 +5,8 @@ import TSDF
 struct TSDFCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: tsdfVersion,
-    subcommands: [CraftCommand.self, DetectCommand.self, TrainCommand.self])
+    subcommands: [
+      ProtectCommand.self, CraftCommand.self, EvaluateCommand.self, DetectCommand.self, EditCommand.self,
+      TrainCommand.self, ForwardCommand.self, DevicesCommand.self,
+    ])
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import TSDF
+import TestSupport
 import XCTest
 
 /// Every operation against PyTorch's float64: forward, first and second derivative, on every device present.

@@ -46,6 +46,10 @@ public struct Detection: Codable, Equatable, Sendable {
   /// Eyes, nose, corners of the mouth.
   public var landmarks: [Point]
 
+  public init(box: Box, score: Float, landmarks: [Point]) {
+    (self.box, self.score, self.landmarks) = (box, score, landmarks)
+  }
+
   func scaled(x: Float, y: Float) -> Detection {
     Detection(box: box.scaled(x: x, y: y), score: score, landmarks: landmarks.map { Point(x: $0.x * x, y: $0.y * y) })
   }

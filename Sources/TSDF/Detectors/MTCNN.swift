@@ -101,6 +101,19 @@ public final class MTCNN: FaceDetector {
     return (try dense(x, "onet.dense6_1"), try dense(x, "onet.dense6_2"), try dense(x, "onet.dense6_3"))
   }
 
+  /// One of the three nets by name (pnet, rnet, onet) on images in [-1, 1]: logits and box offsets as it lays them out.
+  public func forward(_ net: String, _ images: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
+    let x = try preprocessed(images)
+    switch net {
+    case "pnet": return try proposals(x)
+    case "rnet": return try refinements(x)
+    case "onet":
+      let found = try outputs(x)
+      return (found.logits, found.offsets)
+    default: throw FileError(net, "is none of MTCNN's nets (pnet, rnet, onet)")
+    }
+  }
+
   // MARK: The dense stage
 
   /// The pyramid's scales for an image, largest first.

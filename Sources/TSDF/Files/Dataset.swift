@@ -86,6 +86,20 @@ public struct FaceSet {
     (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
   }
 
+  /// The squares around the faces that a detector finds in a dataset's photos, `margin` times their boxes, unlabelled.
+  /// - Throws: `FileError` when there is no face at all.
+  public init(facesIn dataset: Dataset, size: Int, detector: any FaceDetector, margin: Float = 1.5, device: any Device) throws {
+    var pixels: [[UInt8]] = []
+    for item in dataset.items {
+      let file = try ImageFile(contentsOf: item.url)
+      for part in try detector.faceSquares(in: file.image.upright(from: file.orientation), margin: margin, on: device) {
+        pixels.append(try squareImage(part, size: size, device: device).bytes)
+      }
+    }
+    guard !pixels.isEmpty else { throw FileError(dataset.items[0].url.deletingLastPathComponent().path, "no face found") }
+    (self.size, self.pixels, labels) = (size, pixels, pixels.map { _ in [] })
+  }
+
   /// The faces at `indices` as [N, 3, size, size] in [-1, 1], those marked in `mirrored` flipped left to right.
   public func batch(_ indices: [Int], mirrored: [Bool]? = nil, on device: any Device) throws -> Tensor {
     let area = size * size

@@ -67,18 +67,21 @@ public struct Image {
   static func byte(_ value: Float) -> UInt8 { UInt8(max(0, min(255, ((value + 1) * 127.5).rounded()))) }
 
   /// Adds a perturbation, planes [3, height, width] in units of [-1, 1], in this picture's own bit depth: each sample
-  /// moves by the rounded amount, clipped to its range. Grey moves by the mean of the three; alpha stays.
-  public func adding(_ perturbation: [Float]) -> Image {
+  /// moves by the rounded amount, by no more than `budget` (in the same units), within its range. Grey moves by the mean
+  /// of the three; alpha stays.
+  public func adding(_ perturbation: [Float], budget: Float) -> Image {
     let area = width * height
     precondition(perturbation.count == 3 * area, "three planes of the picture's size")
     var result = self
     let scale = peak / 2
+    // Just enough slack for a budget like 2 / 255 that is meant as a whole number of steps.
+    let most = (budget * scale + 1e-3).rounded(.down)
     let colors = colorChannels
     perturbation.withUnsafeBufferPointer { delta in
       func moved(_ value: Float, _ i: Int, _ channel: Int) -> Float {
         let amount =
           colors == 1 ? (delta[i] + delta[area + i] + delta[2 * area + i]) / 3 : delta[channel * area + i]
-        return max(0, min(peak, value + (amount * scale).rounded()))
+        return max(0, min(peak, value + max(-most, min(most, (amount * scale).rounded()))))
       }
       result.bytes.withUnsafeMutableBytes { target in
         let wide = target.bindMemory(to: UInt16.self)

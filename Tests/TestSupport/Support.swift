@@ -2,18 +2,23 @@ import Foundation
 import Kernels
 
 /// All devices that tests run on: the CPU fallback and every OpenCL device.
-func testDevices() throws -> [any Device] {
+public func testDevices() throws -> [any Device] {
   try [CPUDevice()] + openCLDevices().map { try OpenCLDevice($0) }
 }
 
+/// A file of the project, by its path from the top.
+public func projectURL(_ path: String) -> URL {
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent(path)
+}
+
 /// A file of Tests/Goldens.
-func goldenURL(_ name: String) -> URL {
-  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appendingPathComponent("Goldens/\(name).safetensors")
+public func goldenURL(_ name: String) -> URL {
+  projectURL("Tests/Goldens/\(name).safetensors")
 }
 
 /// |a - b| / |b| in the Euclidean norm, or |a - b| where b is zero; infinite when the counts differ.
-func relativeError(_ a: [Float], _ b: [Float]) -> Double {
+public func relativeError(_ a: [Float], _ b: [Float]) -> Double {
   guard a.count == b.count else { return .infinity }
   let difference = zip(a, b).reduce(0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
   let norm = b.reduce(0) { $0 + pow(Double($1), 2) }

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+struct EditCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "edit", abstract: "What an attacker would get: run a generator on faces.",
+    subcommands: [EditStarGANCommand.self])
+}
+
+struct EditStarGANCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "stargan", abstract: "Edit attributes with StarGAN.")
+
+  @Argument(help: "Images, or folders of images.") var inputs: [String]
+  @Option(name: .shortAndLong, help: "The folder for the edits: INPUT.ATTRIBUTE.png.") var output: String
+  @Option(help: "The attributes to edit, separated by commas. (default: each in turn)") var attributes: String?
+  @Option(help: "What the faces are now, as NAME=0 or NAME=1 separated by commas; the rest counts as 0.")
+  var labels: String?
+  @Option(help: "faces: each face's square; image: the largest centred square.") var region = ProtectedRegion.image
+  @Option(help: "The detector that finds the faces.") var detector = RetinaFace.name
+  @OptionGroup var models: ModelOptions
+  @OptionGroup var common: CommonOptions
+
+  func run() throws {
+    let device = try common.openDevice()
+    let generator = try models.loadGenerator(on: device)
+    let names = generator.attributes
+    func position(_ name: String) throws -> Int {
+      guard let index = names.firstIndex(of: name) else {
+        throw ValidationError("the generator has no attribute \(name); it has \(names.joined(separator: ", "))")
+      }
+      return index
+    }
+    let chosen = try attributes.map { try $0.split(separator: ",").map { try position(String($0)) } } ?? Array(names.indices)
+    var known = [Float](repeating: 0, count: names.count)
+    for part in labels?.split(separator: ",") ?? [] {
+      let fields = part.split(separator: "=")
+      guard fields.count == 2, let value = Float(fields[1]) else { throw ValidationError("--labels takes NAME=0 or NAME=1") }
+      known[try position(String(fields[0]))] = value
+    }
+    let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
+    let work = try openWork(inputs)
+    var failed = !work.failures.isEmpty
+    for item in work.items {
+      do {
+        let file = try ImageFile(contentsOf: item.url)
+        let image = file.image.upright(from: file.orientation)
+        let parts = try finder.map { try $0.faceSquares(in: image, margin: 1.3, on: device) } ?? [image]
+        if parts.isEmpty { throw FileError(item.url.path, "no face found") }
+        for (number, part) in parts.enumerated() {
+          let square = try squareImage(part, size: generator.imageSize, device: device)
+          for attribute in chosen {
+            let condition = editCondition(names, labels: known, toggling: attribute)
+            let edited = try generator(
+              square.tensor(on: device), condition: Tensor(condition, shape: [1, names.count], device: device))
+            let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(names[attribute]).png"
+            let target = URL(fileURLWithPath: output).appendingPathComponent(item.relativePath + suffix)
+            try writeAtomically(encodePNG(Image.images(from: edited.image)[0]), to: target)
+            print(target.path)
+          }
+        }
+      } catch {
+        failed = true
+        printError("\(error)")
+      }
+    }
+    try common.reportProfile(of: device)
+    if failed { throw ExitCode(1) }
+  }
+}

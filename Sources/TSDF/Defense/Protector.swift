@@ -1,0 +1,137 @@
+import Foundation
+import Kernels
+
+/// Which part of a picture the perturbation is laid on.
+public enum ProtectedRegion: String, Codable, CaseIterable, Sendable {
+  /// Each face's square with margin; the whole picture where no face is found.
+  case faces
+  /// The whole picture: aligned faces.
+  case image
+}
+
+/// How pictures are protected.
+public struct ProtectionSettings: Codable, Equatable, Sendable {
+  public var region = ProtectedRegion.faces
+  /// The largest change of a channel, in units of [-1, 1].
+  public var epsilon: Float = 0.05
+  /// Gradient steps for each face.
+  public var refineSteps = 0
+  /// The side of a face's square, as a multiple of its box's longer side.
+  public var margin: Float = 1.5
+  /// Pictures with a longer side are shrunk to this for detection.
+  public var longestSide = 1280
+  public var seed: UInt64 = 1
+  /// The SHA-256 of the perturbation's file.
+  public var perturbation = ""
+
+  public init() {}
+}
+
+/// A protected picture and what was done.
+public struct ProtectionResult {
+  public let image: Image
+  /// Squares that were protected; the whole picture when it was taken as one.
+  public let regions: [Box]
+  /// Faces found; 0 where the whole picture was protected for lack of one.
+  public let faceCount: Int
+  public let psnr: Double
+  public let ssim: Double
+}
+
+/// Lays a universal perturbation on pictures, refined for each if asked.
+public final class Protector {
+  private let perturbation: Tensor
+  private let settings: ProtectionSettings
+  private let detector: (any FaceDetector)?
+  private let refiner: Refiner?
+  private let device: any Device
+  /// Faces larger than this are refined at this size.
+  private let largestRefinedSide = 384
+
+  /// - Parameters:
+  ///   - detector: finds the faces; needed unless the region is the image.
+  ///   - refiner: needed when steps are asked for.
+  public init(
+    perturbation: Tensor, settings: ProtectionSettings, detector: (any FaceDetector)?, refiner: Refiner?,
+    device: any Device
+  ) throws {
+    guard settings.region == .image || detector != nil else { throw KernelsError.usage("finding faces needs a detector") }
+    guard settings.refineSteps == 0 || refiner != nil else { throw KernelsError.usage("refinement needs a refiner") }
+    // The universal perturbation was made for its own budget; a smaller one clips it.
+    self.perturbation = try perturbation.clamped(to: -settings.epsilon...settings.epsilon)
+    (self.settings, self.detector, self.refiner, self.device) = (settings, detector, refiner, device)
+  }
+
+  /// Protects an upright picture.
+  public func protect(_ image: Image) throws -> ProtectionResult {
+    var faces: [Detection] = []
+    if settings.region == .faces, let detector {
+      faces = try detector.detect(image, longestSide: settings.longestSide, on: device)
+    }
+    let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
+    let regions = faces.isEmpty ? [whole] : faces.map { square($0.box) }
+    let area = image.width * image.height
+    var sum = [Float](repeating: 0, count: 3 * area)
+    for region in regions { try lay(region, on: image, into: &sum) }
+    let limit = settings.epsilon
+    for i in sum.indices { sum[i] = max(-limit, min(limit, sum[i])) }
+    let result = image.adding(sum, budget: settings.epsilon)
+    let (before, after) = (image.planes(), result.planes())
+    return ProtectionResult(
+      image: result, regions: regions, faceCount: faces.count, psnr: psnr(after, before),
+      ssim: ssim(after, before, height: image.height, width: image.width, range: 1))
+  }
+
+  private func square(_ box: Box) -> Box {
+    let side = max(16, (max(box.width, box.height) * settings.margin).rounded())
+    let (left, top) = ((box.centerX - side / 2).rounded(), (box.centerY - side / 2).rounded())
+    return Box(x0: left, y0: top, x1: left + side, y1: top + side)
+  }
+
+  /// Adds the perturbation of one region, brought to its size and cut at the picture's edges.
+  private func lay(_ region: Box, on image: Image, into sum: inout [Float]) throws {
+    let (width, height) = (Int(region.width), Int(region.height))
+    let (left, top) = (Int(region.x0), Int(region.y0))
+    let columns = max(0, left)..<min(image.width, left + width)
+    let rows = max(0, top)..<min(image.height, top + height)
+    guard !columns.isEmpty, !rows.isEmpty else { return }
+    var delta = try resized(perturbation, height: height, width: width)
+    if settings.refineSteps > 0, let refiner, columns.count >= 48, rows.count >= 48 {
+      // Only what is inside the picture can be seen, so only that is refined.
+      let part = try image.cropped(x: columns.lowerBound, y: rows.lowerBound, width: columns.count, height: rows.count)
+        .tensor(on: device)
+      let start = try delta.sliced(axis: 2, rows.lowerBound - top..<rows.upperBound - top)
+        .sliced(axis: 3, columns.lowerBound - left..<columns.upperBound - left)
+      let scale = min(1, Float(largestRefinedSide) / Float(max(rows.count, columns.count)))
+      let (h, w) = (max(48, Int(Float(rows.count) * scale)), max(48, Int(Float(columns.count) * scale)))
+      let refined = try refiner.refine(
+        resized(part, height: h, width: w), start: resized(start, height: h, width: w), steps: settings.refineSteps,
+        epsilon: settings.epsilon, seed: settings.seed)
+      delta = try resized(refined, height: rows.count, width: columns.count)
+      add(try delta.values(), rows: rows, columns: columns, from: (0, 0), stride: columns.count, of: image, into: &sum)
+      return
+    }
+    add(
+      try delta.values(), rows: rows, columns: columns, from: (rows.lowerBound - top, columns.lowerBound - left),
+      stride: width, of: image, into: &sum)
+  }
+
+  private func resized(_ x: Tensor, height: Int, width: Int) throws -> Tensor {
+    try x.resized(height: height, width: width, mode: height < x.shape[2] && width < x.shape[3] ? .area : .bilinear)
+  }
+
+  /// Adds planes whose element (row, column) of `from` lies at the region's first pixel.
+  private func add(
+    _ values: [Float], rows: Range<Int>, columns: Range<Int>, from: (row: Int, column: Int), stride: Int,
+    of image: Image, into sum: inout [Float]
+  ) {
+    let plane = values.count / 3
+    for channel in 0..<3 {
+      for y in rows {
+        let source = channel * plane + (y - rows.lowerBound + from.row) * stride + from.column
+        let target = (channel * image.height + y) * image.width
+        for x in columns { sum[target + x] += values[source + x - columns.lowerBound] }
+      }
+    }
+  }
+}

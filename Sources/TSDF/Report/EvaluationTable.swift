@@ -1,0 +1,55 @@
+import Foundation
+
+/// Reports as tables: for people, and as CSV.
+public enum EvaluationTable {
+  /// One line a report and generator or detector, comma-separated, with a header.
+  public static func csv(_ reports: [VariantReport]) -> String {
+    var lines = [
+      "variant,jpeg_quality,refine_steps,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
+        + "edit_ssim,edit_psnr,precision,recall,f1,duq,confidence_change,box_count_change"
+    ]
+    for r in reports {
+      let head =
+        "\(r.variant),\(r.jpegQuality.map(String.init) ?? ""),\(r.refineSteps),\(r.faces),\(number(r.watermarkPSNR)),"
+        + number(r.watermarkSSIM)
+      for g in r.generators {
+        lines.append(
+          "\(head),generator,\(g.name),\(g.edits),\(g.emptyMasks),\(number(g.l2Mask)),\(number(g.successRate)),"
+            + "\(number(g.ssim)),\(number(g.psnr)),,,,,,")
+      }
+      for d in r.detectors {
+        lines.append(
+          "\(head),detector,\(d.name),\(d.images),\(d.withoutFace),,,,,\(number(d.precision)),\(number(d.recall)),"
+            + "\(number(d.f1)),\(number(d.duq)),\(number(d.confidenceChange)),\(number(d.boxCountChange))")
+      }
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Columns for a terminal or a Markdown page.
+  public static func text(_ reports: [VariantReport]) -> String {
+    guard let first = reports.first else { return "" }
+    var header = ["protection", "JPEG", "PSNR", "SSIM"]
+    header += first.generators.flatMap { ["\($0.name) L2mask", "SR_mask"] }
+    header += first.detectors.flatMap { ["\($0.name) F1", "recall"] }
+    var rows = [header, header.map { _ in "---" }]
+    for r in reports {
+      var row = [r.variant, r.jpegQuality.map(String.init) ?? "-", number(r.watermarkPSNR, 1), number(r.watermarkSSIM)]
+      row += r.generators.flatMap { [number($0.l2Mask), number($0.successRate, 2)] }
+      row += r.detectors.flatMap { [number($0.f1, 1), number($0.recall, 1)] }
+      rows.append(row)
+    }
+    let widths = header.indices.map { column in rows.map { $0[column].count }.max()! }
+    var text = rows.map { row in
+      "| " + zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: " | ") + " |"
+    }.joined(separator: "\n")
+    text += "\n\n\(first.faces) faces"
+    for g in first.generators { text += "; \(g.name): \(g.edits) edits judged, \(g.emptyMasks) without a change left out" }
+    for d in first.detectors where d.withoutFace > 0 { text += "; \(d.name) finds no face in \(d.withoutFace) clean images" }
+    return text + "\n"
+  }
+
+  private static func number(_ value: Double, _ digits: Int = 3) -> String {
+    value.isNaN ? "" : value.isInfinite ? "inf" : String(format: "%.\(digits)f", value)
+  }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Kernels
+import TSDF
+import TestSupport
+
+/// What a run of the built `tsdf` printed and how it ended.
+struct RunResult {
+  var status: Int32
+  var output: String
+  var errors: String
+}
+
+/// The built executable, beside the tests.
+let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("tsdf")
+
+/// A started process that has not been waited for.
+func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (process: Process, out: Pipe, err: Pipe) {
+  let process = Process()
+  process.executableURL = executable
+  process.arguments = arguments
+  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+  process.currentDirectoryURL = projectURL("")
+  let (out, err) = (Pipe(), Pipe())
+  process.standardOutput = out
+  process.standardError = err
+  try process.run()
+  return (process, out, err)
+}
+
+/// Runs `tsdf` to its end.
+func tsdf(_ arguments: String..., environment: [String: String] = [:]) throws -> RunResult {
+  try tsdf(arguments, environment: environment)
+}
+
+func tsdf(_ arguments: [String], environment: [String: String] = [:]) throws -> RunResult {
+  let (process, out, err) = try startTSDF(arguments, environment: environment)
+  let errors = Handover()
+  let group = DispatchGroup()
+  DispatchQueue.global().async(group: group) { errors.data = err.fileHandleForReading.readDataToEndOfFile() }
+  let output = out.fileHandleForReading.readDataToEndOfFile()
+  group.wait()
+  process.waitUntilExit()
+  return RunResult(
+    status: process.terminationStatus, output: String(decoding: output, as: UTF8.self),
+    errors: String(decoding: errors.data, as: UTF8.self))
+}
+
+/// Data handed from one thread to another, which waits for it.
+private final class Handover: @unchecked Sendable {
+  var data = Data()
+}
+
+/// A folder that is removed when the last reference goes.
+final class TemporaryFolder {
+  let url: URL
+
+  init() throws {
+    url = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-tests-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: url) }
+
+  /// The path of a file in it.
+  func path(_ name: String) -> String { url.appendingPathComponent(name).path }
+
+  /// Writes a file, making folders on the way.
+  func write(_ data: Data, _ name: String) throws {
+    let target = url.appendingPathComponent(name)
+    try FileManager.default.createDirectory(at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try data.write(to: target)
+  }
+
+  /// The names of all files in it, at any depth.
+  var files: [String] {
+    (FileManager.default.enumerator(atPath: url.path)?.allObjects as? [String] ?? []).sorted()
+  }
+}
+
+/// A picture without a face: smooth colours with some texture.
+func syntheticImage(width: Int = 96, height: Int = 80, channels: Int = 3, bitDepth: Int = 8) -> Image {
+  var bytes: [UInt8] = []
+  for y in 0..<height {
+    for x in 0..<width {
+      for c in 0..<channels {
+        let value = 40 + (x * 3 + y * 2 + c * 50 + (x * y) % 7 * 5) % 170
+        bytes += bitDepth == 8 ? [UInt8(value)] : [UInt8(value * 7 % 256), UInt8(value)]
+      }
+    }
+  }
+  return Image(width: width, height: height, channels: channels, bitDepth: bitDepth, bytes: bytes)
+}
+
+/// A perturbation of random noise and a tiny generator, written to a folder: enough to run every command.
+func writeSmallModels(to folder: TemporaryFolder) throws {
+  let device = CPUDevice()
+  let generator = try StarGANGenerator(
+    .init(width: 4, attributeCount: 2, blocks: 1), attributes: ["A", "B"], imageSize: 64, seed: 3, device: device)
+  try Safetensors.write(
+    generator.parameters, metadata: ["kind": "stargan", "attributes": "A,B", "image_size": "64"],
+    to: folder.url.appendingPathComponent("generator.safetensors"))
+  var random = RandomStream(seed: 5)
+  let noise = try random.uniform([1, 3, 64, 64], in: -0.05..<0.05, device: device)
+  try Safetensors.write(
+    ["perturbation": noise], metadata: ["kind": "perturbation", "epsilon": "0.05"],
+    to: folder.url.appendingPathComponent("perturbation.safetensors"))
+}

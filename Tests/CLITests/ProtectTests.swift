@@ -1,0 +1,215 @@
+import Foundation
+import Kernels
+import TSDF
+import TestSupport
+import XCTest
+
+/// `tsdf protect` as a person runs it: good files, broken ones, interruptions.
+final class ProtectTests: XCTestCase {
+  private var folder: TemporaryFolder!
+
+  override func setUpWithError() throws {
+    folder = try TemporaryFolder()
+    try writeSmallModels(to: folder)
+  }
+
+  /// The whole image, no refinement: what needs no detector.
+  private func protect(_ inputs: String..., output: String, extra: [String] = []) throws -> RunResult {
+    try tsdf(
+      ["protect"] + inputs + [
+        "--output", output, "--region", "image", "--refine", "0", "--perturbation", folder.path("perturbation.safetensors"),
+      ] + extra)
+  }
+
+  func testBrokenFilesAreNamedAndTheOthersDone() throws {
+    let good = try encodePNG(syntheticImage())
+    let jpeg = try jpegData(syntheticImage())
+    try folder.write(good, "in/good.png")
+    try folder.write(jpeg, "in/deep/good.jpg")
+    try folder.write(try encodePNG(syntheticImage(width: 1, height: 1)), "in/one-pixel.png")
+    try folder.write(good.prefix(good.count / 2), "in/truncated.png")
+    try folder.write(jpeg.prefix(jpeg.count / 2), "in/truncated.jpg")
+    var damaged = good
+    for i in 60..<90 { damaged[i] ^= 0x5a }
+    try folder.write(damaged, "in/damaged.png")
+    try folder.write(Data("this is no picture\n".utf8), "in/text.png")
+    try folder.write(Data(), "in/empty.jpg")
+    try folder.write(hugeHeader(), "in/huge.png")
+
+    let result = try protect(folder.path("in"), output: folder.path("out"))
+    XCTAssertEqual(result.status, 1, result.errors)
+    for name in ["truncated.png", "truncated.jpg", "damaged.png", "text.png", "empty.jpg", "huge.png"] {
+      XCTAssertTrue(result.errors.contains(name), "\(name) is not named in: \(result.errors)")
+    }
+    XCTAssertTrue(result.errors.contains("text.png: is neither a PNG nor a JPEG file"), result.errors)
+    XCTAssertTrue(result.errors.contains("empty.jpg: is empty"), result.errors)
+    let made = folder.files.filter { $0.hasPrefix("out/") && !$0.hasSuffix(".jsonl") && $0 != "out/deep" }
+    XCTAssertEqual(made, ["out/deep/good.jpg", "out/good.png", "out/one-pixel.png"])
+    XCTAssertTrue(result.output.hasPrefix("3 protected, 0 done before, 6 failed"), result.output)
+    XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: folder.path("in/good.png"))), good, "an original changed")
+  }
+
+  func testPNGStaysWithinTheBudgetInEveryStorage() throws {
+    for (channels, depth) in [(1, 8), (2, 8), (3, 8), (4, 8), (1, 16), (3, 16), (4, 16)] {
+      let image = syntheticImage(channels: channels, bitDepth: depth)
+      let name = "\(channels)-\(depth).png"
+      try folder.write(try encodePNG(image), "in/\(name)")
+      let result = try protect(folder.path("in/\(name)"), output: folder.path("out"))
+      XCTAssertEqual(result.status, 0, result.errors)
+      let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/\(name)"))).image
+      XCTAssertEqual([copy.width, copy.height, copy.channels, copy.bitDepth], [96, 80, channels, depth])
+      let change = copy.largestDifference(from: image)
+      XCTAssertGreaterThan(change, 0.02, name)
+      XCTAssertLessThanOrEqual(change, 0.05, name)
+    }
+  }
+
+  func testSecondRunDoesOnlyWhatIsMissing() throws {
+    for i in 0..<3 { try folder.write(try encodePNG(syntheticImage(width: 64 + i)), "in/\(i).png") }
+    XCTAssertEqual(try protect(folder.path("in"), output: folder.path("out")).status, 0)
+    try FileManager.default.removeItem(atPath: folder.path("out/1.png"))
+    let again = try protect(folder.path("in"), output: folder.path("out"))
+    XCTAssertTrue(again.output.hasPrefix("1 protected, 2 done before, 0 failed"), again.output)
+    let other = try protect(folder.path("in"), output: folder.path("out"), extra: ["--epsilon", "0.03"])
+    XCTAssertTrue(other.output.hasPrefix("3 protected, 0 done before, 0 failed"), other.output)
+  }
+
+  func testKilledRunIsFinishedByTheNext() throws {
+    let count = 40
+    for i in 0..<count { try folder.write(try encodePNG(syntheticImage(width: 300, height: 300 + i)), "in/\(i).png") }
+    let (process, _, _) = try startTSDF([
+      "protect", folder.path("in"), "--output", folder.path("out"), "--region", "image", "--refine", "0",
+      "--perturbation", folder.path("perturbation.safetensors"), "--quiet",
+    ])
+    func done() -> Int { folder.files.filter { $0.hasPrefix("out/") && $0.hasSuffix(".png") }.count }
+    while done() == 0 && process.isRunning { usleep(2000) }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    XCTAssertLessThan(done(), count, "the run ended before it was killed")
+    let result = try protect(folder.path("in"), output: folder.path("out"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    XCTAssertEqual(done(), count)
+    for i in 0..<count {
+      let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/\(i).png"))).image
+      XCTAssertEqual(copy.height, 300 + i)
+    }
+    XCTAssertFalse(folder.files.contains { $0.hasSuffix(".partial") })
+  }
+
+  func testOutputFolderOfTheInputIsRefused() throws {
+    try folder.write(try encodePNG(syntheticImage()), "in/a.png")
+    for output in ["in", "in/../in"] {
+      let result = try protect(folder.path("in"), output: folder.path(output))
+      XCTAssertEqual(result.status, 64)
+      XCTAssertTrue(result.errors.contains("the originals would be overwritten"), result.errors)
+    }
+    XCTAssertEqual(try protect(folder.path("in/a.png"), output: folder.path("in")).status, 64)
+  }
+
+  func testFullDiskLeavesNothingHalfWritten() throws {
+    // A small file-size limit fails writes as a full disk does, without privileges.
+    try folder.write(try encodePNG(syntheticImage(width: 400, height: 400)), "in/large.png")
+    try folder.write(try encodePNG(syntheticImage(width: 16, height: 16)), "in/small.png")
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/bash")
+    shell.arguments = [
+      "-c",
+      "trap '' XFSZ; ulimit -f 40; exec \"$0\" protect \"$1\" --output \"$2\" --region image --refine 0 --perturbation \"$3\" --device cpu",
+      executable.path, folder.path("in"), folder.path("out"), folder.path("perturbation.safetensors"),
+    ]
+    let err = Pipe()
+    shell.standardError = err
+    shell.standardOutput = Pipe()
+    try shell.run()
+    let errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    shell.waitUntilExit()
+    XCTAssertEqual(shell.terminationStatus, 1, errors)
+    XCTAssertTrue(errors.contains("large.png: cannot be written"), errors)
+    let made = folder.files.filter { $0.hasPrefix("out/") && !$0.hasSuffix(".jsonl") }
+    XCTAssertEqual(made, ["out/small.png"])
+  }
+
+  func testOrientationsComeOutAsTheyWere() throws {
+    let upright = syntheticImage(width: 40, height: 24)
+    for orientation in 1...8 {
+      let stored = upright.stored(as: orientation)
+      XCTAssertEqual(stored.upright(from: orientation).bytes, upright.bytes, "orientation \(orientation)")
+      let name = "o\(orientation).jpg"
+      try folder.write(try jpegData(stored, orientation: orientation), "in/\(name)")
+      XCTAssertEqual(try protect(folder.path("in/\(name)"), output: folder.path("out")).status, 0)
+      let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/\(name)")))
+      XCTAssertEqual(copy.orientation, orientation)
+      XCTAssertEqual([copy.image.width, copy.image.height], [stored.width, stored.height])
+    }
+  }
+
+  func testFormatCanBeChanged() throws {
+    try folder.write(try jpegData(syntheticImage(), orientation: 6), "in/a.jpg")
+    XCTAssertEqual(
+      try protect(folder.path("in/a.jpg"), output: folder.path("out"), extra: ["--format", "png"]).status, 0)
+    let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/a.png")))
+    XCTAssertEqual(copy.type, .png)
+    XCTAssertEqual(copy.orientation, 6, "the EXIF data went along")
+  }
+
+  func testRefinementAndFaces() throws {
+    let result = try tsdf(
+      "protect", "photos/astronaut.png", "photos/coffee.png", "--output", folder.path("out"), "--refine", "2",
+      "--perturbation", folder.path("perturbation.safetensors"), "--generator", folder.path("generator.safetensors"),
+      "--json")
+    XCTAssertEqual(result.status, 0, result.errors)
+    XCTAssertTrue(result.errors.contains("coffee.png: no face found"), result.errors)
+    let summary = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+    XCTAssertEqual(summary?["faces"] as? Int, 1)
+    XCTAssertEqual(summary?["withoutFace"] as? Int, 1)
+    let original = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/astronaut.png"))).image
+    XCTAssertLessThanOrEqual(copy.largestDifference(from: original), 0.05)
+    // Away from the face nothing changes.
+    XCTAssertEqual(
+      copy.cropped(x: 0, y: 400, width: 512, height: 100).bytes, original.cropped(x: 0, y: 400, width: 512, height: 100).bytes)
+  }
+
+  // MARK: Files
+
+  /// A JPEG of an image, with an EXIF orientation if given.
+  private func jpegData(_ image: Image, orientation: Int? = nil) throws -> Data {
+    var png = try encodePNG(image)
+    if let orientation {
+      // A PNG with an eXIf chunk, recoded: its EXIF data goes along.
+      let tiff: [UInt8] = [
+        0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, UInt8(orientation), 0, 0, 0, 0, 0, 0,
+      ]
+      png = insertingEXIF(tiff, into: png)
+    }
+    let scratch = try TemporaryFolder()
+    try scratch.write(png, "a.png")
+    return try ImageFile(contentsOf: scratch.url.appendingPathComponent("a.png")).encoded(as: .jpeg)
+  }
+
+  private func insertingEXIF(_ tiff: [UInt8], into png: Data) -> Data {
+    let body = Array("eXIf".utf8) + tiff
+    var sum = UInt32.max
+    for byte in body {
+      sum ^= UInt32(byte)
+      for _ in 0..<8 { sum = sum & 1 == 1 ? 0xEDB8_8320 ^ (sum >> 1) : sum >> 1 }
+    }
+    func bigEndian(_ v: UInt32) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: v >> $0) } }
+    return png.prefix(33) + Data(bigEndian(UInt32(tiff.count)) + body + bigEndian(~sum)) + png.dropFirst(33)
+  }
+
+  /// A PNG whose header promises 20,000 x 20,000 pixels that are not there.
+  private func hugeHeader() throws -> Data {
+    var png = try encodePNG(syntheticImage(width: 8, height: 8))
+    for (offset, byte) in [(16, 0), (17, 0), (18, 0x4e), (19, 0x20), (20, 0), (21, 0), (22, 0x4e), (23, 0x20)] {
+      png[offset] = UInt8(byte)
+    }
+    var sum = UInt32.max
+    for byte in png[12..<29] {
+      sum ^= UInt32(byte)
+      for _ in 0..<8 { sum = sum & 1 == 1 ? 0xEDB8_8320 ^ (sum >> 1) : sum >> 1 }
+    }
+    for (i, shift) in [24, 16, 8, 0].enumerated() { png[29 + i] = UInt8(truncatingIfNeeded: ~sum >> shift) }
+    return png
+  }
+}

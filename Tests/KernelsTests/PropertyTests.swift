@@ -1,0 +1,187 @@
+import Foundation
+import Kernels
+import TestSupport
+import XCTest
+
+/// What must hold on any shape: OpenCL agrees with the CPU fallback, gradients with finite differences, runs repeat bit
+/// for bit, and wrong calls are refused by name.
+final class PropertyTests: XCTestCase {
+  /// Random convolutions, odd sizes included, forward and both gradients, on every OpenCL device against the fallback.
+  func testRandomConvolutionsAgree() throws {
+    let host = CPUDevice()
+    var choice = RandomStream(seed: 77)
+    func pick(_ values: [Int]) -> Int { values[choice.integer(below: values.count)] }
+    for device in try testDevices() where !(device is CPUDevice) {
+      for round in 0..<40 {
+        let kernel = pick([1, 2, 3, 3, 3, 4, 5, 7])
+        let groups = pick([1, 1, 1, 2, 4])
+        let channels = groups * pick([1, 3, 4, 17])
+        let outChannels = groups * pick([1, 2, 5, 16, 31])
+        let (height, width) = (pick([7, 13, 16, 31, 33, 64]), pick([7, 9, 16, 31, 33, 65]))
+        let (stride, padding) = (pick([1, 1, 2, 3]), pick([0, 1, 2]))
+        let dilation = kernel <= 3 ? pick([1, 1, 2]) : 1
+        let batch = pick([1, 2, 3])
+        var random = RandomStream(seed: UInt64(round))
+        let x = try random.normal([batch, channels, height, width], device: host)
+        let w = try random.normal([outChannels, channels / groups, kernel, kernel], device: host)
+        let bias = try random.normal([outChannels], device: host)
+        func results(_ device: any Device) throws -> [[Float]] {
+          let inputs = try [x, w, bias].map { try $0.copied(to: device).requiringGradient() }
+          let y = try inputs[0].convolved(
+            with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups)
+          var random = RandomStream(seed: 1000)
+          let upstream = try random.normal(y.shape, device: device)
+          return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
+        }
+        for (part, (found, expected)) in zip(try results(device), try results(host)).enumerated() {
+          let error = relativeError(found, expected)
+          XCTAssertTrue(
+            error < 2e-5,
+            "part \(part) of conv \(x.shape) * \(w.shape) s\(stride) p\(padding) d\(dilation) g\(groups) on \(device.name): \(error)")
+        }
+      }
+    }
+  }
+
+  /// Central differences of the CPU's float32 functions, at second order too: the gradient of a gradient's norm.
+  func testFiniteDifferences() throws {
+    for device in try testDevices() {
+      var random = RandomStream(seed: 5)
+      let x = try random.normal([2, 3, 6, 6], device: device)
+      let w = try random.normal([4, 3, 3, 3], device: device) * 0.3
+      let gamma = try random.uniform([4], in: 0.5..<1.5, device: device)
+      let beta = try random.normal([4], device: device)
+      func smooth(_ x: Tensor) throws -> Tensor {
+        let y = try x.convolved(with: w, padding: 1).instanceNormalized(gamma: gamma, beta: beta).tanh()
+        return try y.resized(height: 5, width: 7).squared().mean()
+      }
+      func slopeNorm(_ x: Tensor) throws -> Tensor {
+        let leaf = x.requiresGradient ? x : x.requiringGradient()
+        return try gradients(of: smooth(leaf), withRespectTo: [leaf], createGraph: true)[0].squared().sum()
+      }
+      for (name, function, tolerance) in [("first", smooth, 2e-3), ("second", slopeNorm, 2e-2)] {
+        let leaf = x.requiringGradient()
+        let gradient = try gradients(of: function(leaf), withRespectTo: [leaf])[0].values()
+        let direction = try random.normal(x.shape, device: device)
+        let step: Float = 2e-2
+        let ahead = try function(x + direction * step).item(), behind = try function(x - direction * step).item()
+        let measured = (ahead - behind) / (2 * step)
+        let expected = zip(gradient, try direction.values()).reduce(0) { $0 + $1.0 * $1.1 }
+        XCTAssertEqual(Double(measured / expected), 1, accuracy: tolerance, "\(name) derivative on \(device.name)")
+      }
+    }
+  }
+
+  func testRandomNumbersAreTheSameBitsEverywhere() throws {
+    let devices = try testDevices()
+    for count in [1, 4, 1023, 40_000] {
+      for position in [0, 1 << 33] as [UInt64] {
+        let draws = try devices.map { device -> [[UInt32]] in
+          var random = RandomStream(seed: 0x1234_5678_9abc_def0, position: position)
+          let uniform = try random.uniform([count], device: device).values()
+          let normal = try random.normal([count], device: device).values()
+          return [uniform.map(\.bitPattern), normal.map(\.bitPattern)]
+        }
+        for other in draws.dropFirst() { XCTAssertEqual(other, draws[0]) }
+      }
+    }
+    var random = RandomStream(seed: 3)
+    let normal = try random.normal([100_000], device: CPUDevice()).values().map(Double.init)
+    let mean = normal.reduce(0, +) / 1e5
+    let fourth = normal.reduce(0) { $0 + pow($1, 4) } / 1e5
+    XCTAssertEqual(mean, 0, accuracy: 0.01)
+    XCTAssertEqual(normal.reduce(0) { $0 + $1 * $1 } / 1e5, 1, accuracy: 0.015)
+    XCTAssertEqual(fourth, 3, accuracy: 0.1)
+    // Random123's known answers for philox4x32-10 with all-zero counter and key begin 6627e8d5 e169c58d.
+    var zero = RandomStream(seed: 0)
+    let bits = try zero.uniform([2], device: CPUDevice()).values()
+    XCTAssertEqual(bits, [Float(0x6627e8) * 0x1p-24, Float(0xe169c5) * 0x1p-24])
+  }
+
+  func testRunsRepeatBitForBit() throws {
+    for device in try testDevices() {
+      func run() throws -> [UInt32] {
+        var random = RandomStream(seed: 9)
+        let x = try random.normal([2, 16, 24, 24], device: device).requiringGradient()
+        let w = try random.normal([16, 16, 3, 3], device: device).requiringGradient()
+        let y = try x.convolved(with: w, padding: 1).relu().sum()
+        return try gradients(of: y, withRespectTo: [x, w]).flatMap { try $0.values().map(\.bitPattern) }
+      }
+      XCTAssertEqual(try run(), try run(), device.name)
+    }
+  }
+
+  func testMemoryIsReusedAndReturned() throws {
+    for device in try testDevices() {
+      var random = RandomStream(seed: 1)
+      let w = try random.normal([8, 8, 3, 3], device: device).requiringGradient()
+      func step() throws {
+        let x = try random.normal([2, 8, 32, 32], device: device)
+        let loss = try x.convolved(with: w, padding: 1).relu().squared().mean()
+        _ = try gradients(of: loss, withRespectTo: [w])[0].values()
+      }
+      for _ in 0..<3 { try step() }
+      let held = device.memory.current
+      for _ in 0..<20 { try step() }
+      XCTAssertEqual(device.memory.current, held, "memory grows on \(device.name)")
+      device.trim()
+      XCTAssertLessThan(device.memory.current, held)
+    }
+  }
+
+  func testWrongCallsAreRefusedByName() throws {
+    let device = CPUDevice()
+    func zeros(_ shape: Shape) throws -> Tensor { try Tensor(repeating: 0, shape: shape, device: device) }
+    let x = try zeros([2, 3, 4, 5])
+    let calls: [(String, () throws -> Tensor)] = [
+      ("conv2d", { try x.convolved(with: zeros([8, 4, 3, 3])) }),
+      ("conv2d", { try x.convolved(with: zeros([8, 3, 7, 7])) }),
+      ("transposed conv2d", { try x.transposeConvolved(with: zeros([4, 3, 3, 3])) }),
+      ("matrix multiply", { try zeros([2, 3]).matrixMultiplied(by: zeros([4, 5])) }),
+      ("add", { try x + zeros([7]) }),
+      ("reshape", { try x.reshaped([7, -1]) }),
+      ("permute", { try x.permuted([0, 1, 2]) }),
+      ("slice", { try x.sliced(axis: 1, 2..<9) }),
+      ("concatenate", { try Tensor.concatenated([x, zeros([2, 3, 4, 6])], axis: 1) }),
+      ("gather", { try x.gatheringRows([2]) }),
+      ("max pool", { try x.maxPooled(size: 9) }),
+      ("resize", { try x.resized(height: 0, width: 3) }),
+      ("instance norm", { try x.instanceNormalized(gamma: zeros([4]), beta: zeros([3])) }),
+      ("sum", { try x.sum(axes: [4]) }),
+      ("cross entropy", { try zeros([2, 3]).crossEntropy(withClasses: [0, 3]) }),
+    ]
+    for (name, call) in calls {
+      XCTAssertThrowsError(try call()) { error in
+        guard let error = error as? KernelsError, case .shape(let operation, let message) = error else {
+          return XCTFail("\(name): \(error)")
+        }
+        XCTAssertEqual(operation, name)
+        XCTAssertFalse(message.isEmpty)
+      }
+    }
+    XCTAssertThrowsError(try gradients(of: x, withRespectTo: [x]))
+    let leaf = x.requiringGradient()
+    let loss = try leaf.squared().sum()
+    _ = try gradients(of: loss, withRespectTo: [leaf])
+    XCTAssertThrowsError(try gradients(of: loss, withRespectTo: [leaf])) {
+      XCTAssertTrue("\($0)".contains("consumed"), "\($0)")
+    }
+  }
+
+  func testDeviceSelection() throws {
+    XCTAssertEqual(try selectDevice("cpu").device.name, CPUDevice().name)
+    XCTAssertThrowsError(try selectDevice("nothing of this name")) {
+      XCTAssertTrue("\($0)".contains("no device matches 'nothing of this name'"), "\($0)")
+    }
+    for info in try openCLDevices() {
+      XCTAssertEqual(try selectDevice("opencl:\(info.platformIndex):\(info.deviceIndex)").device.name, info.name)
+      XCTAssertEqual(try selectDevice(String(info.name.prefix(9)).lowercased()).device.name.prefix(9), info.name.prefix(9))
+    }
+  }
+
+  func testOperationsAcrossDevicesAreRefused() throws {
+    let a = try Tensor([1], shape: [1], device: CPUDevice())
+    let b = try Tensor([1], shape: [1], device: CPUDevice())
+    XCTAssertThrowsError(try a + b)
+  }
+}

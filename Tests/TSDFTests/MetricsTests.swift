@@ -1,0 +1,112 @@
+import Foundation
+import Kernels
+import TSDF
+import XCTest
+
+final class MetricsTests: XCTestCase {
+  func testPSNRAndSSIM() {
+    let area = 16 * 12
+    let a = (0..<3 * area).map { Float(($0 * 37) % 101) / 50 - 1 }
+    XCTAssertEqual(psnr(a, a), .infinity)
+    XCTAssertEqual(ssim(a, a, height: 12, width: 16), 1, accuracy: 1e-12)
+    // A shift by 0.2 of the 2 wide range is 0.1 on [0, 1]: exactly 20 dB.
+    XCTAssertEqual(psnr(a.map { $0 + 0.2 }, a), 20, accuracy: 1e-4)
+    // scikit-image 0.26: structural_similarity(win_size=3, channel_axis=0, data_range=b.max() - b.min()).
+    let b = (0..<3 * area).map { i -> Float in
+      let step = (i * 53 + i / 7) % 97
+      return Float(step) / 48.5 - 1
+    }
+    XCTAssertEqual(ssim(a, b, height: 12, width: 16), 0.027199050761651456, accuracy: 1e-6)
+  }
+
+  func testInterruption() {
+    let area = 4
+    let zero = [Float](repeating: 0, count: 3 * area)
+    var edit = zero
+    for channel in 0..<3 { edit[channel * area] = 0.3 }  // one pixel changes by 0.9 over the channels
+    var broken = edit
+    for channel in 0..<3 { broken[channel * area] += 0.4 }
+    for channel in 0..<3 { broken[channel * area + 1] += 5 }  // outside the mask: does not count
+    var metrics = InterruptionMetrics()
+    metrics.add(original: zero, edit: edit, protectedEdit: broken, height: 2, width: 2)
+    metrics.add(original: zero, edit: edit, protectedEdit: edit, height: 2, width: 2)
+    metrics.add(original: zero, edit: zero, protectedEdit: broken, height: 2, width: 2)
+    XCTAssertEqual(metrics.count, 2)
+    XCTAssertEqual(metrics.emptyMasks, 1)
+    XCTAssertEqual(metrics.l2Mask, 0.08, accuracy: 1e-6)
+    XCTAssertEqual(metrics.successRate, 0.5)
+  }
+
+  private func detection(_ x: Float, score: Float = 0.9) -> Detection {
+    Detection(box: Box(x0: x, y0: 0, x1: x + 10, y1: 10), score: score, landmarks: [])
+  }
+
+  func testDetection() {
+    var metrics = DetectionMetrics()
+    // One of two found again, one invented; a box below the threshold is none.
+    metrics.add(clean: [detection(0), detection(100)], protected: [detection(1), detection(50), detection(100, score: 0.6)])
+    XCTAssertEqual(metrics.precision, 50)
+    XCTAssertEqual(metrics.recall, 50)
+    XCTAssertEqual(metrics.duq, 0)
+    // Hidden altogether: precision counts as 1, recall 0.
+    metrics.add(clean: [detection(0)], protected: [])
+    XCTAssertEqual(metrics.precision, 75)
+    XCTAssertEqual(metrics.recall, 25)
+    XCTAssertEqual(metrics.f1, 37.5)
+    // No face in the clean image, one invented.
+    metrics.add(clean: [], protected: [detection(0)])
+    XCTAssertEqual(metrics.withoutFace, 1)
+    XCTAssertEqual(metrics.duq, -1.0 / 3, accuracy: 1e-9)
+    XCTAssertEqual(metrics.boxCountChange, 0, accuracy: 1e-9)
+  }
+
+  func testBoxes() {
+    let a = Box(x0: 0, y0: 0, x1: 10, y1: 10)
+    XCTAssertEqual(a.iou(Box(x0: 5, y0: 0, x1: 15, y1: 10)), 1.0 / 3, accuracy: 1e-6)
+    XCTAssertEqual(a.iou(Box(x0: 20, y0: 0, x1: 30, y1: 10)), 0)
+    let boxes = [a, Box(x0: 1, y0: 0, x1: 11, y1: 10), Box(x0: 40, y0: 0, x1: 50, y1: 10)]
+    XCTAssertEqual(nonMaximumSuppression(boxes, scores: [0.8, 0.9, 0.3], threshold: 0.5), [1, 2])
+    XCTAssertEqual(
+      nonMaximumSuppression(
+        [a, Box(x0: 2, y0: 2, x1: 6, y1: 6)], scores: [0.9, 0.8], threshold: 0.7, overlap: .minimum), [0])
+  }
+
+  func testIntensitySeparation() throws {
+    let device = CPUDevice()
+    let w = try Tensor([0, 0.02, -0.039, 0.04, -0.05], shape: [5], device: device)
+    let mask = try intensitySeparationMask(w).values()
+    for (found, expected) in zip(mask, [1, exp(-0.1), exp(-0.195), 0, 0] as [Float]) {
+      XCTAssertEqual(found, expected, accuracy: 1e-6)
+    }
+  }
+
+  func testMalformedSafetensors() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    func file(_ header: String, length: UInt64? = nil, body: Int = 8) throws -> URL {
+      var count = (length ?? UInt64(header.utf8.count)).littleEndian
+      let url = folder.appendingPathComponent("\(UUID().uuidString).safetensors")
+      try (Data(bytes: &count, count: 8) + Data(header.utf8) + Data(repeating: 0, count: body)).write(to: url)
+      return url
+    }
+    let good = #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#
+    XCTAssertEqual(try Safetensors(contentsOf: file(good)).values(of: "a"), [0, 0])
+    let half = #"{"a":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}}"#
+    XCTAssertEqual(try Safetensors(contentsOf: file(half)).values(of: "a"), [0, 0, 0, 0])
+    for (header, length, body, message) in [
+      (good, nil, 4, "truncated"), (good, 1 << 40, 8, "header claims"), ("[]", nil, 8, "not a JSON object"),
+      (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, nil, 8, "needs 12"),
+      (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, nil, 8, "impossible shape"),
+      (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, nil, 8, "impossible shape"),
+      (#"{"a":{"shape":[2]}}"#, nil, 8, "malformed"),
+    ] as [(String, UInt64?, Int, String)] {
+      XCTAssertThrowsError(try Safetensors(contentsOf: file(header, length: length, body: body))) {
+        XCTAssertTrue("\($0)".contains(message), "\($0)")
+      }
+    }
+    let integers = try Safetensors(contentsOf: file(#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#))
+    XCTAssertThrowsError(try integers.values(of: "a")) { XCTAssertTrue("\($0)".contains("I64"), "\($0)") }
+    XCTAssertThrowsError(try integers.values(of: "b")) { XCTAssertTrue("\($0)".contains("no tensor named b"), "\($0)") }
+  }
+}
