@@ -1360,3 +1360,35 @@ kernel void sign_step(global const float *restrict gradient, global const float 
   const float step = g > 0.0f ? stepSize : (g < 0.0f ? -stepSize : 0.0f);
   parameter[i] = clamp(parameter[i] - step, centre[i] - bound, centre[i] + bound);
 }
+
+// == section: peak ==
+
+// What the device can do, for `tsdf bench` to hold kernels against.
+
+// y[i] = the result of `rounds` dependent fused multiply-adds on eight independent vectors of 16 lanes:
+// 8 * 16 * 2 * rounds floating-point operations a work-item.
+kernel void peak_fma(global float *restrict y, const uint rounds, const float a, const float b) {
+  const uint i = get_global_id(0);
+  float16 v0 = (float)i, v1 = v0 + 1.0f, v2 = v0 + 2.0f, v3 = v0 + 3.0f;
+  float16 v4 = v0 + 4.0f, v5 = v0 + 5.0f, v6 = v0 + 6.0f, v7 = v0 + 7.0f;
+  const float16 m = a, c = b;
+  for (uint r = 0; r < rounds; ++r) {
+    v0 = fma(v0, m, c);
+    v1 = fma(v1, m, c);
+    v2 = fma(v2, m, c);
+    v3 = fma(v3, m, c);
+    v4 = fma(v4, m, c);
+    v5 = fma(v5, m, c);
+    v6 = fma(v6, m, c);
+    v7 = fma(v7, m, c);
+  }
+  const float16 sum = ((v0 + v1) + (v2 + v3)) + ((v4 + v5) + (v6 + v7));
+  vstore16(sum, i, y);
+}
+
+// y = x over 16 elements a work-item: 128 bytes moved.
+kernel void peak_copy(global const float *restrict x, global float *restrict y, const uint count) {
+  const uint i = get_global_id(0);
+  if (i < count / 16)
+    vstore16(vload16(i, x), i, y);
+}

@@ -15,8 +15,8 @@ struct TrainStarGANCommand: ParsableCommand {
     abstract: "Train StarGAN: WGAN-GP, attribute classification, cycle reconstruction.",
     discussion: """
       Reads a folder with list_attr*.txt in CelebA's format and writes the generator to OUTPUT, and beside it \
-      OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit) and OUTPUT.samples/ \
-      (edits of held-out faces).
+      OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit, and one with more \
+      --steps makes a finished run longer) and OUTPUT.samples/ (edits of held-out faces).
       """)
 
   @Option(help: "The labelled folder.") var data: String

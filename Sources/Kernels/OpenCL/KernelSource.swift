@@ -2,7 +2,7 @@ import COpenCL
 
 /// The sections of kernels.cl; each is built as a program of its own, when first needed.
 enum KernelSection: String, CaseIterable {
-  case elementwise, movement, reduce, norm, gemm, conv, winograd, pool, resample, random, optimise
+  case elementwise, movement, reduce, norm, gemm, conv, winograd, pool, resample, random, optimise, peak
 }
 
 /// The embedded text of kernels.cl, cut into its sections.

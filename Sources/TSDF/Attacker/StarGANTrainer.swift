@@ -165,7 +165,8 @@ public final class StarGANTrainer {
       ], to: url)
   }
 
-  /// Continues from a checkpoint of the same recipe.
+  /// Continues from a checkpoint of the same recipe; only the number of steps, and of those of the falling learning
+  /// rate, may differ, so that a run can be made longer.
   /// - Throws: `FileError` when the file is another recipe's or incomplete.
   public func restore(from url: URL) throws {
     let file = try Safetensors(contentsOf: url)
@@ -176,7 +177,9 @@ public final class StarGANTrainer {
       let generatorSteps = file.metadata["optim_G_steps"].flatMap({ Int($0) }),
       let discriminatorSteps = file.metadata["optim_D_steps"].flatMap({ Int($0) })
     else { throw FileError(url.path, "is not a checkpoint of tsdf train stargan") }
-    guard saved == recipe else {
+    var comparable = saved
+    (comparable.steps, comparable.decaySteps) = (recipe.steps, recipe.decaySteps)
+    guard comparable == recipe else {
       throw FileError(url.path, "was made with other options; give the same ones, or another --output")
     }
     let all = try file.tensors(on: device)

@@ -86,6 +86,12 @@ public struct FaceSet {
     (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
   }
 
+  /// Faces that are square pictures of one size already.
+  public init(images: [Image], labels: [[Float]]) {
+    precondition(images.count == labels.count && !images.isEmpty, "labels for every image")
+    (size, self.labels, pixels) = (images[0].width, labels, images.map(\.bytes))
+  }
+
   /// The squares around the faces that a detector finds in a dataset's photos, `margin` times their boxes, unlabelled.
   /// - Throws: `FileError` when there is no face at all.
   public init(facesIn dataset: Dataset, size: Int, detector: any FaceDetector, margin: Float = 1.5, device: any Device) throws {

@@ -1,0 +1,217 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench", abstract: "Kernels against the device's measured peaks, and whole steps.",
+    subcommands: [BenchKernelsCommand.self, BenchStepCommand.self], defaultSubcommand: BenchKernelsCommand.self)
+}
+
+struct BenchKernelsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "kernels", abstract: "Measured peaks, kernel families at the models' shapes, whole steps.")
+
+  @Option(help: "Counted runs of each; the shortest is shown.") var runs = 5
+  @Flag(help: "As JSON.") var json = false
+  @OptionGroup var models: ModelOptions
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if runs < 1 { throw ValidationError("--runs must be at least 1") }
+  }
+
+  private struct Row: Encodable {
+    var name: String
+    var seconds: Double
+    /// Useful work: 10^9 operations or bytes a second, whichever bounds the operation.
+    var rate: Double, unit: String
+    /// The rate over the measured peak; Winograd's may exceed 1. Absent on the CPU fallback.
+    var share: Double?
+  }
+
+  private struct Listing: Encodable {
+    var device: String
+    var peaks: DevicePeaks?
+    var rows: [Row]
+  }
+
+  func run() throws {
+    let device = try common.openDevice()
+    let openCL = device as? OpenCLDevice
+    let peaks = try openCL?.measurePeaks()
+    var rows: [Row] = []
+    var random = RandomStream(seed: 1)
+
+    /// Device time by events where there are any, else the host's clock; the shortest of the runs, after a warm-up.
+    func measure(_ body: () throws -> Void) throws -> Double {
+      try body()
+      try device.synchronize()
+      var shortest = Double.infinity
+      for _ in 0..<runs {
+        let profiler = openCL.map { _ in KernelProfiler() }
+        openCL?.profiler = profiler
+        let start = DispatchTime.now().uptimeNanoseconds
+        try body()
+        try device.synchronize()
+        let host = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+        openCL?.profiler = nil
+        shortest = min(shortest, profiler.map { $0.entries.values.reduce(0) { $0 + $1.seconds } } ?? host)
+      }
+      return shortest
+    }
+    func arithmetic(_ name: String, flops: Int, _ body: () throws -> Void) throws {
+      let seconds = try measure(body)
+      let rate = Double(flops) / seconds * 1e-9
+      rows.append(Row(name: name, seconds: seconds, rate: rate, unit: "GFLOP/s", share: peaks.map { rate / $0.gigaflops }))
+    }
+    func bandwidth(_ name: String, bytes: Int, _ body: () throws -> Void) throws {
+      let seconds = try measure(body)
+      let rate = Double(bytes) / seconds * 1e-9
+      rows.append(Row(name: name, seconds: seconds, rate: rate, unit: "GB/s", share: peaks.map { rate / $0.gigabytes }))
+    }
+    func normal(_ shape: [Int]) throws -> Tensor { try random.normal(shape, device: device) }
+
+    // StarGAN at 256x256, width 64: forward, and the gradients.
+    let convolutions: [(String, [Int], [Int], Int, Int)] = [
+      ("conv 7x7 8-64 256", [1, 8, 256, 256], [64, 8, 7, 7], 1, 3),
+      ("conv 4x4/2 64-128 256", [1, 64, 256, 256], [128, 64, 4, 4], 2, 1),
+      ("conv 4x4/2 128-256 128", [1, 128, 128, 128], [256, 128, 4, 4], 2, 1),
+      ("conv 3x3 256-256 64", [1, 256, 64, 64], [256, 256, 3, 3], 1, 1),
+      ("conv 7x7 64-3 256", [1, 64, 256, 256], [3, 64, 7, 7], 1, 3),
+    ]
+    for (name, inputShape, weightShape, stride, padding) in convolutions {
+      let x = try normal(inputShape).requiringGradient()
+      let w = try normal(weightShape).requiringGradient()
+      let y = try x.convolved(with: w, stride: stride, padding: padding)
+      let flops = 2 * y.count * weightShape.dropFirst().reduce(1, *)
+      try arithmetic("\(name) forward", flops: flops) {
+        _ = try x.detached().convolved(with: w.detached(), stride: stride, padding: padding)
+      }
+      let upstream = try normal(y.shape)
+      for (kind, target) in [("input gradient", x), ("weight gradient", w)] {
+        try arithmetic("\(name) \(kind)", flops: flops) {
+          _ = try gradients(of: y, withRespectTo: [target], seed: upstream, createGraph: true)
+        }
+      }
+    }
+    let (a, b) = (try normal([1024, 1024]), try normal([1024, 1024]))
+    try arithmetic("matrix 1024", flops: 2 << 30) { _ = try a.matrixMultiplied(by: b) }
+
+    let x = try normal([1, 64, 256, 256])
+    let (gamma, beta) = (try normal([64]), try normal([64]))
+    try bandwidth("instance norm + ReLU 64x256x256", bytes: x.count * 8) {
+      _ = try x.instanceNormalized(gamma: gamma, beta: beta, slope: 0)
+    }
+    try bandwidth("add 64x256x256", bytes: x.count * 12) { _ = try x + x }
+    try bandwidth("ReLU 64x256x256", bytes: x.count * 8) { _ = try x.relu() }
+    try bandwidth("sum 64x256x256", bytes: x.count * 4) { _ = try x.sum() }
+    try bandwidth("max pool 2 64x256x256", bytes: x.count * 5) { _ = try x.maxPooled(size: 2) }
+    try bandwidth("resize to 96 64x256x256", bytes: x.count * 4) { _ = try x.resized(height: 96, width: 96, mode: .area) }
+
+    let generator = try StarGANGenerator(
+      .init(width: 64, attributeCount: 5, blocks: 6), attributes: ["a", "b", "c", "d", "e"], imageSize: 256, seed: 1,
+      device: device)
+    let image = try random.uniform([1, 3, 256, 256], in: -1..<1, device: device)
+    let condition = try Tensor([1, 0, 1, 0, 0], shape: [1, 5], device: device)
+    let flops = 80_000_000_000  // of the convolutions, counted by layer
+    try arithmetic("StarGAN 256 forward", flops: flops) { _ = try generator(image, condition: condition) }
+    try arithmetic("StarGAN 256 gradient step", flops: 2 * flops) {
+      let leaf = image.requiringGradient()
+      _ = try gradients(of: generator(leaf, condition: condition).image.squared().mean(), withRespectTo: [leaf])
+    }
+    if FileManager.default.fileExists(atPath: models.directory.appendingPathComponent("retinaface.safetensors").path) {
+      let photo = try random.uniform([1, 3, 1080, 1920], in: -1..<1, device: device)
+      for name in detectorNames {
+        let detector = try models.loadDetector(name, on: device)
+        let seconds = try measure { _ = try detector.detect(photo, threshold: 0.7) }
+        rows.append(Row(name: "\(name) 1920x1080", seconds: seconds, rate: 1 / seconds, unit: "images/s", share: nil))
+      }
+    }
+
+    if json { return print(try jsonText(Listing(device: device.summary, peaks: peaks, rows: rows))) }
+    print(device.summary)
+    if let peaks {
+      print(String(format: "peaks: %.1f GFLOP/s fused multiply-add, %.1f GB/s copy", peaks.gigaflops, peaks.gigabytes))
+    }
+    for row in rows {
+      let share = row.share.map { String(format: "%5.0f%% of peak", $0 * 100) } ?? ""
+      let name = row.name.padding(toLength: 40, withPad: " ", startingAt: 0)
+      print("\(name)\(String(format: "%10.2f ms %8.1f ", row.seconds * 1e3, row.rate))\(row.unit)  \(share)")
+    }
+  }
+}
+
+struct BenchStepCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step", abstract: "One whole step, timed once for every line on stdin: for tools/compare-with-pytorch.",
+    discussion: "Writes the step's results to OUTPUT once, then prints the seconds of each run, and the peak memory at the end.")
+
+  enum Step: String, ExpressibleByArgument, CaseIterable {
+    case gradient, detect, train
+  }
+
+  @Argument(help: "gradient (StarGAN), detect (RetinaFace's heads) or train (StarGAN, 5 critic steps and 1 generator step).")
+  var step: Step
+  @Option(help: "The model's weights (gradient, detect).") var weights: String?
+  @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
+  @Option(help: "Where the results go.") var output: String
+  @OptionGroup var common: CommonOptions
+
+  func run() throws {
+    let device = try common.openDevice()
+    let source = try Safetensors(contentsOf: URL(fileURLWithPath: input))
+    let x = try source.tensor("x", on: device)
+    let body: () throws -> [String: Tensor]
+    func state() throws -> StateDictionary {
+      guard let weights else { throw ValidationError("--weights is missing") }
+      return StateDictionary(try Safetensors(contentsOf: URL(fileURLWithPath: weights)).tensors(on: device), origin: weights)
+    }
+    switch step {
+    case .gradient:
+      let generator = try StarGANGenerator(state())
+      let c = try source.tensor("c", on: device)
+      body = {
+        let leaf = x.requiringGradient()
+        let y = try generator(leaf, condition: c).image
+        return ["y": y.detached(), "x.grad": try gradients(of: y.squared().mean(), withRespectTo: [leaf])[0]]
+      }
+    case .detect:
+      let detector = try RetinaFace(state())
+      body = {
+        let heads = try detector.heads(x)
+        return ["conf": heads.confidence, "loc": heads.location]
+      }
+    case .train:
+      let c = try source.tensor("c", on: device)
+      var recipe = StarGANRecipe()
+      recipe.attributes = (0..<c.shape[1]).map { "\($0)" }
+      (recipe.imageSize, recipe.batch) = (x.shape[2], x.shape[0])
+      (recipe.width, recipe.blocks, recipe.discriminatorWidth, recipe.discriminatorLayers) = (16, 4, 32, 5)
+      let trainer = try StarGANTrainer(recipe, faces: FaceSet(images: Image.images(from: x), labels: rows(of: c)), device: device)
+      body = {
+        _ = try trainer.trainStep(reporting: false)
+        return [:]
+      }
+    }
+    try Safetensors.write(body(), to: URL(fileURLWithPath: output))
+    try device.synchronize()
+    while readLine() != nil {
+      let start = DispatchTime.now().uptimeNanoseconds
+      let made = try body()
+      try device.synchronize()
+      withExtendedLifetime(made) {}
+      print(Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
+      fflush(stdout)
+    }
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    print(usage.ru_maxrss * 1024)
+  }
+
+  private func rows(of c: Tensor) throws -> [[Float]] {
+    let values = try c.values()
+    return (0..<c.shape[0]).map { Array(values[$0 * c.shape[1]..<($0 + 1) * c.shape[1]]) }
+  }
+}

@@ -1,0 +1,44 @@
+import COpenCL
+
+/// What an OpenCL device was measured to reach.
+public struct DevicePeaks: Encodable {
+  /// Fused multiply-adds as two operations each, in GFLOP/s.
+  public var gigaflops: Double
+  /// Bytes read and written by a copy larger than any cache, in GB/s.
+  public var gigabytes: Double
+}
+
+extension OpenCLDevice {
+  /// Measures arithmetic and copy peaks: the best of several runs by event time.
+  public func measurePeaks() throws -> DevicePeaks {
+    let saved = profiler
+    defer { profiler = saved }
+    func best(_ name: String, _ body: () throws -> Void) throws -> Double {
+      try body()
+      var shortest = Double.infinity
+      for _ in 0..<7 {
+        let timer = KernelProfiler()
+        profiler = timer
+        try body()
+        try synchronize()
+        shortest = min(shortest, timer.entries[name]?.seconds ?? .infinity)
+      }
+      return shortest
+    }
+    let items = max(64, info.computeUnits * (isCPU ? 16 : 4096))
+    let rounds = isCPU ? 200_000 : 4_000
+    let small = try allocate(items * 16)
+    let arithmetic = try best("peak_fma") {
+      try launch(.peak, "peak_fma", .blocks, global: [items], .buffer(small), .uint(rounds), .float(0.999), .float(0.001))
+    }
+    // Global sizes are rounded up, and peak_fma writes for every work-item: a multiple of any group size here.
+    let count = min(64 << 20, info.maxAllocationBytes / 16) / 4096 * 4096
+    let (x, y) = (try allocate(count), try allocate(count))
+    try fill(x, count: count, value: 1)
+    let copy = try best("peak_copy") {
+      try launch(.peak, "peak_copy", .elements, global: [count / 16], .buffer(x), .buffer(y), .uint(count))
+    }
+    return DevicePeaks(
+      gigaflops: Double(items * rounds) * 8 * 16 * 2 / arithmetic * 1e-9, gigabytes: Double(count) * 8 / copy * 1e-9)
+  }
+}
