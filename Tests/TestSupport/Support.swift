@@ -1,9 +1,13 @@
 import Foundation
 import Kernels
 
-/// All devices that tests run on: the CPU fallback and every OpenCL device.
+/// All devices that tests run on: the CPU fallback and every OpenCL device; only the latter under
+/// TSDF_TEST_OPENCL_ONLY, for simulators in which the fallback would prove nothing.
 public func testDevices() throws -> [any Device] {
-  try [CPUDevice()] + openCLDevices().map { try OpenCLDevice($0) }
+  let host: [any Device] = ProcessInfo.processInfo.environment["TSDF_TEST_OPENCL_ONLY"] == nil ? [CPUDevice()] : []
+  let devices = try host + openCLDevices().map { try OpenCLDevice($0) }
+  guard !devices.isEmpty else { throw KernelsError.noDevice("there is no OpenCL device to test") }
+  return devices
 }
 
 /// A file of the project, by its path from the top.

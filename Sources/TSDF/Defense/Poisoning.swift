@@ -9,6 +9,8 @@ struct DetectorTargets {
   let finders: Tensor
   /// 1 for all priors near a true face, [N, priors].
   let near: Tensor
+  /// The priors that any of these masks needs, in any image.
+  let relevant: [Bool]
   /// For each quadrant, 1 for the priors on its background that could be made small false faces; nil where none can.
   let quadrants: [Tensor]?
   /// The boxes that the true faces are regressed to, shrunk to their centres: [N, priors, 4] as centre and size.
@@ -50,6 +52,12 @@ struct DetectorTargets {
       let candidates = try detector.candidateRegions(image)
       regions.append(Array((truth + candidates).prefix(regionCount)))
     }
+    relevant = priors.indices.map { p in
+      (0..<count).contains { n in
+        let at = n * priors.count + p
+        return finders[at] + near[at] > 0 || background.contains { $0[at] > 0 }
+      }
+    }
     let shape = [count, priors.count]
     let device = images.device
     func constant(_ values: [Float]) throws -> Tensor { try Tensor(values, shape: shape, device: device) }
@@ -73,7 +81,7 @@ enum Poisoning {
   /// log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
   /// stages say of the faces' regions. d is the face logit less the background's.
   static func detectionLoss(_ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets) throws -> Tensor {
-    let margins = try detector.heads(images).margins()
+    let margins = try detector.margins(images, where: targets.relevant)
     let finderCount = try targets.finders.sum() + 1e-6
     var loss = try ((margins + hidden).relu() * targets.finders).sum() / finderCount
     let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)

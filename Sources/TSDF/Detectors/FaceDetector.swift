@@ -28,6 +28,10 @@ public protocol FaceDetector {
   /// The dense stage on images [N, 3, H, W] in [-1, 1].
   func heads(_ images: Tensor) throws -> DetectorHeads
 
+  /// The margins of `heads` (face less background logits, [N, priors]) where `relevant` is true; elsewhere they may be
+  /// left at 0, which saves a detector with a pyramid the levels that do not matter.
+  func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor
+
   /// The boxes in pixels that the priors of `heads` stand for, in their order.
   func priorBoxes(height: Int, width: Int) -> [Box]
 
@@ -47,6 +51,8 @@ public protocol FaceDetector {
 }
 
 extension FaceDetector {
+  public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
+
   public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
 
   public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? { nil }

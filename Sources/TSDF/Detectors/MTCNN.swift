@@ -171,6 +171,23 @@ public final class MTCNN: FaceDetector {
       features: [])
   }
 
+  public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor {
+    let (count, height, width) = (images.shape[0], images.shape[2], images.shape[3])
+    var first = 0
+    let parts = try scales(height: height, width: width).map { scale -> Tensor in
+      let size = levelSize(height, width, scale)
+      let priors = max(0, cells(size.height) * cells(size.width))
+      defer { first += priors }
+      guard relevant[first..<first + priors].contains(true) else {
+        return try Tensor(repeating: 0, shape: [count, priors], device: images.device)
+      }
+      let level = try preprocessed(images.resized(height: size.height, width: size.width, mode: .area))
+      let logits = try proposals(level).logits
+      return try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([count, priors])
+    }
+    return try Tensor.concatenated(parts, axis: 1)
+  }
+
   public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let priors = priorBoxes(height: height, width: width)
     let values = priors.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }

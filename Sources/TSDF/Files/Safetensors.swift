@@ -147,7 +147,7 @@ func plainReason(_ error: any Error) -> String {
 }
 
 /// IEEE half precision to single.
-private func float(fromHalf bits: UInt16) -> Float {
+func float(fromHalf bits: UInt16) -> Float {
   let sign: Float = bits & 0x8000 == 0 ? 1 : -1
   let exponent = Int(bits >> 10 & 31)
   let mantissa = Float(bits & 1023)
