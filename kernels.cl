@@ -1021,8 +1021,8 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
   if (ox >= outWidth || oy >= outHeight || plane >= planes)
     return;
   global const float *from = x + (ulong)plane * height * width;
-  const uint top = oy * stride > padding ? oy * stride - padding : 0;
-  const uint left = ox * stride > padding ? ox * stride - padding : 0;
+  const uint top = (uint)max((int)(oy * stride) - (int)padding, 0);
+  const uint left = (uint)max((int)(ox * stride) - (int)padding, 0);
   const uint bottom = min(height, oy * stride + size - padding);
   const uint right = min(width, ox * stride + size - padding);
   float best = -INFINITY;
@@ -1090,8 +1090,8 @@ kernel void average_pool(global const float *restrict x, global float *restrict 
   const uint plane = get_global_id(2);
   if (ox >= outWidth || oy >= outHeight || plane >= planes)
     return;
-  const uint top = oy * stride > padding ? oy * stride - padding : 0;
-  const uint left = ox * stride > padding ? ox * stride - padding : 0;
+  const uint top = (uint)max((int)(oy * stride) - (int)padding, 0);
+  const uint left = (uint)max((int)(ox * stride) - (int)padding, 0);
   const uint bottom = min(height, oy * stride + size - padding);
   const uint right = min(width, ox * stride + size - padding);
   float sum = 0.0f;
