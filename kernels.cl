@@ -361,9 +361,9 @@ kernel void pack_rows(global const float *restrict source, global float *restric
 
 // Packs a matrix B[batch][depth][columns], given by strides, into column panels
 // packed[batch][ceil(columns / NR)][depth][NR], zero beyond the last column. The column index splits in
-// two, n = n1 * columnInner + n2 (image and pixel). Global size: (depth, panels, batch).
+// two, n = n1 * columnInner + n2 (image and pixel), and counts from firstColumn. Global size: (depth, panels, batch).
 kernel void pack_columns(global const float *restrict source, global float *restrict packed,
-                         const uint columns, const uint depth, const int batchStride,
+                         const uint columns, const uint depth, const uint firstColumn, const int batchStride,
                          const int depthStride, const uint columnInner, const int outerStride,
                          const int innerStride, const int offset) {
   const uint k = get_global_id(0);
@@ -374,13 +374,14 @@ kernel void pack_columns(global const float *restrict source, global float *rest
     return;
   global const float *from = source + (offset + (int)batch * batchStride + (int)k * depthStride);
   global float *to = packed + ((ulong)(batch * panels + panel) * depth + k) * NR;
-  const uint first = panel * NR;
-  if (innerStride == 1 && first + NR <= columns && first / columnInner == (first + NR - 1) / columnInner) {
+  const uint first = firstColumn + panel * NR;
+  const uint end = firstColumn + columns;
+  if (innerStride == 1 && first + NR <= end && first / columnInner == (first + NR - 1) / columnInner) {
     vstore16(vload16(0, from + (int)(first / columnInner) * outerStride + first % columnInner), 0, to);
   } else {
     for (uint j = 0; j < NR; ++j) {
       const uint n = first + j;
-      to[j] = n < columns ? from[(int)(n / columnInner) * outerStride + (int)(n % columnInner) * innerStride] : 0.0f;
+      to[j] = n < end ? from[(int)(n / columnInner) * outerStride + (int)(n % columnInner) * innerStride] : 0.0f;
     }
   }
 }
@@ -461,6 +462,35 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
 }
 
 // == section: conv ==
+
+// Sixteen elements of a row at x0, x0 + step, ..., of which those outside 0 ..< width read as zero. `stride` 1 and 2 load
+// whole vectors where these lie inside the row.
+static float16 row_lanes(global const float *row, const int x0, const int stride, const int width) {
+  if (x0 >= 0 && stride == 1 && x0 + 16 <= width)
+    return vload16(0, row + x0);
+  if (x0 >= 0 && stride == 2 && x0 + 32 <= width) {
+    const float16 p = vload16(0, row + x0), q = vload16(1, row + x0);
+    return (float16)(p.even, q.even);
+  }
+  float lane[16];
+  for (int j = 0; j < 16; ++j) {
+    const int x = x0 + j * stride;
+    lane[j] = x >= 0 && x < width ? row[x] : 0.0f;
+  }
+  return vload16(0, lane);
+}
+
+// The first `count` lanes of v into a row.
+static void store_lanes(global float *to, const float16 v, const uint count) {
+  if (count >= 16) {
+    vstore16(v, 0, to);
+    return;
+  }
+  float lane[16];
+  vstore16(v, 0, lane);
+  for (uint j = 0; j < count; ++j)
+    to[j] = lane[j];
+}
 
 // im2col straight into the column panels of gemm_packed: column n = (image, oy, ox), counted from
 // firstColumn over the whole batch; depth k = (ci, ky, kx).
@@ -685,14 +715,7 @@ kernel void conv2d_direct(global const float *restrict padded, global const floa
       break;
     const float16 v = hasBias ? value[r] + bias[co] : value[r];
     global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + x0;
-    if (x0 + 16 <= outWidth) {
-      vstore16(v, 0, to);
-    } else {
-      float lane[16];
-      vstore16(v, 0, lane);
-      for (uint j = 0; x0 + j < outWidth; ++j)
-        to[j] = lane[j];
-    }
+    store_lanes(to, v, outWidth - x0);
   }
 }
 
@@ -714,44 +737,46 @@ kernel void pack_direct_weights(global const float *restrict w, global float *re
   }
 }
 
-// Grouped convolution (depthwise above all), one output element a work-item:
+// Grouped convolution (depthwise above all), a row of outputs a work-item, sixteen at a time:
 //   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
-// Global size: (outWidth, outHeight, outChannels * images).
+// Global size: (outHeight, outChannels * images).
 kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
                            global const float *restrict bias, global float *restrict y,
                            const uint images, const uint channels, const uint height, const uint width,
                            const uint outChannels, const uint outHeight, const uint outWidth,
                            const uint kernelHeight, const uint kernelWidth, const uint stride,
                            const uint padding, const uint dilation, const uint groups, const uint hasBias) {
-  const uint ox = get_global_id(0);
-  const uint oy = get_global_id(1);
-  const uint co = get_global_id(2) % outChannels;
-  const uint image = get_global_id(2) / outChannels;
-  if (ox >= outWidth || oy >= outHeight || image >= images)
+  const uint oy = get_global_id(0);
+  const uint co = get_global_id(1) % outChannels;
+  const uint image = get_global_id(1) / outChannels;
+  if (oy >= outHeight || image >= images)
     return;
   const uint depth = channels / groups;
   const uint first = co / (outChannels / groups) * depth;
-  float sum = hasBias ? bias[co] : 0.0f;
-  for (uint ci = 0; ci < depth; ++ci) {
-    global const float *plane = x + (image * channels + first + ci) * height * width;
-    global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
-    for (uint ky = 0; ky < kernelHeight; ++ky) {
-      const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
-      if (iy < 0 || iy >= (int)height)
-        continue;
-      for (uint kx = 0; kx < kernelWidth; ++kx) {
-        const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
-        if (ix >= 0 && ix < (int)width)
-          sum = fma(tap[ky * kernelWidth + kx], plane[iy * (int)width + ix], sum);
+  global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
+  for (uint ox = 0; ox < outWidth; ox += 16) {
+    float16 sum = hasBias ? bias[co] : 0.0f;
+    for (uint ci = 0; ci < depth; ++ci) {
+      global const float *plane = x + (image * channels + first + ci) * height * width;
+      global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
+      for (uint ky = 0; ky < kernelHeight; ++ky) {
+        const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
+        if (iy < 0 || iy >= (int)height)
+          continue;
+        for (uint kx = 0; kx < kernelWidth; ++kx) {
+          const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
+          sum = fma((float16)(tap[ky * kernelWidth + kx]), row_lanes(plane + iy * (int)width, ix, (int)stride, (int)width), sum);
+        }
       }
     }
+    store_lanes(to + ox, sum, outWidth - ox);
   }
-  y[((image * outChannels + co) * outHeight + oy) * outWidth + ox] = sum;
 }
 
 // The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
 //   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
-// Global size: (width, height, channels * images).
+// A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
+// Global size: (height, channels * images).
 kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
                                           global const float *restrict bias, global float *restrict dx,
                                           const uint images, const uint channels, const uint height,
@@ -759,34 +784,50 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
                                           const uint outWidth, const uint kernelHeight,
                                           const uint kernelWidth, const uint stride, const uint padding,
                                           const uint dilation, const uint groups, const uint hasBias) {
-  const uint x = get_global_id(0);
-  const uint y = get_global_id(1);
-  const uint ci = get_global_id(2) % channels;
-  const uint image = get_global_id(2) / channels;
-  if (x >= width || y >= height || image >= images)
+  const uint y = get_global_id(0);
+  const uint ci = get_global_id(1) % channels;
+  const uint image = get_global_id(1) / channels;
+  if (y >= height || image >= images)
     return;
   const uint depth = channels / groups;
   const uint outDepth = outChannels / groups;
   const uint group = ci / depth;
-  float sum = hasBias ? bias[ci] : 0.0f;
-  for (uint o = 0; o < outDepth; ++o) {
-    const uint co = group * outDepth + o;
-    global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
-    global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
-    for (uint ky = 0; ky < kernelHeight; ++ky) {
-      const int ty = (int)(y + padding) - (int)(ky * dilation);
-      const int oy = ty / (int)stride;
-      if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
-        continue;
-      for (uint kx = 0; kx < kernelWidth; ++kx) {
-        const int tx = (int)(x + padding) - (int)(kx * dilation);
-        const int ox = tx / (int)stride;
-        if (tx >= 0 && ox * (int)stride == tx && ox < (int)outWidth)
-          sum = fma(tap[ky * kernelWidth + kx], plane[oy * (int)outWidth + ox], sum);
+  global float *to = dx + ((image * channels + ci) * height + y) * width;
+  for (uint phase = 0; phase < stride; ++phase) {
+    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
+      float16 sum = hasBias ? bias[ci] : 0.0f;
+      for (uint o = 0; o < outDepth; ++o) {
+        const uint co = group * outDepth + o;
+        global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
+        global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
+        for (uint ky = 0; ky < kernelHeight; ++ky) {
+          const int ty = (int)(y + padding) - (int)(ky * dilation);
+          const int oy = ty / (int)stride;
+          if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+            continue;
+          for (uint kx = 0; kx < kernelWidth; ++kx) {
+            const int tx = (int)(phase + padding) - (int)(kx * dilation);
+            const int shift = tx >= 0 ? tx / (int)stride : -((-tx + (int)stride - 1) / (int)stride);
+            if (shift * (int)stride != tx)
+              continue;
+            sum = fma((float16)(tap[ky * kernelWidth + kx]),
+                      row_lanes(plane + oy * (int)outWidth, (int)i0 + shift, 1, (int)outWidth), sum);
+          }
+        }
+      }
+      if (stride == 1) {
+        store_lanes(to + i0, sum, width - i0);
+      } else {
+        float lane[16];
+        vstore16(sum, 0, lane);
+        for (uint j = 0; j < 16; ++j) {
+          const uint x = (i0 + j) * stride + phase;
+          if (x < width)
+            to[x] = lane[j];
+        }
       }
     }
   }
-  dx[((image * channels + ci) * height + y) * width + x] = sum;
 }
 
 // The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.

@@ -10,7 +10,9 @@ extension OpenCLDevice: ConvolutionKernels {
   }
 
   public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ g: Conv2dGeometry) throws {
-    if g.groups > 1 { return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outWidth, g.outHeight, g.outChannels * g.batch]) }
+    if g.groups > 1 {
+      return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outHeight, g.outChannels * g.batch])
+    }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
     try convolve(x, view, bias, y, g)
@@ -21,7 +23,7 @@ extension OpenCLDevice: ConvolutionKernels {
   ) throws {
     if g.groups > 1 {
       return try grouped(
-        "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.width, g.height, g.channels * g.batch])
+        "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.height, g.channels * g.batch])
     }
     let reach = g.dilation * (g.kernelHeight - 1)
     if g.stride == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
@@ -39,7 +41,7 @@ extension OpenCLDevice: ConvolutionKernels {
     _ kernel: String, _ x: Buffer, _ w: Buffer, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
   ) throws {
     try launch(
-      .conv, kernel, .elements, global: global, .buffer(x), .buffer(w), .buffer(bias ?? w), .buffer(y), .uint(g.batch),
+      .conv, kernel, .rows, global: global, .buffer(x), .buffer(w), .buffer(bias ?? w), .buffer(y), .uint(g.batch),
       .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
       .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
       .uint(g.groups), .uint(bias == nil ? 0 : 1))
@@ -73,16 +75,26 @@ extension OpenCLDevice: ConvolutionKernels {
     target.columnBlockStride = g.outChannels * g.outArea
     for first in stride(from: 0, to: columns, by: chunk) {
       let count = min(chunk, columns - first)
-      let panels = (count + Self.tileColumns - 1) / Self.tileColumns
-      let scratch = try allocate(panels * depth * Self.tileColumns)
-      try launch(
-        .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(scratch), .uint(g.channels),
-        .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth),
-        .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(first),
-        .uint(count))
+      let scratch = try columnPanels(x, g, first: first, count: count)
       target.firstColumn = first
       try gemm(packed, scratch, bias: bias, into: y, rows: g.outChannels, columns: count, depth: depth, target)
     }
+  }
+
+  /// Columns [first, first + count) of im2col as panels; those of a plain 1x1 convolution are the pixels themselves.
+  private func columnPanels(_ x: Buffer, _ g: Conv2dGeometry, first: Int, count: Int) throws -> Buffer {
+    if g.taps == 1, g.stride == 1, g.padding == 0 {
+      return try packColumns(
+        x, columns: count, depth: g.channels, firstColumn: first, depthStride: g.outArea, columnInner: g.outArea,
+        outerStride: g.channels * g.outArea)
+    }
+    let panels = (count + Self.tileColumns - 1) / Self.tileColumns
+    let packed = try allocate(panels * g.channels * g.taps * Self.tileColumns)
+    try launch(
+      .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(packed), .uint(g.channels),
+      .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight),
+      .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(first), .uint(count))
+    return packed
   }
 
   /// Straight from a padded copy, without columns.
