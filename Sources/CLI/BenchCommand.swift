@@ -64,7 +64,8 @@ struct BenchKernelsCommand: ParsableCommand {
     func arithmetic(_ name: String, flops: Int, _ body: () throws -> Void) throws {
       let seconds = try measure(body)
       let rate = Double(flops) / seconds * 1e-9
-      rows.append(Row(name: name, seconds: seconds, rate: rate, unit: "GFLOP/s", share: peaks.map { rate / $0.gigaflops }))
+      rows.append(
+        Row(name: name, seconds: seconds, rate: rate, unit: "GFLOP/s", share: peaks.map { rate / $0.gigaflops }))
     }
     func bandwidth(_ name: String, bytes: Int, _ body: () throws -> Void) throws {
       let seconds = try measure(body)
@@ -108,7 +109,9 @@ struct BenchKernelsCommand: ParsableCommand {
     try bandwidth("ReLU 64x256x256", bytes: x.count * 8) { _ = try x.relu() }
     try bandwidth("sum 64x256x256", bytes: x.count * 4) { _ = try x.sum() }
     try bandwidth("max pool 2 64x256x256", bytes: x.count * 5) { _ = try x.maxPooled(size: 2) }
-    try bandwidth("resize to 96 64x256x256", bytes: x.count * 4) { _ = try x.resized(height: 96, width: 96, mode: .area) }
+    try bandwidth("resize to 96 64x256x256", bytes: x.count * 4) {
+      _ = try x.resized(height: 96, width: 96, mode: .area)
+    }
 
     let generator = try StarGANGenerator(
       .init(width: 64, attributeCount: 5, blocks: 6), attributes: ["a", "b", "c", "d", "e"], imageSize: 256, seed: 1,
@@ -145,14 +148,17 @@ struct BenchKernelsCommand: ParsableCommand {
 
 struct BenchStepCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "step", abstract: "One whole step, timed once for every line on stdin: for tools/compare-with-pytorch.",
-    discussion: "Writes the step's results to OUTPUT once, then prints the seconds of each run, and the peak memory at the end.")
+    commandName: "step",
+    abstract: "One whole step, timed once for every line on stdin: for tools/compare-with-pytorch.",
+    discussion:
+      "Writes the step's results to OUTPUT once, then prints the seconds of each run, and the peak memory at the end.")
 
   enum Step: String, ExpressibleByArgument, CaseIterable {
     case gradient, detect, train
   }
 
-  @Argument(help: "gradient (StarGAN), detect (RetinaFace's heads) or train (StarGAN, 5 critic steps and 1 generator step).")
+  @Argument(
+    help: "gradient (StarGAN), detect (RetinaFace's heads) or train (StarGAN, 5 critic steps and 1 generator step).")
   var step: Step
   @Option(help: "The model's weights (gradient, detect).") var weights: String?
   @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
@@ -166,7 +172,8 @@ struct BenchStepCommand: ParsableCommand {
     let body: () throws -> [String: Tensor]
     func state() throws -> StateDictionary {
       guard let weights else { throw ValidationError("--weights is missing") }
-      return StateDictionary(try Safetensors(contentsOf: URL(fileURLWithPath: weights)).tensors(on: device), origin: weights)
+      return StateDictionary(
+        try Safetensors(contentsOf: URL(fileURLWithPath: weights)).tensors(on: device), origin: weights)
     }
     switch step {
     case .gradient:
@@ -189,7 +196,8 @@ struct BenchStepCommand: ParsableCommand {
       recipe.attributes = (0..<c.shape[1]).map { "\($0)" }
       (recipe.imageSize, recipe.batch) = (x.shape[2], x.shape[0])
       (recipe.width, recipe.blocks, recipe.discriminatorWidth, recipe.discriminatorLayers) = (16, 4, 32, 5)
-      let trainer = try StarGANTrainer(recipe, faces: FaceSet(images: Image.images(from: x), labels: rows(of: c)), device: device)
+      let trainer = try StarGANTrainer(
+        recipe, faces: FaceSet(images: Image.images(from: x), labels: rows(of: c)), device: device)
       body = {
         _ = try trainer.trainStep(reporting: false)
         return [:]

@@ -11,7 +11,9 @@ struct ConvertCommand: ParsableCommand {
   @Argument(help: "The checkpoint, in PyTorch's zip or legacy format.") var checkpoint: String
   @Option(name: .shortAndLong, help: "Where the tensors go (.safetensors).") var output: String
   @Option(help: "Only what lies under this key of the checkpoint, for example G or state_dict.") var key: String?
-  @Option(parsing: .upToNextOption, help: "Metadata to store, as NAME=VALUE, for example attributes=Male,Young image_size=256.")
+  @Option(
+    parsing: .upToNextOption,
+    help: "Metadata to store, as NAME=VALUE, for example attributes=Male,Young image_size=256.")
   var metadata: [String] = []
 
   func run() throws {

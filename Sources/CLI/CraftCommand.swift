@@ -16,7 +16,8 @@ struct CraftCommand: ParsableCommand {
   @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String
   @Option(help: "Where the perturbation goes (.safetensors).") var output: String
   @Option(help: "joint, tsdf (the paper's two stages), interruption, poison or noise.") var method = CraftMethod.joint
-  @Option(help: "The largest change of a channel, on a scale of -1 to 1 (0.05 is 6.4 of 255).") var epsilon: Float = 0.05
+  @Option(help: "The largest change of a channel, on a scale of -1 to 1 (0.05 is 6.4 of 255).") var epsilon: Float =
+    0.05
   @Option(help: "Pixels a side of the perturbation.") var size = 256
   @Option(help: "Faces to work on.") var faces = 128
   @Option(help: "The last this many faces of the data are left alone.") var holdOut = 480

@@ -32,11 +32,14 @@ struct EditStarGANCommand: ParsableCommand {
       }
       return index
     }
-    let chosen = try attributes.map { try $0.split(separator: ",").map { try position(String($0)) } } ?? Array(names.indices)
+    let chosen =
+      try attributes.map { try $0.split(separator: ",").map { try position(String($0)) } } ?? Array(names.indices)
     var known = [Float](repeating: 0, count: names.count)
     for part in labels?.split(separator: ",") ?? [] {
       let fields = part.split(separator: "=")
-      guard fields.count == 2, let value = Float(fields[1]) else { throw ValidationError("--labels takes NAME=0 or NAME=1") }
+      guard fields.count == 2, let value = Float(fields[1]) else {
+        throw ValidationError("--labels takes NAME=0 or NAME=1")
+      }
       known[try position(String(fields[0]))] = value
     }
     let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil

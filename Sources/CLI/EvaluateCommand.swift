@@ -95,7 +95,8 @@ struct EvaluateCommand: ParsableCommand {
     }
     let whole = try jsonText(
       Report(
-        tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, perturbations: hashes, variants: reports))
+        tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, perturbations: hashes,
+        variants: reports))
     print(json ? whole : EvaluationTable.text(reports))
     if let output {
       let folder = URL(fileURLWithPath: output)

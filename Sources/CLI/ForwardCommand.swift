@@ -56,6 +56,7 @@ struct ForwardCommand: ParsableCommand {
       first = made.logits
     }
     if gradient { results["x.grad"] = try gradients(of: first.squared().mean(), withRespectTo: [x])[0] }
-    try Safetensors.write(results, metadata: ["model": model.rawValue, "tsdf": tsdfVersion], to: URL(fileURLWithPath: output))
+    try Safetensors.write(
+      results, metadata: ["model": model.rawValue, "tsdf": tsdfVersion], to: URL(fileURLWithPath: output))
   }
 }

@@ -44,7 +44,9 @@ func locate(_ path: String) -> URL {
   let given = URL(fileURLWithPath: path)
   guard !path.hasPrefix("/"), !FileManager.default.fileExists(atPath: given.path) else { return given }
   var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-  if let executable = Bundle.main.executableURL { folder = executable.resolvingSymlinksInPath().deletingLastPathComponent() }
+  if let executable = Bundle.main.executableURL {
+    folder = executable.resolvingSymlinksInPath().deletingLastPathComponent()
+  }
   for _ in 0..<5 {
     let candidate = folder.appendingPathComponent(path)
     if FileManager.default.fileExists(atPath: candidate.path) { return candidate }

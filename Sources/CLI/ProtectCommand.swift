@@ -16,7 +16,8 @@ struct ProtectCommand: ParsableCommand {
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
   @Option(name: .shortAndLong, help: "The folder for the protected copies.") var output: String
   @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
-  @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion.faces
+  @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
+    .faces
   @Option(help: "Gradient steps for each face: stronger, slower.") var refine = 20
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
@@ -162,7 +163,8 @@ struct ProtectCommand: ParsableCommand {
     let target = folder.appendingPathComponent(name)
     try writeAtomically(data, to: target)
     if type == .png {
-      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(from: upright)
+      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
+        from: upright)
       guard change <= settings.epsilon + 1e-6 else {
         throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
       }

@@ -11,10 +11,13 @@ struct RunResult {
 }
 
 /// The built executable, beside the tests.
-let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("tsdf")
+let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent(
+  "tsdf")
 
 /// A started process that has not been waited for.
-func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (process: Process, out: Pipe, err: Pipe) {
+func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (
+  process: Process, out: Pipe, err: Pipe
+) {
   let process = Process()
   process.executableURL = executable
   process.arguments = arguments

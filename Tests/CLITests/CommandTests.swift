@@ -77,7 +77,8 @@ final class CommandTests: XCTestCase {
       XCTAssertTrue(result.errors.contains("retinaface.safetensors"), "\(name): \(result.errors)")
     }
     let result = try tsdf(
-      "edit", "stargan", "photos/astronaut.png", "--output", folder.path("e"), "--generator", "models/mtcnn.safetensors")
+      "edit", "stargan", "photos/astronaut.png", "--output", folder.path("e"), "--generator", "models/mtcnn.safetensors"
+    )
     XCTAssertNotEqual(result.status, 0)
     XCTAssertTrue(result.errors.contains("mtcnn.safetensors: has no tensor named main.0.weight"), result.errors)
   }
@@ -109,13 +110,17 @@ final class CommandTests: XCTestCase {
   }
 
   func testTrainingResumesBitForBit() throws {
-    for i in 0..<10 { try folder.write(try encodePNG(syntheticImage(width: 40 + i, height: 40)), "data/images/\(i).png") }
+    for i in 0..<10 {
+      try folder.write(try encodePNG(syntheticImage(width: 40 + i, height: 40)), "data/images/\(i).png")
+    }
     let lines = (0..<10).map { "\($0).png \($0 % 2 == 0 ? 1 : -1) \($0 % 3 == 0 ? 1 : -1)" }
     try folder.write(Data((["10", "A B"] + lines).joined(separator: "\n").utf8), "data/list_attr.txt")
     func train(_ name: String, checkpointEvery: Int) throws -> RunResult {
       try tsdf(
-        "train", "stargan", "--data", folder.path("data"), "--output", folder.path(name), "--image-size", "16", "--width",
-        "4", "--blocks", "1", "--discriminator-width", "4", "--discriminator-layers", "2", "--batch", "3", "--steps", "4",
+        "train", "stargan", "--data", folder.path("data"), "--output", folder.path(name), "--image-size", "16",
+        "--width",
+        "4", "--blocks", "1", "--discriminator-width", "4", "--discriminator-layers", "2", "--batch", "3", "--steps",
+        "4",
         "--critic-steps", "2", "--hold-out", "2", "--sample-every", "2", "--checkpoint-every", "\(checkpointEvery)")
     }
     XCTAssertEqual(try train("whole", checkpointEvery: 4).status, 0)
@@ -160,7 +165,8 @@ final class CommandTests: XCTestCase {
     }
     let result = try tsdf(
       "evaluate", "--data", folder.path("faces"), "--perturbation", folder.path("joint.safetensors"), "--hold-out", "2",
-      "--size", "64", "--detectors", "retinaface", "--generator", folder.path("generator.safetensors"), "--noise", "--jpeg",
+      "--size", "64", "--detectors", "retinaface", "--generator", folder.path("generator.safetensors"), "--noise",
+      "--jpeg",
       "75", "--output", folder.path("report"))
     XCTAssertEqual(result.status, 0, result.errors)
     XCTAssertTrue(result.output.contains("2 faces; stargan: "), result.output)

@@ -17,7 +17,8 @@ final class ProtectTests: XCTestCase {
   private func protect(_ inputs: String..., output: String, extra: [String] = []) throws -> RunResult {
     try tsdf(
       ["protect"] + inputs + [
-        "--output", output, "--region", "image", "--refine", "0", "--perturbation", folder.path("perturbation.safetensors"),
+        "--output", output, "--region", "image", "--refine", "0", "--perturbation",
+        folder.path("perturbation.safetensors"),
       ] + extra)
   }
 
@@ -167,7 +168,8 @@ final class ProtectTests: XCTestCase {
     XCTAssertLessThanOrEqual(copy.largestDifference(from: original), 0.05)
     // Away from the face nothing changes.
     XCTAssertEqual(
-      copy.cropped(x: 0, y: 400, width: 512, height: 100).bytes, original.cropped(x: 0, y: 400, width: 512, height: 100).bytes)
+      copy.cropped(x: 0, y: 400, width: 512, height: 100).bytes,
+      original.cropped(x: 0, y: 400, width: 512, height: 100).bytes)
   }
 
   // MARK: Files

@@ -37,7 +37,8 @@ final class PropertyTests: XCTestCase {
           let error = relativeError(found, expected)
           XCTAssertTrue(
             error < 2e-5,
-            "part \(part) of conv \(x.shape) * \(w.shape) s\(stride) p\(padding) d\(dilation) g\(groups) on \(device.name): \(error)")
+            "part \(part) of conv \(x.shape) * \(w.shape) s\(stride) p\(padding) d\(dilation) g\(groups) on \(device.name): \(error)"
+          )
         }
       }
     }
@@ -64,7 +65,8 @@ final class PropertyTests: XCTestCase {
         let gradient = try gradients(of: function(leaf), withRespectTo: [leaf])[0].values()
         let direction = try random.normal(x.shape, device: device)
         let step: Float = 2e-2
-        let ahead = try function(x + direction * step).item(), behind = try function(x - direction * step).item()
+        let ahead = try function(x + direction * step).item()
+        let behind = try function(x - direction * step).item()
         let measured = (ahead - behind) / (2 * step)
         let expected = zip(gradient, try direction.values()).reduce(0) { $0 + $1.0 * $1.1 }
         XCTAssertEqual(Double(measured / expected), 1, accuracy: tolerance, "\(name) derivative on \(device.name)")
@@ -175,7 +177,8 @@ final class PropertyTests: XCTestCase {
     }
     for info in try openCLDevices() {
       XCTAssertEqual(try selectDevice("opencl:\(info.platformIndex):\(info.deviceIndex)").device.name, info.name)
-      XCTAssertEqual(try selectDevice(String(info.name.prefix(9)).lowercased()).device.name.prefix(9), info.name.prefix(9))
+      XCTAssertEqual(
+        try selectDevice(String(info.name.prefix(9)).lowercased()).device.name.prefix(9), info.name.prefix(9))
     }
   }
 

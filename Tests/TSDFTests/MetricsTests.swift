@@ -44,7 +44,8 @@ final class MetricsTests: XCTestCase {
   func testDetection() {
     var metrics = DetectionMetrics()
     // One of two found again, one invented; a box below the threshold is none.
-    metrics.add(clean: [detection(0), detection(100)], protected: [detection(1), detection(50), detection(100, score: 0.6)])
+    metrics.add(
+      clean: [detection(0), detection(100)], protected: [detection(1), detection(50), detection(100, score: 0.6)])
     XCTAssertEqual(metrics.precision, 50)
     XCTAssertEqual(metrics.recall, 50)
     XCTAssertEqual(metrics.duq, 0)

@@ -36,7 +36,8 @@ final class ModelGoldenTests: XCTestCase {
         // The big one on the fallback alone would take a good part of a minute; the small one covers its code.
         if size == 256, device is CPUDevice { continue }
         let generator = try StarGANGenerator(
-          .init(width: width, attributeCount: 5, blocks: blocks), attributes: ["a", "b", "c", "d", "e"], imageSize: size,
+          .init(width: width, attributeCount: 5, blocks: blocks), attributes: ["a", "b", "c", "d", "e"],
+          imageSize: size,
           seed: 11, device: device)
         let x = try image([batch, 3, size, size], seed: 7, on: device)
         let c = try Tensor((0..<batch).flatMap { _ in [1, 0, 1, 0, 0] as [Float] }, shape: [batch, 5], device: device)
@@ -78,7 +79,8 @@ final class ModelGoldenTests: XCTestCase {
         let x = try Tensor(repeating: 0, shape: [1, 3, height, width], device: device)
         let heads = try detector.heads(x)
         XCTAssertEqual(
-          heads.confidence.shape[1], detector.priorBoxes(height: height, width: width).count, "\(name) at \(height)x\(width)")
+          heads.confidence.shape[1], detector.priorBoxes(height: height, width: width).count,
+          "\(name) at \(height)x\(width)")
         XCTAssertEqual(
           try detector.decodedBoxes(heads.location, height: height, width: width).shape, heads.location.shape)
       }

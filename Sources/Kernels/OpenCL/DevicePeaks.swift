@@ -29,7 +29,8 @@ extension OpenCLDevice {
     let rounds = isCPU ? 200_000 : 4_000
     let small = try allocate(items * 16)
     let arithmetic = try best("peak_fma") {
-      try launch(.peak, "peak_fma", .blocks, global: [items], .buffer(small), .uint(rounds), .float(0.999), .float(0.001))
+      try launch(
+        .peak, "peak_fma", .blocks, global: [items], .buffer(small), .uint(rounds), .float(0.999), .float(0.001))
     }
     // Global sizes are rounded up, and peak_fma writes for every work-item: a multiple of any group size here.
     let count = min(64 << 20, info.maxAllocationBytes / 16) / 4096 * 4096

@@ -57,14 +57,16 @@ extension OpenCLDevice: MatrixKernels {
   }
 
   func packColumns(
-    _ source: Buffer, columns: Int, depth: Int, firstColumn: Int = 0, depthStride: Int, columnInner: Int, outerStride: Int = 0,
+    _ source: Buffer, columns: Int, depth: Int, firstColumn: Int = 0, depthStride: Int, columnInner: Int,
+    outerStride: Int = 0,
     innerStride: Int = 1, offset: Int = 0, batch: Int = 1, batchStride: Int = 0
   ) throws -> Buffer {
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let packed = try allocate(batch * panels * depth * Self.tileColumns)
     try launch(
       .gemm, "pack_columns", .elements, global: [depth, panels, batch], .buffer(source), .buffer(packed),
-      .uint(columns), .uint(depth), .uint(firstColumn), .int(batchStride), .int(depthStride), .uint(columnInner), .int(outerStride),
+      .uint(columns), .uint(depth), .uint(firstColumn), .int(batchStride), .int(depthStride), .uint(columnInner),
+      .int(outerStride),
       .int(innerStride), .int(offset))
     return packed
   }

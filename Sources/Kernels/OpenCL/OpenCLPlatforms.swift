@@ -15,7 +15,12 @@ public struct OpenCLDeviceInfo {
   public let maxAllocationBytes: Int
   let id: cl_device_id
 
-  public enum Kind: String { case gpu = "GPU", cpu = "CPU", accelerator = "accelerator", other = "other" }
+  public enum Kind: String {
+    case gpu = "GPU"
+    case cpu = "CPU"
+    case accelerator = "accelerator"
+    case other = "other"
+  }
 }
 
 /// All devices of all OpenCL platforms, in the loader's order; empty where there is no platform.

@@ -41,7 +41,9 @@ struct ProgramCache {
   /// Keeps a built program's binary. A cache that cannot be written is no error: the next run builds again.
   func store(_ program: cl_program, to file: URL) {
     var size = 0
-    guard clGetProgramInfo(program, cl_program_info(CL_PROGRAM_BINARY_SIZES), MemoryLayout<Int>.size, &size, nil) == CL_SUCCESS,
+    guard
+      clGetProgramInfo(program, cl_program_info(CL_PROGRAM_BINARY_SIZES), MemoryLayout<Int>.size, &size, nil)
+        == CL_SUCCESS,
       size > 0
     else { return }
     var binary = Data(count: size)

@@ -39,7 +39,8 @@ extension Tensor {
   ) throws -> Tensor {
     try requireSameDevice(as: weight, "conv2d")
     guard rank == 4, weight.rank == 4, stride > 0, padding >= 0, dilation > 0, groups > 0,
-      shape[1] == weight.shape[1] * groups, weight.shape[0] % groups == 0, bias.map({ $0.shape == [weight.shape[0]] }) ?? true
+      shape[1] == weight.shape[1] * groups, weight.shape[0] % groups == 0,
+      bias.map({ $0.shape == [weight.shape[0]] }) ?? true
     else {
       throw KernelsError.shape(
         operation: "conv2d",

@@ -194,7 +194,8 @@ extension Tensor {
       let factor = try aligned.preluFactor(of: self)
       return [
         wanted[0] ? try g * factor : nil,
-        wanted[1] ? try (g * minimum(Tensor(repeating: 0, shape: [1], device: device))).summed(toShape: aligned.shape) : nil,
+        wanted[1]
+          ? try (g * minimum(Tensor(repeating: 0, shape: [1], device: device))).summed(toShape: aligned.shape) : nil,
       ]
     }
   }

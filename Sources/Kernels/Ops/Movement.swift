@@ -102,7 +102,8 @@ extension Tensor {
       var expected = first.shape
       if part.rank == first.rank { expected[axis] = part.shape[axis] }
       guard part.shape == expected else {
-        throw KernelsError.shape(operation: "concatenate", "\(part.shape) does not join \(first.shape) along axis \(axis)")
+        throw KernelsError.shape(
+          operation: "concatenate", "\(part.shape) does not join \(first.shape) along axis \(axis)")
       }
       target[axis] += part.shape[axis]
     }

@@ -22,7 +22,8 @@ extension Tensor {
   /// Instance normalisation with each image's own statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta over
   /// the pixels of each channel of each image (biased variance), then leaky ReLU of `slope` (1: none, 0: ReLU).
   /// Ulyanov, Vedaldi, Lempitsky (2016), "Instance Normalization".
-  public func instanceNormalized(gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1) throws -> Tensor {
+  public func instanceNormalized(gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1) throws -> Tensor
+  {
     try requireChannels("instance norm", [gamma, beta])
     let area = shape[2] * shape[3]
     let geometry = NormGeometry(
@@ -105,7 +106,8 @@ extension Tensor {
   }
 
   /// What the fused kernel computes, in elementary operations.
-  private func composed(_ gamma: Tensor, _ beta: Tensor, axes: [Int], _ epsilon: Float, _ slope: Float) throws -> Tensor {
+  private func composed(_ gamma: Tensor, _ beta: Tensor, axes: [Int], _ epsilon: Float, _ slope: Float) throws -> Tensor
+  {
     let channels = [shape[1], 1, 1]
     let centred = try self - mean(axes: axes, keepingAxes: true)
     let deviation = try (centred.squared().mean(axes: axes, keepingAxes: true) + epsilon).sqrt()

@@ -72,7 +72,8 @@ extension Tensor {
   ) throws {
     guard [gradient.shape, centre.shape, velocity.shape].allSatisfy({ $0 == shape }) else {
       throw KernelsError.shape(
-        operation: "sign step", "value \(shape), gradient \(gradient.shape), centre \(centre.shape), velocity \(velocity.shape)")
+        operation: "sign step",
+        "value \(shape), gradient \(gradient.shape), centre \(centre.shape), velocity \(velocity.shape)")
     }
     let scale = try scale ?? Tensor(repeating: 1, shape: [1], device: device)
     try device.signStep(

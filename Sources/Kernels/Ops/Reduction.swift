@@ -47,7 +47,8 @@ extension Tensor {
   }
 
   /// The reduced axes in order, the shape with them at extent 1, and the shape to return.
-  private func reductionShape(_ operation: String, _ axes: [Int]?, _ keepingAxes: Bool) throws -> ([Int], Shape, Shape) {
+  private func reductionShape(_ operation: String, _ axes: [Int]?, _ keepingAxes: Bool) throws -> ([Int], Shape, Shape)
+  {
     let axes = (axes ?? Array(shape.indices)).sorted()
     guard axes.allSatisfy(shape.indices.contains), Set(axes).count == axes.count else {
       throw KernelsError.shape(operation: operation, "axes \(axes) are not axes of \(shape)")

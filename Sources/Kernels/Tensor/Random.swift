@@ -43,7 +43,8 @@ public struct RandomStream: Equatable {
     return order
   }
 
-  private mutating func draw(_ distribution: RandomDistribution, _ shape: Shape, _ device: any Device) throws -> Tensor {
+  private mutating func draw(_ distribution: RandomDistribution, _ shape: Shape, _ device: any Device) throws -> Tensor
+  {
     let buffer = try device.allocate(shape.elementCount)
     try device.random(distribution, into: buffer, count: shape.elementCount, seed: seed, stream: position)
     position += 1

@@ -41,7 +41,8 @@ public struct Tensor {
   /// The elements, row-major. Waits for queued work.
   public func values() throws -> [Float] {
     try [Float](unsafeUninitializedCapacity: count) { target, initialized in
-      try device.download(buffer, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[..<(count * 4)]))
+      try device.download(
+        buffer, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[..<(count * 4)]))
       initialized = count
     }
   }

@@ -24,7 +24,8 @@ public final class Crafter {
 
   /// - Throws: `KernelsError.usage` when the method lacks what it works against.
   public init(
-    _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector], device: any Device
+    _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector],
+    device: any Device
   ) throws {
     (self.recipe, self.faces, self.device) = (recipe, faces, device)
     self.generators = generators.map(EmbeddedGenerator.init)
@@ -80,7 +81,9 @@ public final class Crafter {
 
   /// One batch of stage 1, or of stage 2 with its poisoning block.
   private func interrupt(_ images: Tensor, _ indices: [Int], poisoning: Bool) throws {
-    let conditions = try generators.map { try $0.conditions(indices.map { faces.labels[$0] }, random: &random, device: device) }
+    let conditions = try generators.map {
+      try $0.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
+    }
     let clean = try zip(generators, conditions).map { try $0(images, condition: $1) }
     let cleanMap = try Interruption.map(clean.map(\.feature))
     for _ in 0..<recipe.featureSteps {
@@ -97,7 +100,8 @@ public final class Crafter {
     let input = try diversity(images + leaf, random: &random)
     let losses = try generators.indices.map { i in
       try Interruption.endToEndLoss(
-        clean: clean[i], adversarial: generators[i](input, condition: conditions[i])).reshaped([1])
+        clean: clean[i], adversarial: generators[i](input, condition: conditions[i])
+      ).reshaped([1])
     }
     let joined = try Tensor.concatenated(losses, axis: 0)
     let weights = try (averageLosses / 0.1).softmax(axis: 0)
@@ -244,7 +248,8 @@ public final class Crafter {
 /// The perturbation of a file that `tsdf craft` wrote, and its budget.
 public func loadPerturbation(_ url: URL, on device: any Device) throws -> (perturbation: Tensor, epsilon: Float) {
   let file = try Safetensors(contentsOf: url)
-  guard let shape = file.shape(of: "perturbation"), shape.count == 4, shape[0] == 1, shape[1] == 3, shape[2] == shape[3],
+  guard let shape = file.shape(of: "perturbation"), shape.count == 4, shape[0] == 1, shape[1] == 3,
+    shape[2] == shape[3],
     let epsilon = file.metadata["epsilon"].flatMap({ Float($0) })
   else { throw FileError(url.path, "is not a perturbation that tsdf craft wrote") }
   return (try file.tensor("perturbation", on: device), epsilon)

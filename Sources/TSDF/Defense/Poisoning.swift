@@ -80,7 +80,8 @@ enum Poisoning {
   /// Hide true faces and invent false ones: over the priors that find a face mean relu(d + 3), and relu of their
   /// log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
   /// stages say of the faces' regions. d is the face logit less the background's.
-  static func detectionLoss(_ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets) throws -> Tensor {
+  static func detectionLoss(_ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets) throws -> Tensor
+  {
     let margins = try detector.margins(images, where: targets.relevant)
     let finderCount = try targets.finders.sum() + 1e-6
     var loss = try ((margins + hidden).relu() * targets.finders).sum() / finderCount

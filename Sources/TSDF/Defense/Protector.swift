@@ -55,7 +55,9 @@ public final class Protector {
     perturbation: Tensor, settings: ProtectionSettings, detector: (any FaceDetector)?, refiner: Refiner?,
     device: any Device
   ) throws {
-    guard settings.region == .image || detector != nil else { throw KernelsError.usage("finding faces needs a detector") }
+    guard settings.region == .image || detector != nil else {
+      throw KernelsError.usage("finding faces needs a detector")
+    }
     guard settings.refineSteps == 0 || refiner != nil else { throw KernelsError.usage("refinement needs a refiner") }
     // The universal perturbation was made for its own budget; a smaller one clips it.
     self.perturbation = try perturbation.clamped(to: -settings.epsilon...settings.epsilon)

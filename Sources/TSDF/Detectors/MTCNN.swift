@@ -255,7 +255,9 @@ public final class MTCNN: FaceDetector {
         guard score >= thresholds[0] else { continue }
         found.append((cellBox(i / columns, i % columns, scale), score, (0..<4).map { offsets[$0 * area + i] }))
       }
-      candidates += nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: 0.5).map { found[$0] }
+      candidates += nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: 0.5).map {
+        found[$0]
+      }
     }
     var kept = nonMaximumSuppression(candidates.map(\.box), scores: candidates.map(\.score), threshold: 0.7)
     let refined = kept.map { index -> Box in

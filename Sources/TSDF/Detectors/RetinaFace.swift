@@ -28,8 +28,11 @@ public final class RetinaFace: FaceDetector {
       used.insert("\(name).weight")
       var bias: Tensor
       if let norm, state.tensors["\(norm).running_mean"] != nil {
-        let parts = try ["weight", "bias", "running_mean", "running_var"].map { try state.require("\(norm).\($0)", [channels]) }
-        used.formUnion(["weight", "bias", "running_mean", "running_var", "num_batches_tracked"].map { "\(norm).\($0)" })
+        let parts = try ["weight", "bias", "running_mean", "running_var"].map {
+          try state.require("\(norm).\($0)", [channels])
+        }
+        used.formUnion(
+          ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"].map { "\(norm).\($0)" })
         let scale = try parts[0] / (parts[3] + 1e-5).sqrt()
         weight = try weight * scale.reshaped([channels, 1, 1, 1])
         bias = try parts[1] - parts[2] * scale
@@ -89,7 +92,9 @@ public final class RetinaFace: FaceDetector {
       throw KernelsError.shape(operation: "RetinaFace", "takes RGB images, not \(images.shape)")
     }
     // To 0...255, red and blue swapped, less the means.
-    let planes = try (0..<3).map { try images.sliced(axis: 1, (2 - $0)..<(3 - $0)).scaled(by: 127.5, plus: 127.5 - Self.means[$0]) }
+    let planes = try (0..<3).map {
+      try images.sliced(axis: 1, (2 - $0)..<(3 - $0)).scaled(by: 127.5, plus: 127.5 - Self.means[$0])
+    }
     var x = try Tensor.concatenated(planes, axis: 1)
     x = try convolve(x, "body.stage1.0.0", stride: 2, padding: 1).leakyReLU(slope: slope)
     var stages: [Tensor] = []

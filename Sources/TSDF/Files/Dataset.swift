@@ -94,7 +94,9 @@ public struct FaceSet {
 
   /// The squares around the faces that a detector finds in a dataset's photos, `margin` times their boxes, unlabelled.
   /// - Throws: `FileError` when there is no face at all.
-  public init(facesIn dataset: Dataset, size: Int, detector: any FaceDetector, margin: Float = 1.5, device: any Device) throws {
+  public init(facesIn dataset: Dataset, size: Int, detector: any FaceDetector, margin: Float = 1.5, device: any Device)
+    throws
+  {
     var pixels: [[UInt8]] = []
     for item in dataset.items {
       let file = try ImageFile(contentsOf: item.url)
@@ -102,7 +104,9 @@ public struct FaceSet {
         pixels.append(try squareImage(part, size: size, device: device).bytes)
       }
     }
-    guard !pixels.isEmpty else { throw FileError(dataset.items[0].url.deletingLastPathComponent().path, "no face found") }
+    guard !pixels.isEmpty else {
+      throw FileError(dataset.items[0].url.deletingLastPathComponent().path, "no face found")
+    }
     (self.size, self.pixels, labels) = (size, pixels, pixels.map { _ in [] })
   }
 

@@ -28,7 +28,8 @@ public struct Image {
   /// Sample `channel` of pixel `index` (row-major).
   func sample(_ index: Int, _ channel: Int) -> Int {
     let at = index * channels + channel
-    return bitDepth == 8 ? Int(bytes[at]) : Int(bytes.withUnsafeBytes { $0.load(fromByteOffset: 2 * at, as: UInt16.self) })
+    return bitDepth == 8
+      ? Int(bytes[at]) : Int(bytes.withUnsafeBytes { $0.load(fromByteOffset: 2 * at, as: UInt16.self) })
   }
 
   /// The colours as planes [3, height, width] in [-1, 1]; grey fills all three, alpha is left out.

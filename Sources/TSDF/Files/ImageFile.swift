@@ -164,7 +164,9 @@ private func call(_ path: String, _ body: (UnsafeMutablePointer<CChar>, Int) -> 
 }
 
 /// Refuses a header that promises more pixels than are handled, or than the file can hold: before memory is taken.
-private func checkSize(_ width: Int, _ height: Int, bytesPerPixel: Int, ratio: Int, _ fileSize: Int, _ path: String) throws {
+private func checkSize(_ width: Int, _ height: Int, bytesPerPixel: Int, ratio: Int, _ fileSize: Int, _ path: String)
+  throws
+{
   guard width * height <= ImageFile.largestPixelCount else {
     throw FileError(path, "has \(width) x \(height) pixels; at most \(ImageFile.largestPixelCount) are handled")
   }

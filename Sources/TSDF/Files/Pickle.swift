@@ -54,7 +54,9 @@ struct PickleReader {
     "torch._utils._rebuild_parameter",
   ]
 
-  init(_ bytes: Data, at position: Int = 0, path: String) { (self.bytes, self.position, self.path) = (bytes, position, path) }
+  init(_ bytes: Data, at position: Int = 0, path: String) {
+    (self.bytes, self.position, self.path) = (bytes, position, path)
+  }
 
   private func fail(_ message: String) -> FileError { FileError(path, "not a readable PyTorch checkpoint: \(message)") }
 
@@ -110,7 +112,9 @@ struct PickleReader {
         if text == "00" || text == "01" {
           stack.append(.bool(text == "01"))
         } else {
-          guard let value = Int(text.hasSuffix("L") ? String(text.dropLast()) : text) else { throw fail("a number is malformed") }
+          guard let value = Int(text.hasSuffix("L") ? String(text.dropLast()) : text) else {
+            throw fail("a number is malformed")
+          }
           stack.append(.int(value))
         }
       case UInt8(ascii: "G"):
@@ -118,7 +122,8 @@ struct PickleReader {
         stack.append(.float(Double(bitPattern: bits)))
       case UInt8(ascii: "F"): stack.append(.float(Double(try line()) ?? .nan))
       case UInt8(ascii: "X"): stack.append(.string(String(decoding: try take(unsigned(4)), as: UTF8.self)))
-      case UInt8(ascii: "T"), UInt8(ascii: "B"): stack.append(.string(String(decoding: try take(unsigned(4)), as: UTF8.self)))
+      case UInt8(ascii: "T"), UInt8(ascii: "B"):
+        stack.append(.string(String(decoding: try take(unsigned(4)), as: UTF8.self)))
       case 0x8c, UInt8(ascii: "U"), UInt8(ascii: "C"):
         stack.append(.string(String(decoding: try take(unsigned(1)), as: UTF8.self)))
       case UInt8(ascii: "V"): stack.append(.string(try line()))
@@ -170,7 +175,9 @@ struct PickleReader {
         let module = try line()
         try pushGlobal(module, line())
       case 0x93:
-        guard case .string(let name) = try pop(), case .string(let module) = try pop() else { throw fail("a name is malformed") }
+        guard case .string(let name) = try pop(), case .string(let module) = try pop() else {
+          throw fail("a name is malformed")
+        }
         try pushGlobal(module, name)
       case UInt8(ascii: "Q"): try pushStorage(pop())
       case UInt8(ascii: "R"):
@@ -199,7 +206,9 @@ struct PickleReader {
   }
 
   private func set(_ values: [PickleValue], in target: PickleValue) throws {
-    guard case .dictionary(let dictionary) = target, values.count % 2 == 0 else { throw fail("an item has no dictionary") }
+    guard case .dictionary(let dictionary) = target, values.count % 2 == 0 else {
+      throw fail("an item has no dictionary")
+    }
     for i in stride(from: 0, to: values.count, by: 2) { dictionary.items.append((values[i], values[i + 1])) }
   }
 
@@ -220,7 +229,9 @@ struct PickleReader {
   }
 
   private mutating func call(_ function: PickleValue, _ arguments: PickleValue) throws {
-    guard case .global(let name) = function, case .tuple(let parts) = arguments else { throw fail("a call is malformed") }
+    guard case .global(let name) = function, case .tuple(let parts) = arguments else {
+      throw fail("a call is malformed")
+    }
     switch name {
     case "collections.OrderedDict":
       let dictionary = PickleDictionary()

@@ -143,7 +143,8 @@ public func writeAtomically(_ data: Data, to url: URL) throws {
 /// A system error in its own words ("No space left on device") rather than the framework's.
 func plainReason(_ error: any Error) -> String {
   let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
-  return underlying.domain == NSPOSIXErrorDomain ? String(cString: strerror(Int32(underlying.code))) : error.localizedDescription
+  return underlying.domain == NSPOSIXErrorDomain
+    ? String(cString: strerror(Int32(underlying.code))) : error.localizedDescription
 }
 
 /// IEEE half precision to single.

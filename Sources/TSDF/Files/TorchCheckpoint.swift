@@ -31,7 +31,9 @@ public struct TorchCheckpoint {
     let prefix = pickle.key.dropLast("data.pkl".count) + "data/"
     var reader = PickleReader(pickle.value, path: path)
     let root = try reader.read()
-    let storages = entries.filter { $0.key.hasPrefix(prefix) }.map { (String($0.key.dropFirst(prefix.count)), $0.value) }
+    let storages = entries.filter { $0.key.hasPrefix(prefix) }.map {
+      (String($0.key.dropFirst(prefix.count)), $0.value)
+    }
     return (root, Dictionary(uniqueKeysWithValues: storages))
   }
 
@@ -88,7 +90,9 @@ public struct TorchCheckpoint {
       switch value {
       case .tensor(let tensor): found[prefix] = tensor
       case .dictionary(let dictionary):
-        for case (.string(let name), let item) in dictionary.items { walk(item, prefix.isEmpty ? name : "\(prefix).\(name)") }
+        for case (.string(let name), let item) in dictionary.items {
+          walk(item, prefix.isEmpty ? name : "\(prefix).\(name)")
+        }
       default: break
       }
     }
@@ -117,7 +121,9 @@ public struct TorchCheckpoint {
     for (extent, stride) in zip(tensor.shape, tensor.strides) {
       let (reach, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
       let (product, second) = count.multipliedReportingOverflow(by: extent)
-      guard !overflow, !second, reach < 1 << 40, product < 1 << 40 else { throw FileError(path, "\(name) is impossibly large") }
+      guard !overflow, !second, reach < 1 << 40, product < 1 << 40 else {
+        throw FileError(path, "\(name) is impossibly large")
+      }
       (last, count) = (last + reach, product)
     }
     guard last < data.count / width, count <= data.count / width || tensor.strides.contains(0) else {
@@ -156,7 +162,10 @@ struct StoredZip {
     }
     // The end record is within 64 KiB + 22 bytes of the end; the directory's place may be in the 64-bit record before it.
     let window = max(0, data.count - 65_557)
-    guard let end = stride(from: data.count - 22, through: window, by: -1).first(where: { (try? number($0, 4)) == 0x0605_4b50 })
+    guard
+      let end = stride(from: data.count - 22, through: window, by: -1).first(where: {
+        (try? number($0, 4)) == 0x0605_4b50
+      })
     else { throw FileError(path, "is a truncated zip file") }
     var (count, at) = (try number(end + 10, 2), try number(end + 16, 4))
     if at == 0xffff_ffff || count == 0xffff {
@@ -182,7 +191,8 @@ struct StoredZip {
       }
       _ = try number(at + 46, nameLength == 0 ? 0 : 1)
       guard at + 46 + nameLength <= data.count else { throw FileError(path, "is a truncated zip file") }
-      let name = String(decoding: data[data.startIndex + at + 46..<data.startIndex + at + 46 + nameLength], as: UTF8.self)
+      let name = String(
+        decoding: data[data.startIndex + at + 46..<data.startIndex + at + 46 + nameLength], as: UTF8.self)
       let start = header + 30 + (try number(header + 26, 2)) + (try number(header + 28, 2))
       guard method == 0 else { throw FileError(path, "\(name) is compressed, which PyTorch does not do") }
       guard start >= 0, size >= 0, start <= data.count, size <= data.count - start else {

@@ -60,7 +60,9 @@ public final class StarGANGenerator: Generator {
   }
 
   /// Fresh parameters.
-  public init(_ configuration: Configuration, attributes: [String], imageSize: Int, seed: UInt64, device: any Device) throws {
+  public init(_ configuration: Configuration, attributes: [String], imageSize: Int, seed: UInt64, device: any Device)
+    throws
+  {
     (self.configuration, self.attributes, self.imageSize) = (configuration, attributes, imageSize)
     statistics = .instance
     parameters = [:]
@@ -95,7 +97,9 @@ public final class StarGANGenerator: Generator {
       parameters["\(position.name).weight"] = try state.require("\(position.name).weight", position.weight)
       guard let norm = position.norm else { continue }
       let channels = Self.normChannels(position, found)
-      for part in ["weight", "bias"] { parameters["\(norm).\(part)"] = try state.require("\(norm).\(part)", [channels]) }
+      for part in ["weight", "bias"] {
+        parameters["\(norm).\(part)"] = try state.require("\(norm).\(part)", [channels])
+      }
       for part in ["running_mean", "running_var"] {
         if statistics == .running || state.tensors["\(norm).\(part)"] != nil {
           parameters["\(norm).\(part)"] = try state.require("\(norm).\(part)", [channels])
@@ -173,7 +177,8 @@ public final class StarGANGenerator: Generator {
     case .instance: return try x.instanceNormalized(gamma: gamma, beta: beta, slope: slope)
     case .running:
       let y = try x.normalized(
-        mean: parameters["\(name).running_mean"]!, variance: parameters["\(name).running_var"]!, gamma: gamma, beta: beta)
+        mean: parameters["\(name).running_mean"]!, variance: parameters["\(name).running_var"]!, gamma: gamma,
+        beta: beta)
       return slope == 1 ? y : try y.leakyReLU(slope: slope)
     }
   }
@@ -264,7 +269,8 @@ public final class StarGANDiscriminator {
     var x = images
     for layer in 0..<configuration.layers {
       x = try x.convolved(
-        with: parameters["main.\(2 * layer).weight"]!, bias: parameters["main.\(2 * layer).bias"]!, stride: 2, padding: 1
+        with: parameters["main.\(2 * layer).weight"]!, bias: parameters["main.\(2 * layer).bias"]!, stride: 2,
+        padding: 1
       ).leakyReLU(slope: 0.01)
     }
     let logits = try x.convolved(with: parameters["conv2.weight"]!)

@@ -30,7 +30,9 @@ public struct StateDictionary {
   public func requireNothing(besides used: Set<String>) throws {
     let extra = names(besides: used)
     guard extra.isEmpty else {
-      throw FileError(origin, "has \(extra.count) unexpected tensors (\(extra.prefix(3).joined(separator: ", "))): is it another model's?")
+      throw FileError(
+        origin,
+        "has \(extra.count) unexpected tensors (\(extra.prefix(3).joined(separator: ", "))): is it another model's?")
     }
   }
 }

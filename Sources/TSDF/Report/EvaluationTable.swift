@@ -41,11 +41,16 @@ public enum EvaluationTable {
     }
     let widths = header.indices.map { column in rows.map { $0[column].count }.max()! }
     var text = rows.map { row in
-      "| " + zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: " | ") + " |"
+      "| " + zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: " | ")
+        + " |"
     }.joined(separator: "\n")
     text += "\n\n\(first.faces) faces"
-    for g in first.generators { text += "; \(g.name): \(g.edits) edits judged, \(g.emptyMasks) without a change left out" }
-    for d in first.detectors where d.withoutFace > 0 { text += "; \(d.name) finds no face in \(d.withoutFace) clean images" }
+    for g in first.generators {
+      text += "; \(g.name): \(g.edits) edits judged, \(g.emptyMasks) without a change left out"
+    }
+    for d in first.detectors where d.withoutFace > 0 {
+      text += "; \(d.name) finds no face in \(d.withoutFace) clean images"
+    }
     return text + "\n"
   }
 

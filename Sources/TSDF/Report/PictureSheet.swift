@@ -41,7 +41,8 @@ public func editSheet(_ generator: some Generator, faces: FaceSet, indices: [Int
     var row = try Image.images(from: original)
     for attribute in generator.attributes.indices {
       let condition = editCondition(generator.attributes, labels: faces.labels[index], toggling: attribute)
-      let edited = try generator(original, condition: Kernels.Tensor(condition, shape: [1, condition.count], device: device))
+      let edited = try generator(
+        original, condition: Kernels.Tensor(condition, shape: [1, condition.count], device: device))
       row += try Image.images(from: edited.image)
     }
     sheet.addRow(row)
