@@ -51,7 +51,8 @@ struct ForwardCommand: ParsableCommand {
       for (level, feature) in heads.features.enumerated() { results["feature\(level + 1)"] = feature }
       first = heads.confidence
     case .pnet, .rnet, .onet:
-      let made = try MTCNN(state).forward(String(model.rawValue.dropFirst(6)), x)
+      let net = String(model.rawValue.dropFirst("mtcnn-".count))
+      let made = try MTCNN(net: net, state).forward(net, x)
       results = ["conf": made.logits, "loc": made.offsets]
       first = made.logits
     }

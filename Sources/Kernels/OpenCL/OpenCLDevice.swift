@@ -56,8 +56,8 @@ public final class OpenCLDevice: Device {
 
   deinit {
     trim()
-    kernels.values.forEach { clReleaseKernel($0) }
-    programs.values.forEach { clReleaseProgram($0) }
+    for kernel in kernels.values { clReleaseKernel(kernel) }
+    for program in programs.values { clReleaseProgram(program) }
     clReleaseCommandQueue(queue)
     clReleaseContext(context)
   }

@@ -32,7 +32,9 @@ public final class Refiner {
     }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
-    let delta = try start.scaled(by: 1)
+    // A random start, as usual for sign steps: where an edit is not broken at all its gradient is exactly zero.
+    let noise = try random.uniform(image.shape, in: -epsilon / 20..<epsilon / 20, device: device)
+    let delta = try (start + noise).clamped(to: -epsilon...epsilon)
     for step in 0..<steps {
       // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
       if step % 5 == 4 {

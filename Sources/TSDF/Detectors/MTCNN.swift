@@ -52,10 +52,21 @@ public final class MTCNN: FaceDetector {
     return all
   }()
 
+  /// All three nets of one file.
   public init(_ state: StateDictionary) throws {
     var parameters: [String: Tensor] = [:]
     for (name, shape) in Self.shapes { parameters[name] = try state.require(name, shape) }
     try state.requireNothing(besides: Set(parameters.keys))
+    self.parameters = parameters
+  }
+
+  /// One net (pnet, rnet, onet) for `forward` alone: of a file of all three, or of its own file, without the prefix.
+  public init(net: String, _ state: StateDictionary) throws {
+    let isBare = state.tensors["\(net).conv1.weight"] == nil
+    var parameters: [String: Tensor] = [:]
+    for (name, shape) in Self.shapes where name.hasPrefix(net + ".") {
+      parameters[name] = try state.require(isBare ? String(name.dropFirst(net.count + 1)) : name, shape)
+    }
     self.parameters = parameters
   }
 

@@ -73,9 +73,9 @@ public struct TorchCheckpoint {
   private static func collect(_ value: PickleValue, _ body: (TorchTensor) -> Void) {
     switch value {
     case .tensor(let tensor): body(tensor)
-    case .dictionary(let dictionary): dictionary.items.forEach { collect($0.value, body) }
-    case .list(let list): list.items.forEach { collect($0, body) }
-    case .tuple(let items): items.forEach { collect($0, body) }
+    case .dictionary(let dictionary): for item in dictionary.items { collect(item.value, body) }
+    case .list(let list): for item in list.items { collect(item, body) }
+    case .tuple(let items): for item in items { collect(item, body) }
     default: break
     }
   }

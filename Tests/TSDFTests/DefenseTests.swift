@@ -1,0 +1,109 @@
+import Foundation
+import Kernels
+import TSDF
+import TestSupport
+import XCTest
+
+final class DefenseTests: XCTestCase {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
+
+  override func tearDown() { try? FileManager.default.removeItem(at: folder) }
+
+  private func faces(_ count: Int, size: Int) -> FaceSet {
+    let images = (0..<count).map { n in
+      Image(
+        width: size, height: size, channels: 3,
+        bytes: (0..<3 * size * size).map { UInt8(($0 * 7 + n * 31 + $0 / (3 * size) * 5) % 256) })
+    }
+    return FaceSet(images: images, labels: images.map { _ in [1, 0] })
+  }
+
+  private func generator(on device: any Device) throws -> StarGANGenerator {
+    try StarGANGenerator(
+      .init(width: 4, attributeCount: 2, blocks: 1), attributes: ["A", "B"], imageSize: 32, seed: 3, device: device)
+  }
+
+  /// Crafting interrupted and resumed from its checkpoint gives the same bits as crafting in one go.
+  func testCraftingResumesBitForBit() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    for method in [CraftMethod.joint, .tsdf, .interruption, .poison] {
+      var recipe = CraftRecipe()
+      (recipe.method, recipe.size, recipe.batch, recipe.passes) = (method, 64, 2, 2)
+      (recipe.faces, recipe.poisonSteps) = (4, 2)
+      func make() throws -> Crafter {
+        try Crafter(
+          recipe, faces: faces(4, size: 64), generators: [generator(on: device)], detectors: [retinaface],
+          device: device)
+      }
+      let whole = try make()
+      let first = try make()
+      for _ in 0..<whole.stepCount { try whole.craftStep() }
+      for _ in 0..<whole.stepCount - 1 { try first.craftStep() }
+      let checkpoint = folder.appendingPathComponent("\(method.rawValue).checkpoint")
+      try first.writeCheckpoint(to: checkpoint)
+      let second = try make()
+      try second.restore(from: checkpoint)
+      try second.craftStep()
+      let (a, b) = (try whole.perturbation.values(), try second.perturbation.values())
+      XCTAssertEqual(a, b, method.rawValue)
+      XCTAssertTrue(a.allSatisfy { abs($0) <= recipe.epsilon }, method.rawValue)
+
+      recipe.seed = 2
+      XCTAssertThrowsError(try make().restore(from: checkpoint)) {
+        XCTAssertTrue("\($0)".contains("was made with other options"), "\($0)")
+      }
+    }
+  }
+
+  /// Refinement breaks the generator's edit more than the perturbation that it starts from, within the budget.
+  func testRefinementGoesWhereItShould() throws {
+    let device = try selectDevice().device
+    let generator = try generator(on: device)
+    let image = try faces(1, size: 64).batch([0], on: device)
+    let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
+    let refined = try Refiner(generators: [generator], detectors: []).refine(
+      image, start: zero, steps: 10, epsilon: 0.05, seed: 1)
+    XCTAssertTrue(try refined.values().allSatisfy { abs($0) <= 0.05 + 1e-6 })
+    XCTAssertTrue(try (image + refined).values().allSatisfy { abs($0) <= 1 + 1e-6 })
+    let condition = try Tensor([0, 1], shape: [1, 2], device: device)
+    func edit(_ x: Tensor) throws -> Tensor {
+      try generator(x.resized(height: 32, width: 32, mode: .area), condition: condition).image
+    }
+    var random = RandomStream(seed: 4)
+    let noise = try random.uniform(image.shape, in: -0.05..<0.05, device: device)
+    let broken = try edit(image + refined).meanSquaredError(to: edit(image)).item()
+    let shaken = try edit(image + noise).meanSquaredError(to: edit(image)).item()
+    XCTAssertGreaterThan(broken, 10 * shaken)
+  }
+
+  /// A folder that may not be listed is named, and the rest of the work goes on.
+  func testUnreadableFolder() throws {
+    let (open, locked) = (folder.appendingPathComponent("open"), folder.appendingPathComponent("locked"))
+    for url in [open, locked] { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    try encodePNG(Image(width: 1, height: 1, channels: 3, bytes: [1, 2, 3])).write(
+      to: open.appendingPathComponent("a.png"))
+    chmod(locked.path, 0)
+    chmod(folder.path, 0o755)
+    chmod(open.path, 0o755)
+    defer { chmod(locked.path, 0o755) }
+    // Root may list anything, so it steps down for the moment.
+    let isRoot = geteuid() == 0
+    if isRoot { XCTAssertEqual(seteuid(65534), 0) }
+    defer { if isRoot { seteuid(0) } }
+    let work = try WorkList([folder.path])
+    XCTAssertEqual(work.items.map(\.relativePath), ["open/a.png"])
+    XCTAssertEqual(work.failures.count, 1)
+    XCTAssertTrue("\(work.failures[0])".contains("locked: cannot be read"), "\(work.failures)")
+  }
+
+  func testShippedWeightsLoad() throws {
+    let device = CPUDevice()
+    let generator = try StarGANGenerator(contentsOf: projectURL("weights/stargan.safetensors"), device: device)
+    XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
+    let (perturbation, epsilon) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])
+    XCTAssertEqual(epsilon, 0.05)
+    XCTAssertTrue(try perturbation.values().allSatisfy { abs($0) <= 0.05 })
+  }
+}
