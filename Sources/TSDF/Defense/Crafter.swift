@@ -20,7 +20,8 @@ public final class Crafter {
   private var averageLosses: Tensor
   /// Stage 1's perturbation, from which stage 2 separates intensities.
   private var stageOne: Tensor?
-  private var targets: [String: DetectorTargets] = [:]
+  /// What each detector finds in each face, looked up once.
+  private var truths: [[DetectorTruth?]]
 
   /// - Throws: `KernelsError.usage` when the method lacks what it works against.
   public init(
@@ -39,6 +40,7 @@ public final class Crafter {
     if recipe.method == .joint, generators.isEmpty && detectors.isEmpty {
       throw KernelsError.usage("--method joint needs a generator or a detector")
     }
+    truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
     random = RandomStream(seed: recipe.seed)
     let shape = [1, 3, recipe.size, recipe.size]
     perturbation = try random.uniform(shape, in: -recipe.epsilon..<recipe.epsilon, device: device)
@@ -132,10 +134,9 @@ public final class Crafter {
     var best: (loss: Tensor, delta: Tensor)?
     let optimizer = Adam(learningRate: recipe.poisonRate)
     let side = recipe.size
-    let known = try detectors.map { try DetectorTargets($0, images: images) }
-    let noise = try known.map { target in
-      try target.features.map { try random.normal($0.shape, device: device) }
-    }
+    let known = try detectors.indices.map { try targets($0, images, indices) }
+    let clean = try Autograd.withoutRecording { try detectors.map { try $0.heads(images).features } }
+    let noise = try clean.map { try $0.map { try random.normal($0.shape, device: device) } }
     for step in 0..<recipe.poisonSteps {
       optimizer.learningRate = cosineAnnealedRate(recipe.poisonRate, step: step, of: recipe.poisonSteps)
       let leaf = delta.requiringGradient()
@@ -147,7 +148,9 @@ public final class Crafter {
         let outputLoss = try Poisoning.outputLoss(detector, heads, known[index], height: side, width: side)
         output = try output.map { try $0 + outputLoss } ?? outputLoss
         var loss = outputLoss
-        if let featureLoss = try Poisoning.featureLoss(heads.features, known[index], noise: noise[index]) {
+        if let featureLoss = try Poisoning.featureLoss(
+          heads.features, clean: clean[index], found: known[index].hasFace, noise: noise[index])
+        {
           loss = try loss + featureLoss
         }
         total = try total.map { try $0 + loss } ?? loss
@@ -183,10 +186,7 @@ public final class Crafter {
       }
     }
     for (number, detector) in detectors.enumerated() {
-      let key = "\(number) \(indices.map(String.init).joined(separator: " "))"
-      let known = try targets[key] ?? DetectorTargets(detector, images: images)
-      targets[key] = known
-      parts.append(.detector(detector, known))
+      parts.append(.detector(detector, try targets(number, images, indices)))
     }
     let leaf = perturbation.requiringGradient()
     let gradient = try JointStep.gradient(
@@ -198,6 +198,15 @@ public final class Crafter {
       gradient: gradient, centre: zero, velocity: velocity, stepSize: rate, momentum: recipe.jointMomentum,
       bound: recipe.epsilon)
     perturbation = next
+  }
+
+  /// What a detector finds in a batch of clean faces.
+  private func targets(_ number: Int, _ images: Tensor, _ indices: [Int]) throws -> DetectorTargets {
+    for (row, index) in indices.enumerated() where truths[number][index] == nil {
+      truths[number][index] = try DetectorTruth(detectors[number], image: images.sliced(axis: 0, row..<row + 1))
+    }
+    return try DetectorTargets(
+      detectors[number], indices.map { truths[number][$0]! }, width: recipe.size, device: device)
   }
 
   // MARK: Files

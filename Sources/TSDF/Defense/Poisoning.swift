@@ -1,74 +1,86 @@
 import Foundation
 import Kernels
 
-/// What a detector made of the clean images of a batch, and so what poisoning works against.
+/// What a detector makes of one clean image, and so what poisoning works against: found once a face, on the host.
+struct DetectorTruth {
+  /// 1 for the priors that find a true face; all 0 where nothing is found.
+  let finders: [Float]
+  /// 1 for all priors near a true face.
+  let near: [Float]
+  /// For each quadrant, 1 for the priors on its background that could be made small false faces.
+  let background: [[Float]]
+  /// The centres that the priors' boxes are regressed to, two values a prior.
+  let centers: [Float]
+  /// Regions that later stages look at, true faces first.
+  let regions: [Box]
+  /// Whether there is a face at all.
+  let hasFace: Bool
+
+  /// - Parameter image: clean, [1, 3, H, W].
+  init(_ detector: any FaceDetector, image: Tensor) throws {
+    let (height, width) = (image.shape[2], image.shape[3])
+    let heads = try Autograd.withoutRecording { try detector.heads(image.detached()) }
+    let priors = detector.priorBoxes(height: height, width: width)
+    let margins = try heads.margins().values()
+    let boxes = try detector.decodedBoxes(heads.location, height: height, width: width).values()
+    let truth = try detector.detect(image, threshold: 0.7).map(\.box)
+    var finders = [Float](repeating: 0, count: priors.count)
+    var near = finders
+    var background = [[Float]](repeating: finders, count: 4)
+    for (p, prior) in priors.enumerated() {
+      let box = Box(centerX: boxes[4 * p], centerY: boxes[4 * p + 1], width: boxes[4 * p + 2], height: boxes[4 * p + 3])
+      let overlap = truth.map { max(box.iou($0), prior.iou($0)) }.max() ?? 0
+      let score = probability(margins[p])
+      if overlap > 0.5 && score > 0.3 { finders[p] = 1 }
+      if overlap > 0.3 {
+        near[p] = 1
+      } else if score < 0.1, let limit = detector.inventablePriorArea, prior.area <= limit {
+        background[(prior.centerY < Float(height) / 2 ? 0 : 2) + (prior.centerX < Float(width) / 2 ? 0 : 1)][p] = 1
+      }
+    }
+    (self.finders, self.near, self.background) = (finders, near, background)
+    centers = priors.indices.flatMap { [boxes[4 * $0], boxes[4 * $0 + 1]] }
+    regions = truth + (try detector.candidateRegions(image))
+    hasFace = !truth.isEmpty
+  }
+}
+
+/// The truths of a batch as the losses take them.
 struct DetectorTargets {
-  /// Clean margins and features, constants.
-  let features: [Tensor]
-  /// 1 for the priors that find a true face, [N, priors]; rows of zeros where nothing is found.
+  /// Masks [N, priors]; see `DetectorTruth`.
   let finders: Tensor
-  /// 1 for all priors near a true face, [N, priors].
   let near: Tensor
+  /// Nil where no false face can be made.
+  let quadrants: [Tensor]?
   /// The priors that any of these masks needs, in any image.
   let relevant: [Bool]
-  /// For each quadrant, 1 for the priors on its background that could be made small false faces; nil where none can.
-  let quadrants: [Tensor]?
-  /// The boxes that the true faces are regressed to, shrunk to their centres: [N, priors, 4] as centre and size.
+  /// The boxes that the faces are to be regressed to, their own centres at (almost) no size: [N, priors, 4].
   let shrunkBoxes: Tensor
   /// Regions of each image that later stages look at.
   var regions: [[Box]]
-  /// Whether each image has a face at all.
-  let hasFace: [Bool]
+  /// Whether any image has a face.
+  let hasFace: Bool
 
-  /// - Parameter images: clean, [N, 3, H, W].
-  init(_ detector: any FaceDetector, images: Tensor, regionCount: Int = 4) throws {
-    let (count, height, width) = (images.shape[0], images.shape[2], images.shape[3])
-    let heads = try Autograd.withoutRecording { try detector.heads(images.detached()) }
-    let priors = detector.priorBoxes(height: height, width: width)
-    let margins = try heads.margins().values()
-    let decoded = try detector.decodedBoxes(heads.location, height: height, width: width)
-    let boxes = try decoded.values()
-    var finders = [Float](repeating: 0, count: count * priors.count)
-    var near = finders
-    var background = [[Float]](repeating: finders, count: 4)
-    var regions: [[Box]] = []
-    var hasFace: [Bool] = []
-    for n in 0..<count {
-      let image = try images.sliced(axis: 0, n..<n + 1)
-      let truth = try detector.detect(image, threshold: 0.7).map(\.box)
-      hasFace.append(!truth.isEmpty)
-      for (p, prior) in priors.enumerated() {
-        let at = n * priors.count + p
-        let b = at * 4
-        let box = Box(centerX: boxes[b], centerY: boxes[b + 1], width: boxes[b + 2], height: boxes[b + 3])
-        let overlap = truth.map { max(box.iou($0), prior.iou($0)) }.max() ?? 0
-        let score = probability(margins[at])
-        if overlap > 0.5 && score > 0.3 { finders[at] = 1 }
-        if overlap > 0.3 { near[at] = 1 }
-        if overlap <= 0.3, score < 0.1, let limit = detector.inventablePriorArea, prior.area <= limit {
-          background[(prior.centerY < Float(height) / 2 ? 0 : 2) + (prior.centerX < Float(width) / 2 ? 0 : 1)][at] = 1
-        }
-      }
-      let candidates = try detector.candidateRegions(image)
-      regions.append(Array((truth + candidates).prefix(regionCount)))
+  /// - Parameter width: of the images.
+  init(_ detector: any FaceDetector, _ truths: [DetectorTruth], width: Int, regionCount: Int = 4, device: any Device)
+    throws
+  {
+    let count = truths[0].finders.count
+    func mask(_ part: (DetectorTruth) -> [Float]) throws -> Tensor {
+      try Tensor(truths.flatMap(part), shape: [truths.count, count], device: device)
     }
-    relevant = priors.indices.map { p in
-      (0..<count).contains { n in
-        let at = n * priors.count + p
-        return finders[at] + near[at] > 0 || background.contains { $0[at] > 0 }
-      }
+    finders = try mask(\.finders)
+    near = try mask(\.near)
+    quadrants =
+      detector.inventablePriorArea == nil ? nil : try (0..<4).map { quadrant in try mask { $0.background[quadrant] } }
+    relevant = (0..<count).map { p in
+      truths.contains { $0.finders[p] + $0.near[p] > 0 || $0.background.contains { $0[p] > 0 } }
     }
-    let shape = [count, priors.count]
-    let device = images.device
-    func constant(_ values: [Float]) throws -> Tensor { try Tensor(values, shape: shape, device: device) }
-    self.features = heads.features.map { $0.detached() }
-    self.finders = try constant(finders)
-    self.near = try constant(near)
-    quadrants = detector.inventablePriorArea == nil ? nil : try background.map(constant)
-    let center = try decoded.sliced(axis: 2, 0..<2)
-    shrunkBoxes = try Tensor.concatenated(
-      [center, Tensor(repeating: 0.002 * Float(width), shape: center.shape, device: device)], axis: 2)
-    (self.regions, self.hasFace) = (regions, hasFace)
+    let center = try Tensor(truths.flatMap(\.centers), shape: [truths.count, count, 2], device: device)
+    let size = try Tensor(repeating: 0.002 * Float(width), shape: center.shape, device: device)
+    shrunkBoxes = try Tensor.concatenated([center, size], axis: 2)
+    regions = truths.map { Array($0.regions.prefix(regionCount)) }
+    hasFace = truths.contains(where: \.hasFace)
   }
 }
 
@@ -109,12 +121,13 @@ enum Poisoning {
   /// nu = 0.2 while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
   /// where nothing is found), and 2 * mean|F| over these is added. Levels are compared as they are: a random projection
   /// to a common width would change nothing but the weights of their directions.
-  static func featureLoss(_ features: [Tensor], _ targets: DetectorTargets, noise: [Tensor]) throws -> Tensor? {
+  static func featureLoss(
+    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor]
+  ) throws -> Tensor? {
     guard !features.isEmpty else { return nil }
-    let found = targets.hasFace.contains(true)
     var total: Tensor?
     for (level, feature) in features.enumerated() {
-      let clean = targets.features[level]
+      let clean = cleanFeatures[level]
       let magnitude = try clean.abs()
       let strong = try magnitude.greater(than: magnitude.mean())
       let scale = try strong * (found ? 1 : 3) + 1

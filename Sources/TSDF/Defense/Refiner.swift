@@ -24,7 +24,10 @@ public final class Refiner {
   ) throws -> Tensor {
     let device = image.device
     var random = RandomStream(seed: seed)
-    var targets = try detectors.map { try DetectorTargets($0, images: image, regionCount: 6) }
+    var targets = try detectors.map {
+      try DetectorTargets(
+        $0, [DetectorTruth($0, image: image)], width: image.shape[3], regionCount: 6, device: device)
+    }
     var edits: [(condition: Tensor, clean: Tensor)] = []
     for generator in generators {
       let condition = try generator.conditions([labels], random: &random, device: device)
