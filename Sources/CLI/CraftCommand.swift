@@ -34,7 +34,11 @@ struct CraftCommand: ParsableCommand {
   @Flag(help: "Stage 2: poison with every pixel.") var noMask = false
   @Option(help: "Joint, poison: momentum.") var jointMomentum: Float = 0.5
   @Option(help: "Joint: mean squared change of an edit that is enough.") var interruptionTarget: Float = 0.12
-  @Option(help: "Detectors, separated by commas, or none.") var detectors = detectorNames.joined(separator: ",")
+  @Option(
+    help: """
+      Detectors, separated by commas, or none. A universal perturbation hardly moves MTCNN, and trying costs what it does \
+      to RetinaFace.
+      """) var detectors = RetinaFace.name
   @Flag(help: "Work against detectors only.") var noGenerator = false
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Batches between checkpoints.") var checkpointEvery = 20
