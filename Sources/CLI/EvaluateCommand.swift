@@ -18,6 +18,8 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Also judge unprotected faces (only JPEG changes them).") var clean = false
   @Flag(help: "Also judge uniform random noise of the first perturbation's budget.") var noise = false
   @Option(help: "Also judge the last perturbation with this many steps of refinement for each face.") var refine = 0
+  @Option(help: "The detectors that refinement works against, separated by commas, or none.")
+  var refineDetectors = RetinaFace.name
   @Option(parsing: .upToNextOption, help: "Also judge after JPEG of these qualities.") var jpeg: [Int] = []
   @Option(help: "Judge only the last this many faces of the data; 0 for all.") var holdOut = 480
   @Option(help: "At most this many faces.") var count = 100
@@ -83,7 +85,10 @@ struct EvaluateCommand: ParsableCommand {
     }
     if clean { variants.insert(ProtectionVariant(name: "none", perturbation: nil, epsilon: 0), at: 0) }
 
-    let evaluator = Evaluator(generators: generators, detectors: found, seed: seed, device: device)
+    let refiner = Refiner(
+      generators: generators.map(\.1),
+      detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [])
+    let evaluator = Evaluator(generators: generators, detectors: found, refiner: refiner, seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(faces.count) faces") }
     let baseline = try evaluator.baseline(faces, progress: report)
     var reports: [VariantReport] = []

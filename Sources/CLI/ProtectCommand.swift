@@ -18,15 +18,18 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
-  @Option(help: "Gradient steps for each face; more of them blind MTCNN better and survive JPEG worse.") var refine = 5
+  @Option(help: "Gradient steps for each face: stronger, slower.") var refine = 20
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95
   @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280
-  @Option(help: "Detectors to refine against, separated by commas, or none; the first finds the faces.")
-  var detectors = detectorNames.joined(separator: ",")
+  @Option(
+    help: """
+      Detectors to refine against, separated by commas; the first finds the faces. Adding mtcnn weakens what is reached \
+      against retinaface and after JPEG.
+      """) var detectors = RetinaFace.name
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
   @OptionGroup var models: ModelOptions

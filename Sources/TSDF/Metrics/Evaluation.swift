@@ -56,10 +56,10 @@ public final class Evaluator {
 
   public init(
     generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
-    seed: UInt64, device: any Device
+    refiner: Refiner, seed: UInt64, device: any Device
   ) {
     (self.generators, self.detectors, self.seed, self.device) = (generators, detectors, seed, device)
-    refiner = Refiner(generators: generators.map(\.generator), detectors: detectors.map(\.detector))
+    self.refiner = refiner
   }
 
   /// What the unprotected faces give, computed once.
