@@ -27,10 +27,20 @@ struct CraftCommand: ParsableCommand {
   @Option(help: "Stage 1: size of a sign step.") var stepSize: Float = 1e-3
   @Option(help: "Stage 1: momentum of the end-to-end step.") var momentum: Float = 0.8
   @Option(help: "Stage 1: weight of contrast enhancement.") var enhancementWeight: Float = 0.001
+  @Option(help: "Stage 1: temperature of contrast enhancement.") var enhancementTemperature: Float = 0.1
+  @Option(help: "Stage 1: strength of contrast enhancement.") var enhancementStrength: Float = 0.4
+  @Option(help: "Stage 1: share of the outputs in the end-to-end loss.") var outputShare: Float = 0.7
+  @Option(help: "Stage 1: memory of the losses that weigh the generators.") var weightMemory: Float = 0.9
+  @Option(help: "Stage 1: temperature of the generators' weights.") var weightTemperature: Float = 0.1
+  @Option(help: "Stage 1: probability of input diversity.") var diversityProbability: Float = 0.5
+  @Option(help: "Stage 1: canvas of input diversity, in pixels for an image of 256.") var diversityCanvas: Float = 290
   @Option(help: "Stage 2: intensities from this on keep interrupting.") var tau: Float = 0.040
   @Option(help: "Stage 2: how fast freedom to poison falls with intensity.") var beta: Float = 5
   @Option(help: "Stage 2: Adam steps a batch.") var poisonSteps = 50
   @Option(help: "Stage 2: Adam's learning rate.") var poisonRate: Float = 0.02
+  @Option(help: "Stage 2: largest addition before the budget is enforced.") var poisonBound: Float = 0.4
+  @Option(help: "Stage 2: weight of the output loss.") var outputLossWeight: Float = 12
+  @Option(help: "Stage 2: noise in the feature targets.") var featureNoise: Float = 0.2
   @Flag(help: "Stage 2: poison with every pixel.") var noMask = false
   @Option(help: "Joint, poison: momentum.") var jointMomentum: Float = 0.5
   @Option(help: "Joint: mean squared change of an edit that is enough.") var interruptionTarget: Float = 0.12
@@ -54,6 +64,10 @@ struct CraftCommand: ParsableCommand {
       throw ValidationError("\(name) must be at least 1")
     }
     if size < 64 { throw ValidationError("--size must be at least 64") }
+    if !(diversityCanvas >= 257 && diversityCanvas <= 1024) {
+      throw ValidationError("--diversity-canvas must be from 257 to 1024")
+    }
+    if !(weightTemperature > 0 && enhancementTemperature > 0) { throw ValidationError("temperatures must be positive") }
     if holdOut < 0 || featureSteps < 0 || poisonSteps < 1 {
       throw ValidationError("--hold-out and --feature-steps must not be negative, --poison-steps at least 1")
     }
@@ -75,6 +89,10 @@ struct CraftCommand: ParsableCommand {
     (recipe.featureSteps, recipe.stepSize, recipe.momentum) = (featureSteps, stepSize, momentum)
     (recipe.enhancementWeight, recipe.tau, recipe.beta) = (enhancementWeight, tau, beta)
     (recipe.poisonSteps, recipe.poisonRate, recipe.usesMask) = (poisonSteps, poisonRate, !noMask)
+    (recipe.enhancementTemperature, recipe.enhancementStrength) = (enhancementTemperature, enhancementStrength)
+    (recipe.outputShare, recipe.weightMemory, recipe.weightTemperature) = (outputShare, weightMemory, weightTemperature)
+    (recipe.diversityProbability, recipe.diversityCanvas) = (diversityProbability, diversityCanvas)
+    (recipe.poisonBound, recipe.outputLossWeight, recipe.featureNoise) = (poisonBound, outputLossWeight, featureNoise)
     (recipe.jointMomentum, recipe.interruptionTarget) = (jointMomentum, interruptionTarget)
     recipe.generators = generators.map { _ in StarGANGenerator.name }
     recipe.detectors = found.map(\.name)

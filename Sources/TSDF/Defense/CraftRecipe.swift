@@ -30,6 +30,16 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var stepSize: Float = 1e-3
   public var momentum: Float = 0.8
   public var enhancementWeight: Float = 0.001
+  public var enhancementTemperature: Float = 0.1
+  public var enhancementStrength: Float = 0.4
+  /// The share of the outputs' distance in the end-to-end loss; the rest is the features'.
+  public var outputShare: Float = 0.7
+  /// Dynamic weights: the running average's memory, and the softmax's temperature.
+  public var weightMemory: Float = 0.9
+  public var weightTemperature: Float = 0.1
+  public var diversityProbability: Float = 0.5
+  /// Input diversity's canvas, in pixels for an image of 256.
+  public var diversityCanvas: Float = 290
 
   /// Stage 2.
   public var tau: Float = 0.040
@@ -37,6 +47,11 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var poisonSteps = 50
   public var poisonRate: Float = 0.02
   public var usesMask = true
+  /// The largest addition before the budget is enforced.
+  public var poisonBound: Float = 0.4
+  /// The weight of both parts of the output loss, and the noise in the feature targets while a face is still found.
+  public var outputLossWeight: Float = 12
+  public var featureNoise: Float = 0.2
 
   /// Joint and poison (ours): sign steps of epsilon / 20, falling linearly to 0, momentum 0.5.
   public var jointMomentum: Float = 0.5

@@ -13,7 +13,7 @@ public final class Crafter {
   private let generators: [EmbeddedGenerator]
   private let detectors: [any FaceDetector]
   private let device: any Device
-  private let diversity = InputDiversity()
+  private let diversity: InputDiversity
   private var random: RandomStream
   private var velocity: Tensor
   /// Running averages of the generators' end-to-end losses, [generators] on the device: they set the dynamic weights.
@@ -40,6 +40,7 @@ public final class Crafter {
     if recipe.method == .joint, generators.isEmpty && detectors.isEmpty {
       throw KernelsError.usage("--method joint needs a generator or a detector")
     }
+    diversity = InputDiversity(canvas: recipe.diversityCanvas / 256, probability: recipe.diversityProbability)
     truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
     random = RandomStream(seed: recipe.seed)
     let shape = [1, 3, recipe.size, recipe.size]
@@ -93,7 +94,7 @@ public final class Crafter {
       let input = try diversity(images + leaf, random: &random)
       let features = try zip(generators, conditions).map { try $0(input, condition: $1).feature }
       let loss = try Interruption.featureLoss(
-        clean: cleanMap, adversarial: Interruption.map(features), enhancementWeight: recipe.enhancementWeight)
+        clean: cleanMap, adversarial: Interruption.map(features), recipe)
       try move(gradients(of: loss, withRespectTo: [leaf])[0], momentum: nil)
     }
     if poisoning { try poison(images, indices) }
@@ -102,13 +103,13 @@ public final class Crafter {
     let input = try diversity(images + leaf, random: &random)
     let losses = try generators.indices.map { i in
       try Interruption.endToEndLoss(
-        clean: clean[i], adversarial: generators[i](input, condition: conditions[i])
+        clean: clean[i], adversarial: generators[i](input, condition: conditions[i]), outputShare: recipe.outputShare
       ).reshaped([1])
     }
     let joined = try Tensor.concatenated(losses, axis: 0)
-    let weights = try (averageLosses / 0.1).softmax(axis: 0)
+    let weights = try (averageLosses / recipe.weightTemperature).softmax(axis: 0)
     try move(gradients(of: (joined * weights).sum(), withRespectTo: [leaf])[0], momentum: recipe.momentum)
-    averageLosses = try averageLosses * 0.9 + joined.detached() * 0.1
+    averageLosses = try averageLosses * recipe.weightMemory + joined.detached() * (1 - recipe.weightMemory)
   }
 
   /// W <- clip(W - alpha * sign(g)), g over its mean magnitude, with momentum where there is one.
@@ -145,11 +146,13 @@ public final class Crafter {
       var output: Tensor?
       for (index, detector) in detectors.enumerated() {
         let heads = try detector.heads(input)
-        let outputLoss = try Poisoning.outputLoss(detector, heads, known[index], height: side, width: side)
+        let outputLoss = try Poisoning.outputLoss(
+          detector, heads, known[index], height: side, width: side, weight: recipe.outputLossWeight)
         output = try output.map { try $0 + outputLoss } ?? outputLoss
         var loss = outputLoss
         if let featureLoss = try Poisoning.featureLoss(
-          heads.features, clean: clean[index], found: known[index].hasFace, noise: noise[index])
+          heads.features, clean: clean[index], found: known[index].hasFace, noise: noise[index],
+          strength: recipe.featureNoise)
         {
           loss = try loss + featureLoss
         }
@@ -170,7 +173,7 @@ public final class Crafter {
       let clip = try (norm + 1e-6).reciprocal().clamped(to: 0...1).reshaped([1])
       let next = try delta.scaled(by: 1)
       try optimizer.step([("delta", next, gradient)], scale: clip)
-      delta = try (next * mask).clamped(to: -0.4...0.4)
+      delta = try (next * mask).clamped(to: -recipe.poisonBound...recipe.poisonBound)
     }
     perturbation = try (perturbation + best!.delta).clamped(to: -recipe.epsilon...recipe.epsilon)
   }

@@ -3,9 +3,9 @@ import Kernels
 /// Input diversity (Xie et al., CVPR 2019; method section 3): half the time an image is enlarged a little, placed at
 /// random on a larger zero canvas and shrunk back, all by nearest neighbours; else it is left as it is. Differentiable.
 struct InputDiversity {
-  /// The canvas, as a share of the image's side: 290 pixels for 256.
-  var canvas: Float = 290.0 / 256
-  var probability: Float = 0.5
+  /// The canvas, as a share of the image's side.
+  let canvas: Float
+  let probability: Float
 
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
     guard random.unit() < probability else { return images }

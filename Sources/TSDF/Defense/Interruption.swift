@@ -8,23 +8,24 @@ enum Interruption {
   }
 
   /// The loss of a feature step: -MSE(A, C) + weight * MSE(enhance(C, A), A).
-  static func featureLoss(clean: Tensor, adversarial: Tensor, enhancementWeight: Float) throws -> Tensor {
+  static func featureLoss(clean: Tensor, adversarial: Tensor, _ recipe: CraftRecipe) throws -> Tensor {
     let distance = try -adversarial.meanSquaredError(to: clean)
-    guard enhancementWeight != 0 else { return distance }
-    let enhanced = try enhance(clean, adversarial)
-    return try distance + enhanced.meanSquaredError(to: adversarial) * enhancementWeight
+    guard recipe.enhancementWeight != 0 else { return distance }
+    let enhanced = try enhance(
+      clean, adversarial, temperature: recipe.enhancementTemperature, strength: recipe.enhancementStrength)
+    return try distance + enhanced.meanSquaredError(to: adversarial) * recipe.enhancementWeight
   }
 
-  /// One generator's end-to-end loss: 0.7 of the outputs' distance and 0.3 of the features', negative.
-  static func endToEndLoss(clean: GeneratorOutput, adversarial: GeneratorOutput) throws -> Tensor {
+  /// One generator's end-to-end loss: `outputShare` of the outputs' distance and the rest of the features', negative.
+  static func endToEndLoss(clean: GeneratorOutput, adversarial: GeneratorOutput, outputShare: Float) throws -> Tensor {
     let output = try adversarial.image.meanSquaredError(to: clean.image)
     let feature = try adversarial.feature.resized(height: 32, width: 32)
       .meanSquaredError(to: clean.feature.resized(height: 32, width: 32))
-    return try -(output * 0.7 + feature * 0.3)
+    return try -(output * outputShare + feature * (1 - outputShare))
   }
 
   /// Contrast enhancement of the adversarial map A against the clean map C, both [N, 32, 32] (method section 3).
-  static func enhance(_ clean: Tensor, _ adversarial: Tensor, temperature: Float = 0.1, strength: Float = 0.4) throws
+  static func enhance(_ clean: Tensor, _ adversarial: Tensor, temperature: Float, strength: Float) throws
     -> Tensor
   {
     func statistics(_ x: Tensor) throws -> (mean: Tensor, deviation: Tensor) {

@@ -118,11 +118,11 @@ enum Poisoning {
   }
 
   /// The feature loss of equation 12: sum over levels of w * mean((F - T)^2), w = 5, 3, 4; T = -F_clean + nu * noise,
-  /// nu = 0.2 while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
+  /// nu = `strength` while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
   /// where nothing is found), and 2 * mean|F| over these is added. Levels are compared as they are: a random projection
   /// to a common width would change nothing but the weights of their directions.
   static func featureLoss(
-    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor]
+    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor], strength: Float
   ) throws -> Tensor? {
     guard !features.isEmpty else { return nil }
     var total: Tensor?
@@ -131,7 +131,7 @@ enum Poisoning {
       let magnitude = try clean.abs()
       let strong = try magnitude.greater(than: magnitude.mean())
       let scale = try strong * (found ? 1 : 3) + 1
-      let target = try (noise[level] * (found ? 0.2 : 0.5) - clean) * scale
+      let target = try (noise[level] * (found ? strength : 0.5) - clean) * scale
       let weight: Float = [5, 3, 4][min(level, 2)]
       var loss = try feature.meanSquaredError(to: target) * weight
       loss = try loss + (feature.abs() * strong).mean() * (2 * weight)
@@ -140,10 +140,11 @@ enum Poisoning {
     return total
   }
 
-  /// The output loss of equation 13: 12 * mean(s^2) over the face scores + 12 * mean |b - b_target|, each box's target
+  /// The output loss of equation 13: weight * mean(s^2) over the face scores + weight * mean |b - b_target|, each box's target
   /// being its own centre at (almost) no size. Over the priors near true faces, in units of the image's width.
   static func outputLoss(
-    _ detector: any FaceDetector, _ heads: DetectorHeads, _ targets: DetectorTargets, height: Int, width: Int
+    _ detector: any FaceDetector, _ heads: DetectorHeads, _ targets: DetectorTargets, height: Int, width: Int,
+    weight: Float
   ) throws -> Tensor {
     let count = try targets.near.sum() + 1e-6
     let scores = try heads.margins().sigmoid()
@@ -151,6 +152,6 @@ enum Poisoning {
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width)
     let mask = try targets.near.reshaped(targets.near.shape + [1])
     let shift = try ((boxes - targets.shrunkBoxes).abs() * mask).sum() / (count * (4 * Float(width)))
-    return try score * 12 + shift * 12
+    return try (score + shift) * weight
   }
 }
