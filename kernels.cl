@@ -492,6 +492,25 @@ static void store_lanes(global float *to, const float16 v, const uint count) {
     to[j] = lane[j];
 }
 
+// The lanes of v at x = (i0 + lane) * stride + phase of a row of `width`; those beyond it are dropped.
+static void store_phase(global float *row, const float16 v, const uint i0, const uint stride, const uint phase,
+                        const uint width) {
+  if (stride == 1) {
+    store_lanes(row + i0, v, width - i0);
+    return;
+  }
+  float lane[16];
+  vstore16(v, 0, lane);
+  for (uint j = 0; j < 16; ++j) {
+    const uint x = (i0 + j) * stride + phase;
+    if (x < width)
+      row[x] = lane[j];
+  }
+}
+
+// a / b rounded down, for b > 0.
+static int floor_divided(const int a, const int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
 // im2col straight into the column panels of gemm_packed: column n = (image, oy, ox), counted from
 // firstColumn over the whole batch; depth k = (ci, ky, kx).
 //   packed[(n - firstColumn) / NR][k][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
@@ -635,7 +654,7 @@ kernel void col2im(global const float *restrict columns, global const float *res
         for (uint kx = 0; kx < kernelWidth; ++kx) {
           // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
           const int tx = (int)(phase + padding) - (int)(kx * dilation);
-          const int shift = tx >= 0 ? tx / (int)stride : -((-tx + (int)stride - 1) / (int)stride);
+          const int shift = floor_divided(tx, (int)stride);
           if (shift * (int)stride != tx)
             continue;
           const int first = (int)i0 + shift;
@@ -648,13 +667,7 @@ kernel void col2im(global const float *restrict columns, global const float *res
                  : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)outWidth));
         }
       }
-      float lane[16];
-      vstore16(sum, 0, lane);
-      for (uint j = 0; j < 16; ++j) {
-        const uint x = (i0 + j) * stride + phase;
-        if (x < width)
-          to[x] = lane[j];
-      }
+      store_phase(to, sum, i0, stride, phase, width);
     }
   }
 }
@@ -807,7 +820,7 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
             continue;
           for (uint kx = 0; kx < kernelWidth; ++kx) {
             const int tx = (int)(phase + padding) - (int)(kx * dilation);
-            const int shift = tx >= 0 ? tx / (int)stride : -((-tx + (int)stride - 1) / (int)stride);
+            const int shift = floor_divided(tx, (int)stride);
             if (shift * (int)stride != tx)
               continue;
             sum = fma((float16)(tap[ky * kernelWidth + kx]),
@@ -815,17 +828,7 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
           }
         }
       }
-      if (stride == 1) {
-        store_lanes(to + i0, sum, width - i0);
-      } else {
-        float lane[16];
-        vstore16(sum, 0, lane);
-        for (uint j = 0; j < 16; ++j) {
-          const uint x = (i0 + j) * stride + phase;
-          if (x < width)
-            to[x] = lane[j];
-        }
-      }
+      store_phase(to, sum, i0, stride, phase, width);
     }
   }
 }

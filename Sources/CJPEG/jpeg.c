@@ -131,7 +131,7 @@ int tsdf_jpeg_decode(const uint8_t *data, size_t size, uint8_t *pixels, uint8_t 
   return 0;
 }
 
-int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality, int progressive,
+int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality,
                      const uint8_t *markers, size_t markers_size, uint8_t **data, size_t *size, char *message,
                      size_t message_size) {
   struct jpeg_compress_struct jpeg;
@@ -155,8 +155,6 @@ int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int 
   for (int component = 0; component < jpeg.num_components; ++component)
     jpeg.comp_info[component].h_samp_factor = jpeg.comp_info[component].v_samp_factor = 1;
   jpeg.optimize_coding = TRUE;
-  if (progressive)
-    jpeg_simple_progression(&jpeg);
   jpeg_start_compress(&jpeg, TRUE);
   for (size_t at = 0; at + 5 <= markers_size;) {
     const uint8_t *head = markers + at;

@@ -43,10 +43,8 @@ struct ModelOptions: ParsableArguments {
 func locate(_ path: String) -> URL {
   let given = URL(fileURLWithPath: path)
   guard !path.hasPrefix("/"), !FileManager.default.fileExists(atPath: given.path) else { return given }
-  var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-  if let executable = Bundle.main.executableURL {
-    folder = executable.resolvingSymlinksInPath().deletingLastPathComponent()
-  }
+  let executable = Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments[0])
+  var folder = executable.resolvingSymlinksInPath().deletingLastPathComponent()
   for _ in 0..<5 {
     let candidate = folder.appendingPathComponent(path)
     if FileManager.default.fileExists(atPath: candidate.path) { return candidate }

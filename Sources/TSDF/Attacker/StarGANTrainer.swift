@@ -154,14 +154,12 @@ public final class StarGANTrainer {
     add("D", discriminator.parameters)
     add("optim_G", generatorOptimizer.state)
     add("optim_D", discriminatorOptimizer.state)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
     try Safetensors.write(
       tensors,
       metadata: [
         "kind": "stargan-training", "tsdf": tsdfVersion, "step": "\(step)", "random_position": "\(random.position)",
         "optim_G_steps": "\(generatorOptimizer.stepCount)", "optim_D_steps": "\(discriminatorOptimizer.stepCount)",
-        "recipe": String(decoding: try encoder.encode(recipe), as: UTF8.self),
+        "recipe": try canonicalJSON(recipe),
       ], to: url)
   }
 
@@ -199,14 +197,12 @@ public final class StarGANTrainer {
 
   /// The generator alone, under official names, with what is needed to use and to judge it.
   public func writeGenerator(to url: URL) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
     try Safetensors.write(
       generator.parameters,
       metadata: [
         "kind": "stargan", "tsdf": tsdfVersion, "attributes": recipe.attributes.joined(separator: ","),
         "image_size": "\(recipe.imageSize)", "step": "\(step)",
-        "recipe": String(decoding: try encoder.encode(recipe), as: UTF8.self),
+        "recipe": try canonicalJSON(recipe),
       ], to: url)
   }
 }

@@ -248,11 +248,9 @@ public final class Crafter {
   }
 
   private func metadata(kind: String) throws -> [String: String] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
     return [
       "kind": kind, "tsdf": tsdfVersion, "epsilon": "\(recipe.epsilon)", "step": "\(step)", "seed": "\(recipe.seed)",
-      "recipe": String(decoding: try encoder.encode(recipe), as: UTF8.self),
+      "recipe": try canonicalJSON(recipe),
     ]
   }
 }

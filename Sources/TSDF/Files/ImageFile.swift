@@ -139,7 +139,7 @@ func encodeJPEG(_ image: Image, quality: Int, markers: [UInt8] = []) throws -> D
   var data: UnsafeMutablePointer<UInt8>?
   var size = 0
   try call("JPEG") {
-    tsdf_jpeg_encode(&header, plain, Int32(quality), 0, markers, markers.count, &data, &size, $0, $1)
+    tsdf_jpeg_encode(&header, plain, Int32(quality), markers, markers.count, &data, &size, $0, $1)
   }
   return Data(bytesNoCopy: data!, count: size, deallocator: .free)
 }

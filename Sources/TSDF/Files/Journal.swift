@@ -4,6 +4,13 @@ import Foundation
 /// The SHA-256 of some bytes, in hexadecimal.
 public func sha256(_ data: Data) -> String { SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined() }
 
+/// A value as one line of JSON with sorted keys: the same value gives the same text.
+func canonicalJSON(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}
+
 /// What has been done in an output folder, one line of JSON a file, so that a second run does only the rest. A line is
 /// added after its output is in place; a last line cut off by a crash is ignored.
 public final class Journal {
@@ -48,9 +55,7 @@ public final class Journal {
 
   public func add(_ entry: Entry) throws {
     entries[entry.output] = entry
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let line = try encoder.encode(entry) + Data("\n".utf8)
+    let line = Data((try canonicalJSON(entry) + "\n").utf8)
     do {
       if !FileManager.default.fileExists(atPath: url.path) { try Data().write(to: url) }
       let handle = try FileHandle(forWritingTo: url)

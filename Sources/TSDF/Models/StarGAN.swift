@@ -119,11 +119,6 @@ public final class StarGANGenerator: Generator {
       imageSize: file.metadata["image_size"].flatMap { Int($0) } ?? 128, statistics: statistics)
   }
 
-  /// The names of what training changes, in a fixed order.
-  public var trainableNames: [String] {
-    parameters.keys.filter { !$0.contains("running_") }.sorted()
-  }
-
   /// The same network with other values for some parameters (leaves that gradients are taken of).
   func replacing(_ values: [String: Tensor]) -> StarGANGenerator {
     let copy = StarGANGenerator(copying: self)
@@ -246,8 +241,6 @@ public final class StarGANDiscriminator {
     }
     try state.requireNothing(besides: Set(parameters.keys))
   }
-
-  public var trainableNames: [String] { parameters.keys.sorted() }
 
   func replacing(_ values: [String: Tensor]) -> StarGANDiscriminator {
     let copy = StarGANDiscriminator(copying: self)
