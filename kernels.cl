@@ -10,6 +10,9 @@
 
 // == section: prelude ==
 
+// RUN, set by the host: neighbouring elements that one work-item of a memory-bound kernel takes; whole vectors on a
+// processor, one on a GPU, whose neighbouring work-items make one access of their neighbouring addresses.
+
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
 
@@ -42,23 +45,43 @@ UNARY(inside, v >= a && v <= b ? 1.0f : 0.0f)
 UNARY(power, pow(v, a))
 UNARY(reciprocal, 1.0f / v)
 
-// y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first;
-// strides in elements, 0 along a broadcast axis. Global size: (shape.s3, shape.s0 * shape.s1 * shape.s2),
-// so that the division for the outer axes is shared by a whole row.
+// y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
+// along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
+// and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
+#define BINARY_RUN(U, V, EXPRESSION)                                                               \
+  for (uint j = 0; j < RUN; ++j) {                                                                 \
+    const float u = (U), v = (V);                                                                  \
+    to[j] = (EXPRESSION);                                                                          \
+  }
 #define BINARY(NAME, EXPRESSION)                                                                   \
   kernel void binary_##NAME(global const float *restrict a, global const float *restrict b,        \
                             global float *restrict y, const uint4 shape, const uint4 aStrides,     \
                             const uint4 bStrides, const float p) {                                 \
-    const uint column = get_global_id(0);                                                          \
+    const uint column = get_global_id(0) * RUN;                                                    \
     const uint row = get_global_id(1);                                                             \
     if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)                               \
       return;                                                                                      \
     const uint i2 = row % shape.s2;                                                                \
     const uint i1 = row / shape.s2 % shape.s1;                                                     \
     const uint i0 = row / shape.s2 / shape.s1;                                                     \
-    const float u = a[i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * aStrides.s3]; \
-    const float v = b[i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * bStrides.s3]; \
-    y[row * shape.s3 + column] = (EXPRESSION);                                                     \
+    const uint s = aStrides.s3, t = bStrides.s3;                                                   \
+    global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s; \
+    global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t; \
+    global float *to = y + row * shape.s3 + column;                                                \
+    if (column + RUN <= shape.s3 && s == 1 && t == 1) {                                            \
+      BINARY_RUN(fa[j], fb[j], EXPRESSION)                                                         \
+    } else if (column + RUN <= shape.s3 && s == 1 && t == 0) {                                     \
+      const float only = fb[0];                                                                    \
+      BINARY_RUN(fa[j], only, EXPRESSION)                                                          \
+    } else if (column + RUN <= shape.s3 && s == 0 && t == 1) {                                     \
+      const float only = fa[0];                                                                    \
+      BINARY_RUN(only, fb[j], EXPRESSION)                                                          \
+    } else {                                                                                       \
+      for (uint j = 0; j < RUN && column + j < shape.s3; ++j) {                                    \
+        const float u = fa[j * s], v = fb[j * t];                                                  \
+        to[j] = (EXPRESSION);                                                                      \
+      }                                                                                            \
+    }                                                                                              \
   }
 
 BINARY(add, u + v)
@@ -79,20 +102,34 @@ BINARY(preluSlope, u > 0.0f ? 1.0f : v)
 // == section: movement ==
 
 // y[yOffset + i . yStrides] = x[xOffset + i . xStrides] for every index i of `shape` (outermost first):
-// permute, slice, broadcast (stride 0) and the placing of a block in a larger tensor are all this.
-// Global size: (shape.s3, shape.s0 * shape.s1 * shape.s2). Elements of y outside the block are left alone.
+// permute, slice, broadcast (stride 0) and the placing of a block in a larger tensor are all this. A work-item copies
+// RUN neighbours of a row. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2). Elements of y outside
+// the block are left alone.
 kernel void strided_copy(global const float *restrict x, global float *restrict y, const uint4 shape,
                          const uint4 xStrides, const uint4 yStrides, const uint xOffset,
                          const uint yOffset) {
-  const uint column = get_global_id(0);
+  const uint column = get_global_id(0) * RUN;
   const uint row = get_global_id(1);
   if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
     return;
   const uint i2 = row % shape.s2;
   const uint i1 = row / shape.s2 % shape.s1;
   const uint i0 = row / shape.s2 / shape.s1;
-  y[yOffset + i0 * yStrides.s0 + i1 * yStrides.s1 + i2 * yStrides.s2 + column * yStrides.s3] =
-      x[xOffset + i0 * xStrides.s0 + i1 * xStrides.s1 + i2 * xStrides.s2 + column * xStrides.s3];
+  const uint s = xStrides.s3, t = yStrides.s3;
+  global const float *from = x + xOffset + i0 * xStrides.s0 + i1 * xStrides.s1 + i2 * xStrides.s2 + column * s;
+  global float *to = y + yOffset + i0 * yStrides.s0 + i1 * yStrides.s1 + i2 * yStrides.s2 + column * t;
+  if (column + RUN <= shape.s3 && t == 1 && s <= 1) {
+    const float only = from[0];
+    if (s == 1)
+      for (uint j = 0; j < RUN; ++j)
+        to[j] = from[j];
+    else
+      for (uint j = 0; j < RUN; ++j)
+        to[j] = only;
+  } else {
+    for (uint j = 0; j < RUN && column + j < shape.s3; ++j)
+      to[j * t] = from[j * s];
+  }
 }
 
 // y[r, :] = x[indices[r], :] for rows of `width`. Global size: (width, rows).
@@ -390,7 +427,8 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 #define GEMM_BIAS 2u
 #define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
 
-// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), A and B packed as above.
+// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), A and B packed as above but for the
+// places of B's panels: batch * bBatchStride + panel * bPanelStride.
 // Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
 // One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps an
@@ -398,8 +436,8 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
                         global const float *restrict bias, global float *restrict c, const uint rows,
-                        const uint columns, const uint depth, const uint firstColumn, const uint rowPanels,
-                        const uint columnPanels, const uint cBatchStride, const uint cRowStride,
+                        const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
+                        const uint firstColumn, const uint rowPanels, const uint columnPanels, const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
                         const uint flags) {
   const uint batch = get_global_id(2);
@@ -410,7 +448,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   const uint lastN = min(panelsN, firstN + columnPanels);
   const uint lastM = min(panelsM, firstM + rowPanels);
   global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
-  global const float *bBatch = b + (ulong)batch * panelsN * depth * NR;
+  global const float *bBatch = b + (ulong)batch * bBatchStride;
   global float *cBatch = c + offset + (ulong)batch * cBatchStride;
 
   for (uint k0 = 0; k0 < depth; k0 += GEMM_DEPTH_BLOCK) {
@@ -420,7 +458,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
     for (uint pm = firstM; pm < lastM; ++pm) {
       for (uint pn = firstN; pn < lastN; ++pn) {
         global const float *ap = aBatch + ((ulong)pm * depth + k0) * MR;
-        global const float *bp = bBatch + ((ulong)pn * depth + k0) * NR;
+        global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
         float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
         for (uint k = 0; k < count; ++k) {
           const float16 v = vload16(k, bp);
@@ -461,7 +499,74 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   }
 }
 
-// == section: conv ==
+// packed[batch][ceil(channels / NR)][panels * NR][NR] = source[batch][panels][channels][NR] with its last two axes
+// transposed, zero beyond the last channel: lanes become the depth of a GEMM. Global size: (channel panels, panels, batch).
+kernel void transpose_panels(global const float *restrict source, global float *restrict packed,
+                             const uint channels, const uint panels) {
+  const uint channelPanel = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint batch = get_global_id(2);
+  const uint channelPanels = (channels + NR - 1) / NR;
+  if (channelPanel >= channelPanels || panel >= panels)
+    return;
+  global const float *from = source + ((ulong)(batch * panels + panel) * channels + channelPanel * NR) * NR;
+  global float *to = packed + ((ulong)(batch * channelPanels + channelPanel) * panels + panel) * NR * NR;
+  const uint count = min((uint)NR, channels - channelPanel * NR);
+  float block[NR * NR];
+  for (uint c = 0; c < NR; ++c)
+    vstore16(c < count ? vload16(c, from) : (float16)(0.0f), c, block);
+  for (uint j = 0; j < NR; ++j)
+    for (uint c = 0; c < NR; ++c)
+      to[j * NR + c] = block[c * NR + j];
+}
+
+// C[batch][m][n] (+)= sum over t of A[t / NR][batch][m][t % NR] * B[batch][n / NR][t][n % NR] over panels * NR values
+// of t: the weight gradient in Winograd space, where t counts tiles. C is row-major [batch][rows][columns].
+// Register tile as in gemm_packed. Global size: (ceil(columns / NR), ceil(rows / MR), batch).
+kernel void gemm_lanes(global const float *restrict a, global const float *restrict b, global float *restrict c,
+                       const uint rows, const uint columns, const uint panels, const uint batches,
+                       const uint accumulating) {
+  const uint pn = get_global_id(0);
+  const uint pm = get_global_id(1);
+  const uint batch = get_global_id(2);
+  const uint panelsN = (columns + NR - 1) / NR;
+  if (pn >= panelsN || pm * MR >= rows)
+    return;
+  global const float *aBatch = a + (ulong)batch * rows * NR;
+  global const float *bp = b + (ulong)(batch * panelsN + pn) * panels * NR * NR;
+  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
+  const uint last = rows - 1;   // rows beyond it are read from it and not stored
+  const uint r0 = pm * MR * NR, r1 = min(pm * MR + 1, last) * NR, r2 = min(pm * MR + 2, last) * NR,
+             r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
+  for (uint panel = 0; panel < panels; ++panel) {
+    global const float *ap = aBatch + (ulong)panel * batches * rows * NR;
+    for (uint j = 0; j < NR; ++j) {
+      const float16 v = vload16(panel * NR + j, bp);
+      t0 = fma((float16)(ap[r0 + j]), v, t0);
+      t1 = fma((float16)(ap[r1 + j]), v, t1);
+      t2 = fma((float16)(ap[r2 + j]), v, t2);
+      t3 = fma((float16)(ap[r3 + j]), v, t3);
+      t4 = fma((float16)(ap[r4 + j]), v, t4);
+      t5 = fma((float16)(ap[r5 + j]), v, t5);
+    }
+  }
+  float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
+  const uint n0 = pn * NR;
+  for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+    global float *to = c + ((ulong)batch * rows + pm * MR + r) * columns + n0;
+    float16 value = tile[r];
+    if (n0 + NR <= columns) {
+      vstore16(accumulating ? value + vload16(0, to) : value, 0, to);
+    } else {
+      float lane[NR];
+      vstore16(value, 0, lane);
+      for (uint j = 0; n0 + j < columns; ++j)
+        to[j] = accumulating ? to[j] + lane[j] : lane[j];
+    }
+  }
+}
+
+// == section: lanes ==
 
 // Sixteen elements of a row at x0, x0 + step, ..., of which those outside 0 ..< width read as zero. `stride` 1 and 2 load
 // whole vectors where these lie inside the row.
@@ -480,23 +585,30 @@ static float16 row_lanes(global const float *row, const int x0, const int stride
   return vload16(0, lane);
 }
 
+// Element x of a row, 0 outside it.
+static float row_element(global const float *row, const int x, const int width) {
+  return x >= 0 && x < width ? row[x] : 0.0f;
+}
+
 // The first `count` lanes of v into a row.
-static void store_lanes(global float *to, const float16 v, const uint count) {
+static void store_lanes(global float *to, const float16 v, const int count) {
   if (count >= 16) {
     vstore16(v, 0, to);
     return;
   }
   float lane[16];
   vstore16(v, 0, lane);
-  for (uint j = 0; j < count; ++j)
+  for (int j = 0; j < count; ++j)
     to[j] = lane[j];
 }
+
+// == section: conv ==
 
 // The lanes of v at x = (i0 + lane) * stride + phase of a row of `width`; those beyond it are dropped.
 static void store_phase(global float *row, const float16 v, const uint i0, const uint stride, const uint phase,
                         const uint width) {
   if (stride == 1) {
-    store_lanes(row + i0, v, width - i0);
+    store_lanes(row + i0, v, (int)(width - i0));
     return;
   }
   float lane[16];
@@ -728,7 +840,7 @@ kernel void conv2d_direct(global const float *restrict padded, global const floa
       break;
     const float16 v = hasBias ? value[r] + bias[co] : value[r];
     global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + x0;
-    store_lanes(to, v, outWidth - x0);
+    store_lanes(to, v, (int)(outWidth - x0));
   }
 }
 
@@ -782,7 +894,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
         }
       }
     }
-    store_lanes(to + ox, sum, outWidth - ox);
+    store_lanes(to + ox, sum, (int)(outWidth - ox));
   }
 }
 
@@ -871,11 +983,133 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
   dw[co * depth * taps + k] = sum;
 }
 
+// == section: tiles ==
+
+// What the Winograd kernels share. An output (for the strided transposed convolution, one phase of it) is cut into
+// tiles of 4x4, counted over (image, tile row, tile column) with `pitch` tiles a row. Sixteen tiles are the lanes of a
+// vector and the columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a
+// multiple of 4, four neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as
+// whole vectors and dealt out by swizzles. Narrow images have any pitch, and read lane by lane.
+
+// Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
+static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
+  const uint n = panel * NR + lane;
+  const uint image = n / (tileRows * pitch);
+  const uint rest = n % (tileRows * pitch);
+  return (int4)(image < images ? (int)image : -1, (int)(rest / pitch), (int)(rest % pitch), 0);
+}
+
+#define DEAL(V, KEEP) (float16)(V[0].KEEP, V[1].KEEP, V[2].KEEP, V[3].KEEP)
+
+// Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
+// channel ci of x, 0 outside the image. `shift` moves the columns to the right.
+static void six_columns(float16 column[6], global const float *restrict x, const uint panel, const uint images,
+                        const uint tileRows, const uint pitch, const uint channels, const uint ci,
+                        const int height, const int width, const int dy, const int shift) {
+  if (pitch % 4 == 0) {
+    float16 a[4];
+    float left[4], right[4];
+    #pragma unroll
+    for (uint q = 0; q < 4; ++q) {
+      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift;
+      a[q] = 0.0f;
+      left[q] = right[q] = 0.0f;
+      if (at.s0 >= 0 && y >= 0 && y < height) {
+        global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
+        a[q] = row_lanes(row, x0, 1, width);
+        left[q] = row_element(row, x0 - 1, width);
+        right[q] = row_element(row, x0 + 16, width);
+      }
+    }
+    column[0] = (float16)(left[0], a[0].s37b, left[1], a[1].s37b, left[2], a[2].s37b, left[3], a[3].s37b);
+    column[1] = DEAL(a, s048c);
+    column[2] = DEAL(a, s159d);
+    column[3] = DEAL(a, s26ae);
+    column[4] = DEAL(a, s37bf);
+    column[5] = (float16)(a[0].s48c, right[0], a[1].s48c, right[1], a[2].s48c, right[2], a[3].s48c, right[3]);
+  } else {
+    float lane[6 * NR];
+    for (uint j = 0; j < NR; ++j) {
+      const int4 at = tile_of(panel, j, images, tileRows, pitch);
+      const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift - 1;
+      const int inside = at.s0 >= 0 && y >= 0 && y < height;
+      global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+      for (int k = 0; k < 6; ++k)
+        lane[k * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
+    }
+    #pragma unroll
+    for (uint k = 0; k < 6; ++k)
+      column[k] = vload16(k, lane);
+  }
+}
+
+// Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
+static void store_tile_row(global float *restrict y, float16 value[4], const uint panel, const uint images,
+                           const uint tileRows, const uint pitch, const uint channels, const uint co,
+                           const int height, const int width, const int i) {
+  if (pitch % 4 == 0) {
+    float lane[4 * NR];
+    #pragma unroll
+    for (uint k = 0; k < 4; ++k)
+      vstore16(value[k], k, lane);
+    #pragma unroll
+    for (uint q = 0; q < 4; ++q) {
+      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int oy = at.s1 * 4 + i;
+      if (at.s0 < 0 || oy >= height)
+        continue;
+      const float4 a = vload4(q, lane), b = vload4(4 + q, lane), c = vload4(8 + q, lane), d = vload4(12 + q, lane);
+      store_lanes(y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + at.s2 * 4,
+                  (float16)(a.s0, b.s0, c.s0, d.s0, a.s1, b.s1, c.s1, d.s1, a.s2, b.s2, c.s2, d.s2, a.s3, b.s3, c.s3, d.s3),
+                  width - at.s2 * 4);
+    }
+  } else {
+    float lane[4 * NR];
+    #pragma unroll
+    for (uint k = 0; k < 4; ++k)
+      vstore16(value[k], k, lane);
+    for (uint j = 0; j < NR; ++j) {
+      const int4 at = tile_of(panel, j, images, tileRows, pitch);
+      const int oy = at.s1 * 4 + i;
+      if (at.s0 < 0 || oy >= height)
+        continue;
+      global float *row = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width;
+      for (int k = 0; k < 4 && at.s2 * 4 + k < width; ++k)
+        row[at.s2 * 4 + k] = lane[k * NR + j];
+    }
+  }
+}
+
+// The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
+static void four_columns(float16 column[4], global const float *restrict dy, const uint panel, const uint images,
+                         const uint tileRows, const uint pitch, const uint channels, const uint co,
+                         const int height, const int width, const int i) {
+  float16 six[6];
+  six_columns(six, dy, panel, images, tileRows, pitch, channels, co, height, width, i, 0);
+  #pragma unroll
+  for (uint k = 0; k < 4; ++k)
+    column[k] = six[k + 1];
+}
+
 // == section: winograd ==
 
-// Winograd F(4x4, 3x3) (Lavin and Gray, 2016): a 6x6 input tile d and a 3x3 filter g give a 4x4 output tile
-// A^T [ (G g G^T) . (B^T d B) ] A; the product over channels is 36 independent GEMMs. 4 times fewer
-// multiplications than the direct form, at a relative error of about 3e-6 in float32.
+// Winograd F(4x4, 3x3) (Lavin and Gray, 2016) with interpolation points 0, 1, -1, 2, -2 and infinity: a 6x6 input tile
+// d and a 3x3 filter g give a 4x4 output tile A^T [ (G g G^T) . (B^T d B) ] A; the product over channels is 36
+// independent GEMMs. 4 times fewer multiplications than the direct form, at a relative error of about 3e-6 in float32.
+
+// One pass of G over three vectors.
+#define FILTER_POINTS(OUT, G0, G1, G2)                                                             \
+  do {                                                                                             \
+    const float8 p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                           \
+    const float8 s = fma((float8)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
+    OUT[0] = 0.25f * G0;                                                                           \
+    OUT[1] = p - q;                                                                                \
+    OUT[2] = p + q;                                                                                \
+    OUT[3] = s + t;                                                                                \
+    OUT[4] = s - t;                                                                                \
+    OUT[5] = G2;                                                                                   \
+  } while (0)
 
 // U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
 // g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. Global size: (depth, rowPanels).
@@ -887,38 +1121,37 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint panels = (rows + MR - 1) / MR;
   if (k >= depth || panel >= panels)
     return;
-  for (uint r = 0; r < MR; ++r) {
-    const uint row = panel * MR + r;
-    float g[9];
-    for (uint t = 0; t < 9; ++t)
-      g[t] = row < rows ? w[row * rowStride + k * depthStride + (flipped ? 8 - t : t)] : 0.0f;
-    float h[18];
-    for (uint j = 0; j < 3; ++j) {
-      const float a = g[j], b = g[3 + j], c = g[6 + j];
-      h[j] = 0.25f * a;
-      h[3 + j] = (-1.0f / 6.0f) * (a + b + c);
-      h[6 + j] = (-1.0f / 6.0f) * (a - b + c);
-      h[9 + j] = (1.0f / 24.0f) * a + (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
-      h[12 + j] = (1.0f / 24.0f) * a - (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
-      h[15 + j] = c;
-    }
-    for (uint i = 0; i < 6; ++i) {
-      const float a = h[3 * i], b = h[3 * i + 1], c = h[3 * i + 2];
-      float u[6];
-      u[0] = 0.25f * a;
-      u[1] = (-1.0f / 6.0f) * (a + b + c);
-      u[2] = (-1.0f / 6.0f) * (a - b + c);
-      u[3] = (1.0f / 24.0f) * a + (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
-      u[4] = (1.0f / 24.0f) * a - (1.0f / 12.0f) * b + (1.0f / 6.0f) * c;
-      u[5] = c;
-      for (uint j = 0; j < 6; ++j)
-        packed[(((i * 6 + j) * panels + panel) * depth + k) * MR + r] = u[j];
+  float8 g[9];
+  for (uint t = 0; t < 9; ++t) {
+    float lane[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    for (uint r = 0; r < MR && panel * MR + r < rows; ++r)
+      lane[r] = w[(panel * MR + r) * rowStride + k * depthStride + (flipped ? 8 - t : t)];
+    g[t] = vload8(0, lane);
+  }
+  float8 h[18];
+  #pragma unroll
+  for (uint j = 0; j < 3; ++j) {
+    float8 out[6];
+    FILTER_POINTS(out, g[j], g[3 + j], g[6 + j]);
+    #pragma unroll
+    for (uint i = 0; i < 6; ++i)
+      h[3 * i + j] = out[i];
+  }
+  #pragma unroll
+  for (uint i = 0; i < 6; ++i) {
+    float8 out[6];
+    FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
+    #pragma unroll
+    for (uint j = 0; j < 6; ++j) {
+      global float *to = packed + (((i * 6 + j) * panels + panel) * depth + k) * MR;
+      vstore4(out[j].lo, 0, to);
+      vstore2(out[j].s45, 0, to + 4);
     }
   }
 }
 
 // One pass of B^T over six vectors.
-#define WINOGRAD_INPUT(OUT, D0, D1, D2, D3, D4, D5)                                                \
+#define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                  \
   do {                                                                                             \
     const float16 p = fma((float16)(-4.0f), D2, D4), q = fma((float16)(-4.0f), D1, D3);            \
     const float16 s = D4 - D2, t = 2.0f * (D3 - D1);                                               \
@@ -930,73 +1163,36 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
     OUT[5] = fma((float16)(4.0f), D1, fma((float16)(-5.0f), D3, D5));                              \
   } while (0)
 
-// V = B^T d B into column panels: packed[36][panels][channels][NR], a lane being an output tile, tiles counted
-// over (image, tile row, tile column) from firstImage. d is read from x with zero padding `padding`.
-// Global size: (channels, panels). `images` is the number of images of this chunk.
-kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint channels,
-                           const uint height, const uint width, const uint tileRows, const uint tileColumns,
-                           const uint padding, const uint firstImage, const uint images) {
+// V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
+// with zero padding `padding`. Global size: (channels, panels).
+kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint images,
+                           const uint channels, const uint height, const uint width, const uint tileRows,
+                           const uint pitch, const uint padding, const uint firstPanel, const uint panels) {
   const uint ci = get_global_id(0);
   const uint panel = get_global_id(1);
-  const uint tiles = images * tileRows * tileColumns;
-  const uint panels = (tiles + NR - 1) / NR;
   if (ci >= channels || panel >= panels)
     return;
-  int y0[NR], x0[NR], base[NR];
-  int contiguous = 1;
-  for (uint j = 0; j < NR; ++j) {
-    const uint n = panel * NR + j;
-    const uint image = firstImage + n / (tileRows * tileColumns);
-    const uint tile = n % (tileRows * tileColumns);
-    const int inside = n < tiles;
-    y0[j] = inside ? (int)(tile / tileColumns * 4) - (int)padding : -1000000;
-    x0[j] = (int)(tile % tileColumns * 4) - (int)padding;
-    base[j] = inside ? (int)((image * channels + ci) * height * width) : 0;
-    contiguous &= y0[j] == y0[0] && base[j] == base[0];
-  }
-  // Sixteen neighbouring tiles of a row: their columns are the row's elements at stride 4.
-  contiguous &= x0[0] >= 0 && x0[0] + 68 <= (int)width;
   float16 d[36];
+  #pragma unroll
   for (uint i = 0; i < 6; ++i) {
-    float16 row[6];
-    const int iy0 = y0[0] + (int)i;
-    if (contiguous && iy0 >= 0 && iy0 < (int)height) {
-      global const float *from = x + base[0] + iy0 * (int)width + x0[0];
-      const float16 a = vload16(0, from), b = vload16(1, from), c = vload16(2, from), e = vload16(3, from);
-      row[0] = (float16)(a.s048c, b.s048c, c.s048c, e.s048c);
-      row[1] = (float16)(a.s159d, b.s159d, c.s159d, e.s159d);
-      row[2] = (float16)(a.s26ae, b.s26ae, c.s26ae, e.s26ae);
-      row[3] = (float16)(a.s37bf, b.s37bf, c.s37bf, e.s37bf);
-      row[4] = (float16)(row[0].s1234, row[0].s5678, row[0].s9abc, row[0].sdef, from[64]);
-      row[5] = (float16)(row[1].s1234, row[1].s5678, row[1].s9abc, row[1].sdef, from[65]);
-    } else {
-      for (uint k = 0; k < 6; ++k) {
-        float lane[NR];
-        for (uint j = 0; j < NR; ++j) {
-          const int iy = y0[j] + (int)i, ix = x0[j] + (int)k;
-          const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
-          lane[j] = inside ? x[base[j] + iy * (int)width + ix] : 0.0f;
-        }
-        row[k] = vload16(0, lane);
-      }
-    }
-    float16 out[6];
-    WINOGRAD_INPUT(out, row[0], row[1], row[2], row[3], row[4], row[5]);
-    for (uint k = 0; k < 6; ++k)
-      d[i * 6 + k] = out[k];
+    float16 column[6];
+    six_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+                (int)i - (int)padding, 1 - (int)padding);
+    INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
-  global float *to = packed + ((ulong)panel * channels + ci) * NR;
-  const ulong plane = (ulong)panels * channels * NR;
+  global float *to = packed + ((ulong)panel * 36 * channels + ci) * NR;
+  #pragma unroll
   for (uint k = 0; k < 6; ++k) {
     float16 out[6];
-    WINOGRAD_INPUT(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
+    INPUT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
+    #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      vstore16(out[i], 0, to + (i * 6 + k) * plane);
+      vstore16(out[i], (i * 6 + k) * channels, to);
   }
 }
 
 // One pass of A^T over six vectors.
-#define WINOGRAD_OUTPUT(OUT, M0, M1, M2, M3, M4, M5)                                               \
+#define OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4, M5)                                                 \
   do {                                                                                             \
     const float16 p = M1 + M2, q = M1 - M2, s = M3 + M4, t = M3 - M4;                              \
     OUT[0] = M0 + p + s;                                                                           \
@@ -1005,49 +1201,491 @@ kernel void winograd_input(global const float *restrict x, global float *restric
     OUT[3] = fma((float16)(8.0f), t, q) + M5;                                                      \
   } while (0)
 
-// y tile = A^T m A (+ bias), from products[36][outChannels][panels * NR] of gemm_packed back to NCHW; the rows
+// y tile = A^T m A (+ bias), from products[panels][outChannels][36][NR] of gemm_packed back to NCHW; the rows
 // and columns of a tile beyond the image are dropped. Global size: (panels, outChannels).
 kernel void winograd_output(global const float *restrict products, global const float *restrict bias,
-                            global float *restrict y, const uint outChannels, const uint outHeight,
-                            const uint outWidth, const uint tileRows, const uint tileColumns,
-                            const uint firstImage, const uint images, const uint hasBias) {
+                            global float *restrict y, const uint images, const uint outChannels,
+                            const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch,
+                            const uint firstPanel, const uint panels, const uint hasBias) {
   const uint panel = get_global_id(0);
   const uint co = get_global_id(1);
-  const uint tiles = images * tileRows * tileColumns;
-  const uint panels = (tiles + NR - 1) / NR;
   if (panel >= panels || co >= outChannels)
     return;
-  global const float *from = products + ((ulong)co * panels + panel) * NR;
-  const ulong plane = (ulong)outChannels * panels * NR;
+  global const float *from = products + ((ulong)panel * outChannels + co) * 36 * NR;
   float16 rows[24];
+  #pragma unroll
   for (uint k = 0; k < 6; ++k) {
     float16 m[6], out[4];
+    #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      m[i] = vload16(0, from + (i * 6 + k) * plane);
-    WINOGRAD_OUTPUT(out, m[0], m[1], m[2], m[3], m[4], m[5]);
+      m[i] = vload16(i * 6 + k, from);
+    OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4], m[5]);
+    #pragma unroll
     for (uint i = 0; i < 4; ++i)
       rows[i * 6 + k] = out[i];
   }
   const float offset = hasBias ? bias[co] : 0.0f;
+  #pragma unroll
   for (uint i = 0; i < 4; ++i) {
     float16 out[4];
-    WINOGRAD_OUTPUT(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
-    float lane[64];
+    OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
+    #pragma unroll
     for (uint k = 0; k < 4; ++k)
-      vstore16(out[k] + offset, k, lane);
+      out[k] += offset;
+    store_tile_row(y, out, firstPanel + panel, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
+                   (int)i);
+  }
+}
+
+// The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
+#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
+  do {                                                                                             \
+    const float16 p = Y0 + Y2, q = Y1 + Y3;                                                        \
+    const float16 s = fma((float16)(4.0f), Y2, Y0), t = fma((float16)(8.0f), Y3, 2.0f * Y1);       \
+    OUT[0] = Y0;                                                                                   \
+    OUT[1] = p + q;                                                                                \
+    OUT[2] = p - q;                                                                                \
+    OUT[3] = s + t;                                                                                \
+    OUT[4] = s - t;                                                                                \
+    OUT[5] = Y3;                                                                                   \
+  } while (0)
+
+// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels, panels).
+kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const uint images,
+                              const uint channels, const uint height, const uint width, const uint tileRows,
+                              const uint pitch, const uint firstPanel, const uint panels) {
+  const uint co = get_global_id(0);
+  const uint panel = get_global_id(1);
+  if (co >= channels || panel >= panels)
+    return;
+  float16 d[24];
+  #pragma unroll
+  for (uint i = 0; i < 4; ++i) {
+    float16 column[4];
+    four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
+    GRADIENT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3]);
+  }
+  global float *to = packed + ((ulong)panel * channels + co) * NR;
+  const ulong plane = (ulong)panels * channels * NR;
+  #pragma unroll
+  for (uint k = 0; k < 6; ++k) {
+    float16 out[6];
+    GRADIENT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k]);
+    #pragma unroll
+    for (uint i = 0; i < 6; ++i)
+      vstore16(out[i], 0, to + (i * 6 + k) * plane);
+  }
+}
+
+// dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
+kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw,
+                                     const uint outChannels, const uint channels) {
+  const uint co = get_global_id(0);
+  const uint ci = get_global_id(1);
+  if (co >= outChannels || ci >= channels)
+    return;
+  global const float *from = sums + ci * outChannels + co;
+  const uint plane = channels * outChannels;
+  float h[18];
+  #pragma unroll
+  for (uint j = 0; j < 6; ++j) {
+    float m[6];
+    #pragma unroll
+    for (uint i = 0; i < 6; ++i)
+      m[i] = from[(i * 6 + j) * plane];
+    h[j] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
+    h[6 + j] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
+    h[12 + j] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
+  }
+  global float *to = dw + (co * channels + ci) * 9;
+  #pragma unroll
+  for (uint i = 0; i < 3; ++i) {
+    const float *m = h + 6 * i;
+    to[3 * i] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
+    to[3 * i + 1] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
+    to[3 * i + 2] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
+  }
+}
+
+// == section: winograd_strided ==
+
+// A 4x4 convolution of stride 2 and padding 1 is the sum of four 2x2 convolutions of stride 1, one for each phase
+// (y % 2, x % 2) of its input; its input gradient has four phases of the output, a 2x2 convolution each. Both by
+// Winograd F(4x4, 2x2) with interpolation points 0, 1, -1, 2 and infinity: 25 products for 16 outputs, 2.56 times
+// fewer multiplications than the direct form. Tap 2 * a + b is tap a of phase b.
+
+// One pass of G over two vectors.
+#define PHASE_FILTER_POINTS(OUT, G0, G1)                                                           \
+  do {                                                                                             \
+    OUT[0] = 0.5f * G0;                                                                            \
+    OUT[1] = -0.5f * (G0 + G1);                                                                    \
+    OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                            \
+    OUT[3] = fma((float8)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                   \
+    OUT[4] = G1;                                                                                   \
+  } while (0)
+
+// The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
+// depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
+// for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR].
+// Global size: (depth, panels, 4).
+kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed,
+                                     const uint rows, const uint depth, const uint rowStride,
+                                     const uint depthStride, const uint transposed) {
+  const uint k = get_global_id(0);
+  const uint panel = get_global_id(1);
+  const uint phase = get_global_id(2);
+  const uint panels = (rows + MR - 1) / MR;
+  if (k >= depth || panel >= panels)
+    return;
+  const uint py = phase / 2, px = phase % 2;
+  float8 g[4];
+  for (uint t = 0; t < 4; ++t) {
+    // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
+    const uint ky = transposed ? 2 * (1 - t / 2) + (1 - py) : 2 * (t / 2) + py;
+    const uint kx = transposed ? 2 * (1 - t % 2) + (1 - px) : 2 * (t % 2) + px;
+    float lane[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    for (uint r = 0; r < MR && panel * MR + r < rows; ++r)
+      lane[r] = w[(panel * MR + r) * rowStride + k * depthStride + ky * 4 + kx];
+    g[t] = vload8(0, lane);
+  }
+  float8 h[10];
+  #pragma unroll
+  for (uint j = 0; j < 2; ++j) {
+    float8 out[5];
+    PHASE_FILTER_POINTS(out, g[j], g[2 + j]);
+    #pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      h[2 * i + j] = out[i];
+  }
+  const uint wholeDepth = transposed ? depth : 4 * depth;
+  const uint at = transposed ? k : phase * depth + k;
+  const uint first = transposed ? 25 * phase : 0;
+  #pragma unroll
+  for (uint i = 0; i < 5; ++i) {
+    float8 out[5];
+    PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
+    #pragma unroll
+    for (uint j = 0; j < 5; ++j) {
+      global float *to = packed + ((ulong)((first + i * 5 + j) * panels + panel) * wholeDepth + at) * MR;
+      vstore4(out[j].lo, 0, to);
+      vstore2(out[j].s45, 0, to + 4);
+    }
+  }
+}
+
+// One pass of B^T over five vectors.
+#define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                \
+  do {                                                                                             \
+    const float16 u = D3 - D1, w = D3 - D2;                                                        \
+    OUT[0] = fma((float16)(2.0f), D0 - D2, u);                                                     \
+    OUT[1] = fma((float16)(-2.0f), D1, w);                                                         \
+    OUT[2] = fma((float16)(2.0f), D1 - D2, w);                                                     \
+    OUT[3] = u;                                                                                    \
+    OUT[4] = fma((float16)(-2.0f), u, D4 - D2);                                                    \
+  } while (0)
+
+// Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
+// phase 0 (k even), then five of phase 1.
+static void ten_columns(float16 column[10], global const float *restrict x, const uint panel, const uint images,
+                        const uint tileRows, const uint pitch, const uint channels, const uint ci,
+                        const int height, const int width, const int dy) {
+  if (pitch % 4 == 0) {
+    float16 even[4], odd[4];
+    float left[4], right[4];
+    #pragma unroll
+    for (uint q = 0; q < 4; ++q) {
+      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
+      even[q] = odd[q] = 0.0f;
+      left[q] = right[q] = 0.0f;
+      if (at.s0 >= 0 && y >= 0 && y < height) {
+        global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
+        const float16 v = row_lanes(row, x0, 1, width), w = row_lanes(row, x0 + 16, 1, width);
+        even[q] = (float16)(v.even, w.even);
+        odd[q] = (float16)(v.odd, w.odd);
+        left[q] = row_element(row, x0 - 1, width);
+        right[q] = row_element(row, x0 + 32, width);
+      }
+    }
+    column[0] = (float16)(left[0], odd[0].s37b, left[1], odd[1].s37b, left[2], odd[2].s37b, left[3], odd[3].s37b);
+    column[1] = DEAL(odd, s048c);
+    column[2] = DEAL(odd, s159d);
+    column[3] = DEAL(odd, s26ae);
+    column[4] = DEAL(odd, s37bf);
+    column[5] = DEAL(even, s048c);
+    column[6] = DEAL(even, s159d);
+    column[7] = DEAL(even, s26ae);
+    column[8] = DEAL(even, s37bf);
+    column[9] =
+        (float16)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
+  } else {
+    float lane[10 * NR];
     for (uint j = 0; j < NR; ++j) {
-      const uint n = panel * NR + j;
-      if (n >= tiles)
-        break;
-      const uint image = firstImage + n / (tileRows * tileColumns);
-      const uint tile = n % (tileRows * tileColumns);
-      const uint oy = tile / tileColumns * 4 + i;
-      const uint ox = tile % tileColumns * 4;
-      if (oy >= outHeight)
-        continue;
-      global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + ox;
-      for (uint k = 0; k < 4 && ox + k < outWidth; ++k)
-        to[k] = lane[k * NR + j];
+      const int4 at = tile_of(panel, j, images, tileRows, pitch);
+      const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1;
+      const int inside = at.s0 >= 0 && y >= 0 && y < height;
+      global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+      for (int k = 0; k < 10; ++k)
+        lane[(k % 2 * 5 + k / 2) * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
+    }
+    #pragma unroll
+    for (uint k = 0; k < 10; ++k)
+      column[k] = vload16(k, lane);
+  }
+}
+
+// The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
+// Global size: (channels, panels).
+kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed,
+                                   const uint images, const uint channels, const uint height,
+                                   const uint width, const uint tileRows, const uint pitch,
+                                   const uint firstPanel, const uint panels) {
+  const uint ci = get_global_id(0);
+  const uint panel = get_global_id(1);
+  if (ci >= channels || panel >= panels)
+    return;
+  for (uint py = 0; py < 2; ++py) {
+    float16 d[50];
+    #pragma unroll
+    for (uint i = 0; i < 5; ++i) {
+      float16 column[10];
+      ten_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+                  (int)(2 * i + py) - 1);
+      #pragma unroll
+      for (uint px = 0; px < 2; ++px)
+        PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2],
+                           column[5 * px + 3], column[5 * px + 4]);
+    }
+    #pragma unroll
+    for (uint px = 0; px < 2; ++px) {
+      const float16 *e = d + 25 * px;
+      global float *to = packed + ((ulong)panel * 100 * channels + (py * 2 + px) * channels + ci) * NR;
+      #pragma unroll
+      for (uint k = 0; k < 5; ++k) {
+        float16 out[5];
+        PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
+        #pragma unroll
+        for (uint i = 0; i < 5; ++i)
+          vstore16(out[i], (i * 5 + k) * 4 * channels, to);
+      }
+    }
+  }
+}
+
+// The points of the input gradient's input, for its four output phases: packed[panels][4][25][channels][NR].
+// Global size: (channels, panels).
+kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed,
+                                      const uint images, const uint channels, const uint height,
+                                      const uint width, const uint tileRows, const uint pitch,
+                                      const uint firstPanel, const uint panels) {
+  const uint co = get_global_id(0);
+  const uint panel = get_global_id(1);
+  if (co >= channels || panel >= panels)
+    return;
+  float16 d[60];
+  #pragma unroll
+  for (uint i = 0; i < 6; ++i) {
+    float16 column[6];
+    six_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width,
+                (int)i - 1, 0);
+    #pragma unroll
+    for (uint ex = 0; ex < 2; ++ex)
+      PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3],
+                         column[ex + 4]);
+  }
+  #pragma unroll
+  for (uint ey = 0; ey < 2; ++ey) {
+    #pragma unroll
+    for (uint ex = 0; ex < 2; ++ex) {
+      const float16 *e = d + 30 * ex + 5 * ey;
+      global float *to = packed + (((ulong)panel * 100 + 25 * (ey * 2 + ex)) * channels + co) * NR;
+      #pragma unroll
+      for (uint k = 0; k < 5; ++k) {
+        float16 out[5];
+        PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
+        #pragma unroll
+        for (uint i = 0; i < 5; ++i)
+          vstore16(out[i], (i * 5 + k) * channels, to);
+      }
+    }
+  }
+}
+
+// One pass of A^T over five vectors.
+#define PHASE_OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4)                                               \
+  do {                                                                                             \
+    const float16 p = M1 + M2, q = M1 - M2;                                                        \
+    OUT[0] = M0 + p + M3;                                                                          \
+    OUT[1] = fma((float16)(2.0f), M3, q);                                                          \
+    OUT[2] = fma((float16)(4.0f), M3, p);                                                          \
+    OUT[3] = fma((float16)(8.0f), M3, q) + M4;                                                     \
+  } while (0)
+
+// The 4x4 tile of outputs of 25 products: tile[4 * row + column].
+static void phase_output(float16 tile[16], global const float *restrict from) {
+  float16 rows[20];
+  #pragma unroll
+  for (uint k = 0; k < 5; ++k) {
+    float16 m[5], out[4];
+    #pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      m[i] = vload16(i * 5 + k, from);
+    PHASE_OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4]);
+    #pragma unroll
+    for (uint i = 0; i < 4; ++i)
+      rows[i * 5 + k] = out[i];
+  }
+  #pragma unroll
+  for (uint i = 0; i < 4; ++i)
+    PHASE_OUTPUT_POINTS((tile + 4 * i), rows[i * 5], rows[i * 5 + 1], rows[i * 5 + 2], rows[i * 5 + 3], rows[i * 5 + 4]);
+}
+
+// y tile = A^T m A (+ bias) from products[panels][outChannels][25][NR]. Global size: (panels, outChannels).
+kernel void winograd_strided_output(global const float *restrict products, global const float *restrict bias,
+                                    global float *restrict y, const uint images, const uint outChannels,
+                                    const uint outHeight, const uint outWidth, const uint tileRows,
+                                    const uint pitch, const uint firstPanel, const uint panels,
+                                    const uint hasBias) {
+  const uint panel = get_global_id(0);
+  const uint co = get_global_id(1);
+  if (panel >= panels || co >= outChannels)
+    return;
+  float16 tile[16];
+  phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR);
+  const float offset = hasBias ? bias[co] : 0.0f;
+  #pragma unroll
+  for (uint i = 0; i < 4; ++i) {
+    #pragma unroll
+    for (uint k = 0; k < 4; ++k)
+      tile[4 * i + k] += offset;
+    store_tile_row(y, tile + 4 * i, firstPanel + panel, images, tileRows, pitch, outChannels, co, (int)outHeight,
+                   (int)outWidth, (int)i);
+  }
+}
+
+// dx (+ bias) from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
+// Global size: (panels, channels).
+kernel void winograd_transposed_output(global const float *restrict products, global const float *restrict bias,
+                                       global float *restrict dx, const uint images, const uint channels,
+                                       const uint height, const uint width, const uint tileRows,
+                                       const uint pitch, const uint firstPanel, const uint panels,
+                                       const uint hasBias) {
+  const uint panel = get_global_id(0);
+  const uint ci = get_global_id(1);
+  if (panel >= panels || ci >= channels)
+    return;
+  const float offset = hasBias ? bias[ci] : 0.0f;
+  #pragma unroll
+  for (uint ey = 0; ey < 2; ++ey) {
+    float16 tile[32];
+    #pragma unroll
+    for (uint ex = 0; ex < 2; ++ex)
+      phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR);
+    #pragma unroll
+    for (uint i = 0; i < 4; ++i) {
+      float lane[8 * NR];   // [2 * column + ex][tile]
+      #pragma unroll
+      for (uint k = 0; k < 4; ++k)
+        #pragma unroll
+        for (uint ex = 0; ex < 2; ++ex)
+          vstore16(tile[16 * ex + 4 * i + k] + offset, 2 * k + ex, lane);
+      // Two tiles are sixteen pixels of a row.
+      for (uint j = 0; j < NR; j += 2) {
+        const int4 at = tile_of(firstPanel + panel, j, images, tileRows, pitch);
+        const int y = at.s1 * 8 + 2 * (int)i + (int)ey;
+        if (pitch % 2 == 0) {
+          if (at.s0 < 0 || y >= (int)height)
+            continue;
+          float pair[16];
+          for (uint k = 0; k < 8; ++k) {
+            pair[k] = lane[k * NR + j];
+            pair[8 + k] = lane[k * NR + j + 1];
+          }
+          store_lanes(dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + at.s2 * 8,
+                      vload16(0, pair), (int)width - at.s2 * 8);
+        } else {
+          for (uint t = j; t < j + 2; ++t) {
+            const int4 one = tile_of(firstPanel + panel, t, images, tileRows, pitch);
+            const int oneY = one.s1 * 8 + 2 * (int)i + (int)ey;
+            if (one.s0 < 0 || oneY >= (int)height)
+              continue;
+            global float *row = dx + ((one.s0 * (int)channels + (int)ci) * (int)height + oneY) * (int)width;
+            for (int k = 0; k < 8 && one.s2 * 8 + k < (int)width; ++k)
+              row[one.s2 * 8 + k] = lane[k * NR + t];
+          }
+        }
+      }
+    }
+  }
+}
+
+// The transpose of A^T, of a gradient's tile.
+#define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                 \
+  do {                                                                                             \
+    const float16 p = Y0 + Y2, q = Y1 + Y3;                                                        \
+    OUT[0] = Y0;                                                                                   \
+    OUT[1] = p + q;                                                                                \
+    OUT[2] = p - q;                                                                                \
+    OUT[3] = fma((float16)(4.0f), Y2, Y0) + fma((float16)(8.0f), Y3, 2.0f * Y1);                   \
+    OUT[4] = Y3;                                                                                   \
+  } while (0)
+
+// A dy A^T into packed[25][panels][channels][NR]. Global size: (channels, panels).
+kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed,
+                                      const uint images, const uint channels, const uint height,
+                                      const uint width, const uint tileRows, const uint pitch,
+                                      const uint firstPanel, const uint panels) {
+  const uint co = get_global_id(0);
+  const uint panel = get_global_id(1);
+  if (co >= channels || panel >= panels)
+    return;
+  float16 d[20];
+  #pragma unroll
+  for (uint i = 0; i < 4; ++i) {
+    float16 column[4];
+    four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
+    PHASE_GRADIENT_POINTS((d + 5 * i), column[0], column[1], column[2], column[3]);
+  }
+  global float *to = packed + ((ulong)panel * channels + co) * NR;
+  const ulong plane = (ulong)panels * channels * NR;
+  #pragma unroll
+  for (uint k = 0; k < 5; ++k) {
+    float16 out[5];
+    PHASE_GRADIENT_POINTS(out, d[k], d[5 + k], d[10 + k], d[15 + k]);
+    #pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      vstore16(out[i], 0, to + (i * 5 + k) * plane);
+  }
+}
+
+// dw[co][ci][4][4] = G^T X G for each phase, with X = sums[25][4 * channels][outChannels].
+// Global size: (outChannels, channels).
+kernel void winograd_strided_weight_gradient(global const float *restrict sums, global float *restrict dw,
+                                             const uint outChannels, const uint channels) {
+  const uint co = get_global_id(0);
+  const uint ci = get_global_id(1);
+  if (co >= outChannels || ci >= channels)
+    return;
+  const ulong plane = (ulong)4 * channels * outChannels;
+  global float *to = dw + (co * channels + ci) * 16;
+  for (uint phase = 0; phase < 4; ++phase) {
+    global const float *from = sums + (phase * channels + ci) * outChannels + co;
+    float h[10];
+    #pragma unroll
+    for (uint j = 0; j < 5; ++j) {
+      float m[5];
+      #pragma unroll
+      for (uint i = 0; i < 5; ++i)
+        m[i] = from[(i * 5 + j) * plane];
+      h[j] = 0.5f * (m[0] - m[1]) + (1.0f / 6.0f) * (m[3] - m[2]);
+      h[5 + j] = -0.5f * m[1] + (1.0f / 6.0f) * m[2] + (1.0f / 3.0f) * m[3] + m[4];
+    }
+    #pragma unroll
+    for (uint i = 0; i < 2; ++i) {
+      const float *m = h + 5 * i;
+      global float *row = to + (2 * i + phase / 2) * 4 + phase % 2;
+      row[0] = 0.5f * (m[0] - m[1]) + (1.0f / 6.0f) * (m[3] - m[2]);
+      row[2] = -0.5f * m[1] + (1.0f / 6.0f) * m[2] + (1.0f / 3.0f) * m[3] + m[4];
     }
   }
 }

@@ -213,6 +213,7 @@ struct BenchStepCommand: ParsableCommand {
       print(Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
       fflush(stdout)
     }
+    try common.reportProfile(of: device)
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     print(usage.ru_maxrss * 1024)

@@ -21,8 +21,8 @@ struct CommonOptions: ParsableArguments {
     do {
       let choice = try selectDevice(request?.isEmpty == false ? request : nil)
       progress.note("device: \(choice.device.summary): \(choice.reason)")
-      if let device = choice.device as? OpenCLDevice, ProcessInfo.processInfo.environment["TSDF_PROFILE"] != nil {
-        device.profiler = KernelProfiler()
+      if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {
+        (choice.device as? OpenCLDevice)?.profiler = KernelProfiler(bySize: profile == "sizes")
       }
       return choice.device
     } catch let error as KernelsError {
@@ -31,14 +31,14 @@ struct CommonOptions: ParsableArguments {
     }
   }
 
-  /// Under TSDF_PROFILE, the device time of each kernel on stderr.
+  /// Under TSDF_PROFILE, the device time of each kernel (`sizes`: and global size) on stderr.
   func reportProfile(of device: any Device) throws {
     guard let device = device as? OpenCLDevice, let profiler = device.profiler else { return }
     try device.synchronize()
     let total = profiler.entries.values.reduce(0) { $0 + $1.seconds }
     for (name, entry) in profiler.entries.sorted(by: { $0.value.seconds > $1.value.seconds }) {
       let line = String(
-        format: "%8.3f s %5.1f%% %7d launches  ", entry.seconds, entry.seconds / max(total, 1e-9) * 100, entry.launches)
+        format: "%8.3f s %8.3f ms %5.1f%% %7d launches  ", entry.seconds, entry.shortest * 1e3, entry.seconds / max(total, 1e-9) * 100, entry.launches)
       FileHandle.standardError.write(Data((line + name + "\n").utf8))
     }
   }

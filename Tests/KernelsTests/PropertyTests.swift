@@ -6,42 +6,73 @@ import XCTest
 /// What must hold on any shape: OpenCL agrees with the CPU fallback, gradients with finite differences, runs repeat bit
 /// for bit, and wrong calls are refused by name.
 final class PropertyTests: XCTestCase {
-  /// Random convolutions, odd sizes included, forward and both gradients, on every OpenCL device against the fallback.
-  func testRandomConvolutionsAgree() throws {
+  private struct Convolution: CustomStringConvertible {
+    var input: Shape, weight: Shape
+    var stride = 1, padding = 1, dilation = 1, groups = 1
+    var description: String { "conv \(input) * \(weight) s\(stride) p\(padding) d\(dilation) g\(groups)" }
+
+    /// The output and the gradients of input, weight and bias for an upstream gradient, all from `seed`.
+    func results(seed: UInt64, on device: any Device) throws -> [[Float]] {
+      var random = RandomStream(seed: seed)
+      let inputs = try [input, weight, [weight[0]]].map { try random.normal($0, device: device).requiringGradient() }
+      let y = try inputs[0].convolved(
+        with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups)
+      let upstream = try random.normal(y.shape, device: device)
+      return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
+    }
+  }
+
+  private func requireAgreement(_ convolutions: [Convolution]) throws {
     let host = CPUDevice()
-    var choice = RandomStream(seed: 77)
-    func pick(_ values: [Int]) -> Int { values[choice.integer(below: values.count)] }
     for device in try testDevices() where !(device is CPUDevice) {
-      for round in 0..<40 {
-        let kernel = pick([1, 2, 3, 3, 3, 4, 5, 7])
-        let groups = pick([1, 1, 1, 2, 4])
-        let channels = groups * pick([1, 3, 4, 17])
-        let outChannels = groups * pick([1, 2, 5, 16, 31])
-        let (height, width) = (pick([7, 13, 16, 31, 33, 64]), pick([7, 9, 16, 31, 33, 65]))
-        let (stride, padding) = (pick([1, 1, 2, 3]), pick([0, 1, 2]))
-        let dilation = kernel <= 3 ? pick([1, 1, 2]) : 1
-        let batch = pick([1, 2, 3])
-        var random = RandomStream(seed: UInt64(round))
-        let x = try random.normal([batch, channels, height, width], device: host)
-        let w = try random.normal([outChannels, channels / groups, kernel, kernel], device: host)
-        let bias = try random.normal([outChannels], device: host)
-        func results(_ device: any Device) throws -> [[Float]] {
-          let inputs = try [x, w, bias].map { try $0.copied(to: device).requiringGradient() }
-          let y = try inputs[0].convolved(
-            with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups)
-          var random = RandomStream(seed: 1000)
-          let upstream = try random.normal(y.shape, device: device)
-          return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
-        }
-        for (part, (found, expected)) in zip(try results(device), try results(host)).enumerated() {
-          let error = relativeError(found, expected)
-          XCTAssertTrue(
-            error < 2e-5,
-            "part \(part) of conv \(x.shape) * \(w.shape) s\(stride) p\(padding) d\(dilation) g\(groups) on \(device.name): \(error)"
-          )
+      for (round, convolution) in convolutions.enumerated() {
+        let (found, expected) = (
+          try convolution.results(seed: UInt64(round), on: device), try convolution.results(seed: UInt64(round), on: host)
+        )
+        for part in found.indices {
+          let error = relativeError(found[part], expected[part])
+          XCTAssertTrue(error < 2e-5, "part \(part) of \(convolution) on \(device.name): \(error)")
         }
       }
     }
+  }
+
+  /// Random convolutions, odd sizes included, forward and both gradients, on every OpenCL device against the fallback.
+  func testRandomConvolutionsAgree() throws {
+    var choice = RandomStream(seed: 77)
+    func pick(_ values: [Int]) -> Int { values[choice.integer(below: values.count)] }
+    try requireAgreement(
+      (0..<40).map { _ in
+        let kernel = pick([1, 2, 3, 3, 3, 4, 5, 7])
+        let groups = pick([1, 1, 1, 2, 4])
+        return Convolution(
+          input: [pick([1, 2, 3]), groups * pick([1, 3, 4, 17]), pick([7, 13, 16, 31, 33, 64]), pick([7, 9, 31, 33, 65])],
+          weight: [groups * pick([1, 2, 5, 16, 31]), 0, kernel, kernel], stride: pick([1, 1, 2, 3]),
+          padding: pick([0, 1, 2]), dilation: kernel <= 3 ? pick([1, 1, 2]) : 1, groups: groups)
+      }.map { convolution in
+        var convolution = convolution
+        convolution.weight[1] = convolution.input[1] / convolution.groups
+        return convolution
+      })
+  }
+
+  /// The shapes at which one algorithm hands over to another, at widths that fill vectors, and that do not: quads of
+  /// tiles and single ones, several chunks of panels, odd extents, paddings that reach over an edge.
+  func testConvolutionAlgorithmsAgree() throws {
+    try requireAgreement([
+      Convolution(input: [1, 16, 64, 64], weight: [22, 16, 3, 3]),
+      Convolution(input: [2, 17, 20, 33], weight: [16, 17, 3, 3], padding: 0),
+      Convolution(input: [5, 16, 8, 7], weight: [18, 16, 3, 3], padding: 2),
+      Convolution(input: [1, 130, 66, 129], weight: [140, 130, 3, 3]),
+      Convolution(input: [1, 16, 64, 64], weight: [18, 16, 4, 4], stride: 2),
+      Convolution(input: [2, 18, 47, 51], weight: [16, 18, 4, 4], stride: 2),
+      Convolution(input: [17, 16, 16, 17], weight: [20, 16, 4, 4], stride: 2),
+      Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
+      Convolution(input: [1, 70, 130, 258], weight: [64, 70, 4, 4], stride: 2),
+      Convolution(input: [1, 8, 40, 70], weight: [19, 8, 7, 7], padding: 3),
+      Convolution(input: [2, 5, 21, 40], weight: [3, 5, 7, 7], padding: 3),
+      Convolution(input: [1, 33, 17, 16], weight: [40, 33, 1, 1], padding: 0),
+    ])
   }
 
   /// Central differences of the CPU's float32 functions, at second order too: the gradient of a gradient's norm.

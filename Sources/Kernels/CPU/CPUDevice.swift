@@ -45,7 +45,7 @@ public final class CPUDevice: Device {
     if let (memory, capacity) = pool.take(capacity) {
       return CPUBuffer(memory: memory, capacity: capacity, count: count, device: self)
     }
-    guard let memory = aligned_alloc(64, capacity * 4) else {
+    guard let memory = HostMemory.allocate(byteCount: capacity * 4) else {
       throw KernelsError.outOfMemory(device: name, bytes: capacity * 4)
     }
     lock.withLock {

@@ -1,7 +1,7 @@
 extension OpenCLDevice: ConvolutionKernels {
   /// A convolution weight as a matrix [rows][depth channels][taps]: as stored, or transposed and flipped, which
   /// turns a stride-1 input gradient into a convolution.
-  private struct WeightView {
+  struct WeightView {
     let buffer: Buffer
     let rowStride: Int
     let channelStride: Int
@@ -13,6 +13,7 @@ extension OpenCLDevice: ConvolutionKernels {
     if g.groups > 1 {
       return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outHeight, g.outChannels * g.batch])
     }
+    if prefersStridedWinograd(g) { return try winogradStrided(x, w, bias, y, g) }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
     try convolve(x, view, bias, y, g)
@@ -25,6 +26,7 @@ extension OpenCLDevice: ConvolutionKernels {
       return try grouped(
         "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.height, g.channels * g.batch])
     }
+    if prefersStridedWinograd(g) { return try winogradStridedInputGradient(dy, w, bias, dx, g) }
     let reach = g.dilation * (g.kernelHeight - 1)
     if g.stride == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
       let mirrored = Conv2dGeometry(
@@ -49,8 +51,7 @@ extension OpenCLDevice: ConvolutionKernels {
 
   /// The algorithm for an ungrouped convolution, by shape.
   private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    let square3 = g.kernelHeight == 3 && g.kernelWidth == 3
-    if square3, g.stride == 1, g.dilation == 1, g.channels >= 16, g.outChannels >= 16, g.outArea >= 64 {
+    if prefersWinograd(g) {
       try winograd(x, w, bias, y, g)
     } else if g.stride == 1, g.outWidth >= 12, g.taps >= 25 || (g.outChannels <= 4 && g.taps > 1) {
       try direct(x, w, bias, y, g)
@@ -123,40 +124,6 @@ extension OpenCLDevice: ConvolutionKernels {
       .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
   }
 
-  /// Winograd F(4x4, 3x3): transforms, 36 GEMMs, inverse transform, over as many images at a time as keep it small.
-  private func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    let panelsM = (g.outChannels + Self.tileRows - 1) / Self.tileRows
-    let transformed = try w.buffer.derived("winograd \(w.name)") {
-      let packed = try allocate(36 * panelsM * g.channels * Self.tileRows)
-      try launch(
-        .winograd, "winograd_weights", .blocks, global: [g.channels, panelsM], .buffer(w.buffer), .buffer(packed),
-        .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
-      return packed
-    }
-    let (tileRows, tileColumns) = ((g.outHeight + 3) / 4, (g.outWidth + 3) / 4)
-    let perImage = 36 * tileRows * tileColumns * (g.channels + g.outChannels)
-    let images = max(1, min(g.batch, (16 << 20) / perImage))
-    for first in stride(from: 0, to: g.batch, by: images) {
-      let count = min(images, g.batch - first)
-      let panels = (count * tileRows * tileColumns + Self.tileColumns - 1) / Self.tileColumns
-      let columns = panels * Self.tileColumns
-      let input = try allocate(36 * panels * g.channels * Self.tileColumns)
-      try launch(
-        .winograd, "winograd_input", .blocks, global: [g.channels, panels], .buffer(x), .buffer(input),
-        .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tileRows), .uint(tileColumns), .uint(g.padding),
-        .uint(first), .uint(count))
-      let products = try allocate(36 * g.outChannels * columns)
-      var target = MatrixTarget(columns: columns)
-      target.batchStride = g.outChannels * columns
-      try gemm(
-        transformed, input, into: products, rows: g.outChannels, columns: columns, depth: g.channels, batch: 36, target)
-      try launch(
-        .winograd, "winograd_output", .blocks, global: [panels, g.outChannels], .buffer(products),
-        .buffer(bias ?? products), .buffer(y), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
-        .uint(tileRows), .uint(tileColumns), .uint(first), .uint(count), .uint(bias == nil ? 0 : 1))
-    }
-  }
-
   /// The strided input gradient: columns = w^T dy over the whole batch, folded back by col2im, some channels at a time.
   private func scatterColumns(_ dy: Buffer, _ w: Buffer, _ bias: Buffer?, _ dx: Buffer, _ g: Conv2dGeometry) throws {
     let pixels = g.batch * g.outArea
@@ -193,6 +160,8 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
         .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
     }
+    if prefersWinograd(g) { return try winogradWeightGradient(x, dy, dw, g) }
+    if prefersStridedWinograd(g) { return try winogradStridedWeightGradient(x, dy, dw, g) }
     let columns = g.channels * g.taps
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let pixels = g.batch * g.outArea

@@ -3,19 +3,25 @@ import COpenCL
 /// Device time by kernel, from OpenCL events. Set as `OpenCLDevice.profiler`; times are there after the next
 /// read-back or `synchronize()`.
 public final class KernelProfiler {
-  /// Launches and summed device time of one kernel.
+  /// Launches, summed and shortest device time of one kernel.
   public struct Entry {
     public var launches = 0
     public var seconds = 0.0
+    public var shortest = Double.infinity
   }
 
-  /// By kernel name.
+  /// By kernel name, and global size where asked for.
   public private(set) var entries: [String: Entry] = [:]
   private var pending: [(String, cl_event)] = []
 
-  public init() {}
+  private let bySize: Bool
 
-  func record(_ name: String, _ event: cl_event) { pending.append((name, event)) }
+  /// - Parameter bySize: tell launches of one kernel apart by their global sizes.
+  public init(bySize: Bool = false) { self.bySize = bySize }
+
+  func record(_ name: String, _ globalSize: [Int], _ event: cl_event) {
+    pending.append((bySize ? "\(name) \(globalSize)" : name, event))
+  }
 
   func collect() throws {
     for (name, event) in pending {
@@ -30,6 +36,7 @@ public final class KernelProfiler {
         "clGetEventProfilingInfo")
       entries[name, default: Entry()].launches += 1
       entries[name]!.seconds += Double(end - start) * 1e-9
+      entries[name]!.shortest = min(entries[name]!.shortest, Double(end - start) * 1e-9)
       clReleaseEvent(event)
     }
     pending.removeAll()

@@ -72,8 +72,9 @@ extension OpenCLDevice: MatrixKernels {
   }
 
   /// C = A B (+ bias by row) over packed operands.
+  /// - Parameter panelStrides: where B's panels lie, if not one after another.
   func gemm(
-    _ a: Buffer, _ b: Buffer, bias: Buffer? = nil, into c: Buffer, rows: Int, columns: Int, depth: Int, batch: Int = 1,
+    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, bias: Buffer? = nil, into c: Buffer, rows: Int, columns: Int, depth: Int, batch: Int = 1,
     _ target: MatrixTarget
   ) throws {
     let panelsM = (rows + Self.tileRows - 1) / Self.tileRows
@@ -83,10 +84,13 @@ extension OpenCLDevice: MatrixKernels {
     let itemsN = (panelsN + columnPanels - 1) / columnPanels
     let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
+    let strides =
+      panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
     let flags = (target.accumulating ? 1 : 0) | (bias == nil ? 0 : 2)
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
-      .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(target.firstColumn),
+      .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
+      .uint(strides.panel), .uint(target.firstColumn),
       .uint(rowPanels), .uint(columnPanels), .uint(target.batchStride), .uint(target.rowStride),
       .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags))
   }

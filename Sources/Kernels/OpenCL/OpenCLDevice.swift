@@ -2,20 +2,28 @@ import COpenCL
 import Foundation
 import Logging
 
+/// A memory object, and the host's memory that it stands on where the device is the host's processor.
+private struct DeviceBlock {
+  var memory: cl_mem
+  var host: UnsafeMutableRawPointer?
+  var byteCount: Int
+}
+
 /// Memory of an OpenCL device.
 final class OpenCLBuffer: Buffer {
-  let memory: cl_mem
+  private let block: DeviceBlock
   private let capacity: Int
   private let device: OpenCLDevice
+  fileprivate var memory: cl_mem { block.memory }
 
-  fileprivate init(memory: cl_mem, capacity: Int, count: Int, device: OpenCLDevice) {
-    self.memory = memory
+  fileprivate init(_ block: DeviceBlock, capacity: Int, count: Int, device: OpenCLDevice) {
+    self.block = block
     self.capacity = capacity
     self.device = device
     super.init(count: count)
   }
 
-  deinit { device.pool.give(memory, capacity: capacity) }
+  deinit { device.pool.give(block, capacity: capacity) }
 }
 
 /// A device of any OpenCL platform, with one in-order queue. Enqueuing never waits; reading back does.
@@ -29,7 +37,7 @@ public final class OpenCLDevice: Device {
 
   let context: cl_context
   let queue: cl_command_queue
-  fileprivate let pool = BufferPool<cl_mem>()
+  fileprivate let pool = BufferPool<DeviceBlock>()
   private let cache: ProgramCache
   private let lock = NSLock()
   private var programs: [KernelSection: cl_program] = [:]
@@ -65,55 +73,80 @@ public final class OpenCLDevice: Device {
   /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill.
   var isCPU: Bool { info.kind == .cpu }
 
+  /// Neighbouring elements that one work-item of a memory-bound kernel takes (RUN of kernels.cl).
+  var run: Int { isCPU ? 16 : 1 }
+
   // MARK: Memory
 
   public var memory: (current: Int, peak: Int) { lock.withLock { bytes } }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let capacity = BufferPool<cl_mem>.capacity(for: count)
-    if let (memory, capacity) = pool.take(capacity) {
-      return OpenCLBuffer(memory: memory, capacity: capacity, count: count, device: self)
+    let capacity = BufferPool<DeviceBlock>.capacity(for: count)
+    if let (block, capacity) = pool.take(capacity) {
+      return OpenCLBuffer(block, capacity: capacity, count: count, device: self)
     }
-    return OpenCLBuffer(memory: try create(capacity, nil), capacity: capacity, count: count, device: self)
+    return OpenCLBuffer(try create(capacity, contents: nil), capacity: capacity, count: count, device: self)
   }
 
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
     let count = values.count / 4
-    let capacity = BufferPool<cl_mem>.capacity(for: count)
+    let capacity = BufferPool<DeviceBlock>.capacity(for: count)
     // Copied at creation, so that the caller's memory is free at once and the queue need not drain.
-    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity * 4, alignment: 64)
-    defer { staging.deallocate() }
-    staging.copyMemory(from: UnsafeRawBufferPointer(rebasing: values.prefix(count * 4)))
-    let memory = try create(capacity, staging.baseAddress)
-    return OpenCLBuffer(memory: memory, capacity: capacity, count: count, device: self)
+    let block = try create(capacity, contents: UnsafeRawBufferPointer(rebasing: values.prefix(count * 4)))
+    return OpenCLBuffer(block, capacity: capacity, count: count, device: self)
   }
 
-  private func create(_ capacity: Int, _ host: UnsafeMutableRawPointer?) throws -> cl_mem {
+  private func create(_ capacity: Int, contents: UnsafeRawBufferPointer?) throws -> DeviceBlock {
     let size = capacity * 4
     guard size <= info.maxAllocationBytes else { throw KernelsError.outOfMemory(device: name, bytes: size) }
-    let flags = cl_mem_flags(CL_MEM_READ_WRITE) | (host == nil ? 0 : cl_mem_flags(CL_MEM_COPY_HOST_PTR))
     for attempt in 0..<2 {
-      var status: cl_int = 0
-      if let memory = clCreateBuffer(context, flags, size, host, &status) {
+      if let block = isCPU ? hostBlock(size, contents) : deviceBlock(size, contents) {
         lock.withLock {
           bytes.current += size
           bytes.peak = max(bytes.peak, bytes.current)
         }
-        return memory
+        return block
       }
       if attempt == 0 { trim() }
     }
     throw KernelsError.outOfMemory(device: name, bytes: size)
   }
 
+  /// A block of the device's own memory.
+  private func deviceBlock(_ size: Int, _ contents: UnsafeRawBufferPointer?) -> DeviceBlock? {
+    let staging = contents.map { contents -> UnsafeMutableRawPointer in
+      let staging = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+      if let base = contents.baseAddress { staging.copyMemory(from: base, byteCount: contents.count) }
+      return staging
+    }
+    defer { staging?.deallocate() }
+    let flags = CL_MEM_READ_WRITE | (staging == nil ? 0 : CL_MEM_COPY_HOST_PTR)
+    var status: cl_int = 0
+    return clCreateBuffer(context, cl_mem_flags(flags), size, staging, &status).map {
+      DeviceBlock(memory: $0, host: nil, byteCount: size)
+    }
+  }
+
+  /// A block that the host and the device share.
+  private func hostBlock(_ size: Int, _ contents: UnsafeRawBufferPointer?) -> DeviceBlock? {
+    guard let host = HostMemory.allocate(byteCount: size) else { return nil }
+    if let base = contents?.baseAddress { host.copyMemory(from: base, byteCount: contents!.count) }
+    var status: cl_int = 0
+    let flags = cl_mem_flags(CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR)
+    guard let memory = clCreateBuffer(context, flags, size, host, &status) else {
+      free(host)
+      return nil
+    }
+    return DeviceBlock(memory: memory, host: host, byteCount: size)
+  }
+
   public func trim() {
     clFinish(queue)
     var released = 0
-    pool.drain { memory in
-      var size = 0
-      clGetMemObjectInfo(memory, cl_mem_info(CL_MEM_SIZE), MemoryLayout<Int>.size, &size, nil)
-      released += size
-      clReleaseMemObject(memory)
+    pool.drain { block in
+      released += block.byteCount
+      clReleaseMemObject(block.memory)
+      free(block.host)
     }
     lock.withLock { bytes.current -= released }
   }
@@ -182,7 +215,7 @@ public final class OpenCLDevice: Device {
       queue, kernel, cl_uint(global.count), nil, &globalSize, &localSize, 0, nil, &event)
     try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(globalSize), local \(localSize)")
     if let event {
-      if let profiler { profiler.record(kernelName, event) } else { clReleaseEvent(event) }
+      if let profiler { profiler.record(kernelName, global, event) } else { clReleaseEvent(event) }
     }
     // Drivers may hold work back until a flush; the host is far ahead, so hand it over now and then.
     launchesSinceFlush += 1
@@ -258,7 +291,7 @@ public final class OpenCLDevice: Device {
   private func program(_ section: KernelSection) throws -> cl_program {
     if let program = programs[section] { return program }
     let source = KernelSource.text(of: section)
-    let options = "-cl-std=CL1.2"
+    let options = "-cl-std=CL1.2 -D RUN=\(run)"
     let file = cache.file(source: source, options: options, device: info)
     if let file, let binary = cache.load(file), let program = build(binary, options) {
       programs[section] = program

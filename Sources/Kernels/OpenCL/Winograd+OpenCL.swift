@@ -1,0 +1,203 @@
+/// Convolutions by Winograd's minimal filtering: 3x3 of stride 1 as F(4x4, 3x3), 4x4 of stride 2 in four phases as
+/// F(4x4, 2x2). The transforms are in kernels.cl; the products over channels are the packed GEMM's.
+extension OpenCLDevice {
+  /// The tiles of an output, counted as the `tiles` section of kernels.cl does, in chunks of panels.
+  private struct Tiling {
+    var images: Int, rows: Int
+    /// Tiles a row: a multiple of 4 where that wastes little, so that whole vectors are read.
+    var pitch: Int
+
+    init(images: Int, height: Int, width: Int) {
+      self.images = images
+      rows = (height + 3) / 4
+      let columns = (width + 3) / 4
+      pitch = columns >= 3 ? (columns + 3) / 4 * 4 : columns
+    }
+
+    var panels: Int { (images * rows * pitch + OpenCLDevice.tileColumns - 1) / OpenCLDevice.tileColumns }
+
+    /// Ranges of panels whose scratch of `perPanel` floats a panel stays small.
+    func chunks(perPanel: Int) -> [Range<Int>] {
+      let size = max(1, Self.scratch / perPanel)
+      let count = (panels + size - 1) / size
+      return (0..<count).map { panels * $0 / count..<panels * ($0 + 1) / count }
+    }
+
+    /// Floats of transformed input and products in flight.
+    static let scratch = 4 << 20
+  }
+
+  /// Whether winograd(...) takes this convolution and is worth its transforms.
+  func prefersWinograd(_ g: Conv2dGeometry) -> Bool {
+    g.kernelHeight == 3 && g.kernelWidth == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1
+      && g.channels >= 16 && g.outChannels >= 16 && g.batch * g.outArea >= 256
+  }
+
+  /// Likewise for winogradStrided(...) and its gradients.
+  func prefersStridedWinograd(_ g: Conv2dGeometry) -> Bool {
+    g.kernelHeight == 4 && g.kernelWidth == 4 && g.stride == 2 && g.padding == 1 && g.dilation == 1 && g.groups == 1
+      && g.channels >= 16 && g.outChannels >= 16 && g.batch * g.outArea >= 1024
+  }
+
+  func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let transformed = try w.buffer.derived("winograd \(w.name)") {
+      let panels = Self.rowPanels(g.outChannels)
+      let packed = try allocate(36 * panels * g.channels * Self.tileRows)
+      try launch(
+        .winograd, "winograd_weights", .blocks, global: [g.channels, panels], .buffer(w.buffer), .buffer(packed),
+        .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
+      return packed
+    }
+    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    for chunk in tiling.chunks(perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns) {
+      let input = try winogradInput(x, g, tiling, chunk)
+      let products = try multiplyPoints(
+        transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
+      try launch(
+        .winograd, "winograd_output", .blocks, global: [chunk.count, g.outChannels], .buffer(products),
+        .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
+        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
+        .uint(bias == nil ? 0 : 1))
+    }
+  }
+
+  /// dw of a 3x3 convolution: the products' gradient, tiles being the depth, and G^T . G of it.
+  func winogradWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
+    let sums = try sumPoints(x, dy, g, points: 36, depth: g.channels, .winograd, "winograd_gradient") {
+      try winogradInput(x, g, $0, $1)
+    }
+    try launch(
+      .winograd, "winograd_weight_gradient", .elements, global: [g.outChannels, g.channels], .buffer(sums),
+      .buffer(dw), .uint(g.outChannels), .uint(g.channels))
+  }
+
+  /// y = x * w of stride 2.
+  func winogradStrided(_ x: Buffer, _ w: Buffer, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    let transformed = try stridedWeights(
+      w, rows: g.outChannels, depth: g.channels, rowStride: g.channels * 16, depthStride: 16, transposed: false)
+    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    for chunk in tiling.chunks(perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns) {
+      let input = try stridedInput(x, g, tiling, chunk)
+      let products = try multiplyPoints(
+        transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
+      try launch(
+        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count, g.outChannels], .buffer(products),
+        .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
+        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
+        .uint(bias == nil ? 0 : 1))
+    }
+  }
+
+  /// dx of stride 2 (the transposed convolution).
+  func winogradStridedInputGradient(_ dy: Buffer, _ w: Buffer, _ bias: Buffer?, _ dx: Buffer, _ g: Conv2dGeometry)
+    throws
+  {
+    let transformed = try stridedWeights(
+      w, rows: g.channels, depth: g.outChannels, rowStride: 16, depthStride: g.channels * 16, transposed: true)
+    let tiling = Tiling(images: g.batch, height: (g.height + 1) / 2, width: (g.width + 1) / 2)
+    for chunk in tiling.chunks(perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns) {
+      let input = try allocate(100 * chunk.count * g.outChannels * Self.tileColumns)
+      try launch(
+        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels, chunk.count], .buffer(dy),
+        .buffer(input), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
+        .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      let products = try multiplyPoints(
+        transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
+      try launch(
+        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count, g.channels], .buffer(products),
+        .buffer(bias ?? products), .buffer(dx), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
+        .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
+        .uint(bias == nil ? 0 : 1))
+    }
+  }
+
+  func winogradStridedWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
+    let sums = try sumPoints(
+      x, dy, g, points: 25, depth: 4 * g.channels, .winogradStrided, "winograd_strided_gradient"
+    ) {
+      try stridedInput(x, g, $0, $1)
+    }
+    try launch(
+      .winogradStrided, "winograd_strided_weight_gradient", .elements, global: [g.outChannels, g.channels],
+      .buffer(sums), .buffer(dw), .uint(g.outChannels), .uint(g.channels))
+  }
+
+  // MARK: Steps
+
+  private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
+
+  private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
+    let input = try allocate(36 * chunk.count * g.channels * Self.tileColumns)
+    try launch(
+      .winograd, "winograd_input", .blocks, global: [g.channels, chunk.count], .buffer(x), .buffer(input),
+      .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows), .uint(tiling.pitch),
+      .uint(g.padding), .uint(chunk.lowerBound), .uint(chunk.count))
+    return input
+  }
+
+  private func stridedInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
+    let input = try allocate(100 * chunk.count * g.channels * Self.tileColumns)
+    try launch(
+      .winogradStrided, "winograd_strided_input", .blocks, global: [g.channels, chunk.count], .buffer(x),
+      .buffer(input), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows),
+      .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+    return input
+  }
+
+  private func stridedWeights(
+    _ w: Buffer, rows: Int, depth: Int, rowStride: Int, depthStride: Int, transposed: Bool
+  ) throws -> Buffer {
+    try w.derived(transposed ? "winograd transposed" : "winograd strided") {
+      let panels = Self.rowPanels(rows)
+      let packed = try allocate(100 * panels * depth * Self.tileRows)
+      try launch(
+        .winogradStrided, "winograd_strided_weights", .blocks, global: [depth, panels, 4], .buffer(w),
+        .buffer(packed), .uint(rows), .uint(depth), .uint(rowStride), .uint(depthStride), .uint(transposed ? 1 : 0))
+      return packed
+    }
+  }
+
+  /// products[panels][rows][batch][lanes]: a GEMM a point, the points of a tile side by side for the output transform.
+  private func multiplyPoints(_ weights: Buffer, _ input: Buffer, batch: Int, rows: Int, depth: Int, panels: Int) throws
+    -> Buffer
+  {
+    let columns = panels * Self.tileColumns
+    let products = try allocate(batch * rows * columns)
+    var target = MatrixTarget(columns: Self.tileColumns)
+    target.batchStride = Self.tileColumns
+    target.rowStride = batch * Self.tileColumns
+    target.columnBlockStride = rows * batch * Self.tileColumns
+    try gemm(
+      weights, input, panelStrides: (batch: depth * Self.tileColumns, panel: batch * depth * Self.tileColumns),
+      into: products, rows: rows, columns: columns, depth: depth, batch: batch, target)
+    return products
+  }
+
+  /// sums[points][depth][outChannels] of the transformed input times the transformed gradient, over all tiles.
+  private func sumPoints(
+    _ x: Buffer, _ dy: Buffer, _ g: Conv2dGeometry, points: Int, depth: Int, _ section: KernelSection, _ kernel: String,
+    input: (Tiling, Range<Int>) throws -> Buffer
+  ) throws -> Buffer {
+    let lanes = Self.tileColumns
+    let sums = try allocate(points * depth * g.outChannels)
+    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    let channelPanels = (g.outChannels + lanes - 1) / lanes
+    for chunk in tiling.chunks(perPanel: points * (depth + 2 * g.outChannels) * lanes) {
+      let a = try input(tiling, chunk)
+      let gradient = try allocate(points * chunk.count * g.outChannels * lanes)
+      try launch(
+        section, kernel, .blocks, global: [g.outChannels, chunk.count], .buffer(dy), .buffer(gradient),
+        .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(tiling.rows),
+        .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      let b = try allocate(points * channelPanels * chunk.count * lanes * lanes)
+      try launch(
+        .gemm, "transpose_panels", .blocks, global: [channelPanels, chunk.count, points], .buffer(gradient),
+        .buffer(b), .uint(g.outChannels), .uint(chunk.count))
+      try launch(
+        .gemm, "gemm_lanes", .blocks, global: [channelPanels, Self.rowPanels(depth), points], .buffer(a), .buffer(b),
+        .buffer(sums), .uint(depth), .uint(g.outChannels), .uint(chunk.count), .uint(points),
+        .uint(chunk.lowerBound > 0 ? 1 : 0))
+    }
+    return sums
+  }
+}
