@@ -10,8 +10,9 @@
 
 // == section: prelude ==
 
-// RUN, set by the host: neighbouring elements that one work-item of a memory-bound kernel takes; whole vectors on a
-// processor, one on a GPU, whose neighbouring work-items make one access of their neighbouring addresses.
+// Set by the host, for each device (KernelParameters.swift):
+//   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
+//   DIRECT_VECTORS  vectors of 16 pixels in a tile of conv2d_direct
 
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
@@ -784,80 +785,100 @@ kernel void col2im(global const float *restrict columns, global const float *res
   }
 }
 
-// y[plane, r, c] = x[plane, r - top, c - left], 0 outside. Global size: (outWidth, outHeight, planes).
+// A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[plane, r - top, c - left], 0 outside; outWidth
+// is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
 kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint planes,
                        const uint height, const uint width, const uint outHeight, const uint outWidth,
                        const int top, const int left) {
-  const uint c = get_global_id(0);
+  const uint c = get_global_id(0) * RUN;
   const uint r = get_global_id(1);
   const uint plane = get_global_id(2);
   if (c >= outWidth || r >= outHeight || plane >= planes)
     return;
   const int iy = (int)r - top, ix = (int)c - left;
-  const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
-  y[(plane * outHeight + r) * outWidth + c] = inside ? x[(plane * height + iy) * width + ix] : 0.0f;
-}
-
-#define DIRECT_ROWS 4   // output channels of a direct-convolution tile
-
-// Stride-1 convolution straight from a padded copy, for kernels too large or outputs too thin for im2col:
-//   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy + ky * dilation, ox + kx * dilation].
-// padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole vector past the last pixel;
-// weights is [ceil(outChannels / 4)][channels][kh][kw][4] (zero rows at the end). One work-item makes
-// 4 channels x 16 pixels of a row. Global size: (ceil(outWidth / 16), outHeight, ceil(outChannels / 4) * images).
-kernel void conv2d_direct(global const float *restrict padded, global const float *restrict weights,
-                          global const float *restrict bias, global float *restrict y,
-                          const uint images, const uint channels, const uint paddedHeight, const uint pitch,
-                          const uint outChannels, const uint outHeight, const uint outWidth,
-                          const uint kernelHeight, const uint kernelWidth, const uint dilation,
-                          const uint hasBias) {
-  const uint x0 = get_global_id(0) * 16;
-  const uint oy = get_global_id(1);
-  const uint tiles = (outChannels + DIRECT_ROWS - 1) / DIRECT_ROWS;
-  const uint tile = get_global_id(2) % tiles;
-  const uint image = get_global_id(2) / tiles;
-  if (x0 >= outWidth || oy >= outHeight || image >= images)
+  global float *to = y + (plane * outHeight + r) * outWidth + c;
+  if (iy < 0 || iy >= (int)height) {
+    for (int j = 0; j < RUN; ++j)
+      to[j] = 0.0f;
     return;
-  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f;
-  global const float *w = weights + tile * channels * kernelHeight * kernelWidth * DIRECT_ROWS;
-  for (uint ci = 0; ci < channels; ++ci) {
-    for (uint ky = 0; ky < kernelHeight; ++ky) {
-      global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + x0;
-      for (uint kx = 0; kx < kernelWidth; ++kx) {
-        const float16 v = vload16(0, row + kx * dilation);
-        t0 = fma((float16)(w[0]), v, t0);
-        t1 = fma((float16)(w[1]), v, t1);
-        t2 = fma((float16)(w[2]), v, t2);
-        t3 = fma((float16)(w[3]), v, t3);
-        w += DIRECT_ROWS;
-      }
-    }
   }
-  float16 value[DIRECT_ROWS] = {t0, t1, t2, t3};
-  for (uint r = 0; r < DIRECT_ROWS; ++r) {
-    const uint co = tile * DIRECT_ROWS + r;
-    if (co >= outChannels)
-      break;
-    const float16 v = hasBias ? value[r] + bias[co] : value[r];
-    global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth + x0;
-    store_lanes(to, v, (int)(outWidth - x0));
+  global const float *from = x + (plane * height + iy) * width;
+  if (ix >= 0 && ix + RUN <= (int)width) {
+    for (int j = 0; j < RUN; ++j)
+      to[j] = from[ix + j];
+  } else {
+    for (int j = 0; j < RUN; ++j)
+      to[j] = row_element(from, ix + j, (int)width);
   }
 }
 
-// weights[tile][ci][tap][r] = w[(tile * 4 + r), ci, tap] by strides (tap reversed when flipped), for conv2d_direct.
-// Global size: (channels * taps, tiles).
+// Stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
+//   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy - firstRow + ky * dilation, ...]
+// for `rows` rows from firstRow on. padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole tile past
+// the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
+// makes ROWS channels x 16 * VECTORS pixels of a row in ROWS * VECTORS accumulators, as many as the registers hold.
+// Global size: (ceil(outWidth / (16 * VECTORS)), rows, ceil(outChannels / ROWS) * images).
+#define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
+  kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights, \
+                                   global const float *restrict bias, global float *restrict y,    \
+                                   const uint images, const uint channels, const uint paddedHeight, \
+                                   const uint pitch, const uint outChannels, const uint outHeight, \
+                                   const uint outWidth, const uint firstRow, const uint rows,      \
+                                   const uint kernelHeight, const uint kernelWidth,                \
+                                   const uint dilation, const uint hasBias) {                      \
+    const uint x0 = get_global_id(0) * 16 * VECTORS;                                               \
+    const uint row = get_global_id(1);                                                             \
+    const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
+    const uint tile = get_global_id(2) % tiles;                                                    \
+    const uint image = get_global_id(2) / tiles;                                                   \
+    if (x0 >= outWidth || row >= rows || image >= images)                                          \
+      return;                                                                                      \
+    float16 sum[ROWS * VECTORS];                                                                   \
+    _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                     \
+    global const float *w = weights + tile * channels * kernelHeight * kernelWidth * ROWS;         \
+    for (uint ci = 0; ci < channels; ++ci) {                                                       \
+      for (uint ky = 0; ky < kernelHeight; ++ky) {                                                 \
+        global const float *from = padded + ((image * channels + ci) * paddedHeight + row + ky * dilation) * pitch + x0; \
+        for (uint kx = 0; kx < kernelWidth; ++kx) {                                                \
+          _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
+            const float16 pixels = vload16(v, from + kx * dilation);                               \
+            _Pragma("unroll") for (uint r = 0; r < ROWS; ++r)                                      \
+              sum[r * VECTORS + v] = fma((float16)(w[r]), pixels, sum[r * VECTORS + v]);           \
+          }                                                                                        \
+          w += ROWS;                                                                               \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+    _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                            \
+      const uint co = tile * ROWS + r;                                                             \
+      if (co < outChannels) {                                                                      \
+        const float offset = hasBias ? bias[co] : 0.0f;                                            \
+        global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
+        _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
+          store_lanes(to + 16 * v, sum[r * VECTORS + v] + offset, (int)(outWidth - x0) - 16 * (int)v); \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+CONV2D_DIRECT(3, DIRECT_VECTORS)
+CONV2D_DIRECT(4, DIRECT_VECTORS)
+CONV2D_DIRECT(8, DIRECT_VECTORS)
+
+// weights[tile][ci][tap][r] = w[(tile * tileRows + r), ci, tap] by strides (tap reversed when flipped), for
+// conv2d_direct. Global size: (channels * taps, tiles).
 kernel void pack_direct_weights(global const float *restrict w, global float *restrict packed,
                                 const uint outChannels, const uint channels, const uint taps,
-                                const uint outStride, const uint channelStride, const uint flipped) {
+                                const uint outStride, const uint channelStride, const uint flipped,
+                                const uint tileRows) {
   const uint k = get_global_id(0);
   const uint tile = get_global_id(1);
-  if (k >= channels * taps || tile * DIRECT_ROWS >= outChannels)
+  if (k >= channels * taps || tile * tileRows >= outChannels)
     return;
   const uint ci = k / taps;
   const uint tap = flipped ? taps - 1 - k % taps : k % taps;
-  for (uint r = 0; r < DIRECT_ROWS; ++r) {
-    const uint co = tile * DIRECT_ROWS + r;
-    packed[(tile * channels * taps + k) * DIRECT_ROWS + r] =
+  for (uint r = 0; r < tileRows; ++r) {
+    const uint co = tile * tileRows + r;
+    packed[(tile * channels * taps + k) * tileRows + r] =
         co < outChannels ? w[co * outStride + ci * channelStride + tap] : 0.0f;
   }
 }
@@ -1101,8 +1122,8 @@ static void four_columns(float16 column[4], global const float *restrict dy, con
 // One pass of G over three vectors.
 #define FILTER_POINTS(OUT, G0, G1, G2)                                                             \
   do {                                                                                             \
-    const float8 p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                           \
-    const float8 s = fma((float8)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
+    const float16 p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                          \
+    const float16 s = fma((float16)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
     OUT[0] = 0.25f * G0;                                                                           \
     OUT[1] = p - q;                                                                                \
     OUT[2] = p + q;                                                                                \
@@ -1112,41 +1133,43 @@ static void four_columns(float16 column[4], global const float *restrict dy, con
   } while (0)
 
 // U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
-// g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. Global size: (depth, rowPanels).
+// g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. A work-item makes 16 neighbours (k, row) of
+// a panel. Global size: (ceil(depth * MR / 16), rowPanels).
 kernel void winograd_weights(global const float *restrict w, global float *restrict packed, const uint rows,
                              const uint depth, const uint rowStride, const uint depthStride,
                              const uint flipped) {
-  const uint k = get_global_id(0);
+  const uint first = get_global_id(0) * 16;
   const uint panel = get_global_id(1);
   const uint panels = (rows + MR - 1) / MR;
-  if (k >= depth || panel >= panels)
+  if (first >= depth * MR || panel >= panels)
     return;
-  float8 g[9];
-  for (uint t = 0; t < 9; ++t) {
-    float lane[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-    for (uint r = 0; r < MR && panel * MR + r < rows; ++r)
-      lane[r] = w[(panel * MR + r) * rowStride + k * depthStride + (flipped ? 8 - t : t)];
-    g[t] = vload8(0, lane);
+  float lanes[9 * 16];
+  for (uint j = 0; j < 16; ++j) {
+    const uint k = (first + j) / MR, row = panel * MR + (first + j) % MR;
+    const int inside = k < depth && row < rows;
+    global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
+    for (uint t = 0; t < 9; ++t)
+      lanes[t * 16 + j] = inside ? from[flipped ? 8 - t : t] : 0.0f;
   }
-  float8 h[18];
-  #pragma unroll
+  float16 h[18];
+#pragma unroll
   for (uint j = 0; j < 3; ++j) {
-    float8 out[6];
-    FILTER_POINTS(out, g[j], g[3 + j], g[6 + j]);
-    #pragma unroll
+    float16 out[6];
+    FILTER_POINTS(out, vload16(j, lanes), vload16(3 + j, lanes), vload16(6 + j, lanes));
+#pragma unroll
     for (uint i = 0; i < 6; ++i)
       h[3 * i + j] = out[i];
   }
-  #pragma unroll
+  const uint plane = panels * depth * MR;
+  global float *to = packed + panel * depth * MR + first;
+  const int count = (int)(depth * MR - first);
+#pragma unroll
   for (uint i = 0; i < 6; ++i) {
-    float8 out[6];
+    float16 out[6];
     FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
-    #pragma unroll
-    for (uint j = 0; j < 6; ++j) {
-      global float *to = packed + (((i * 6 + j) * panels + panel) * depth + k) * MR;
-      vstore4(out[j].lo, 0, to);
-      vstore2(out[j].s45, 0, to + 4);
-    }
+#pragma unroll
+    for (uint j = 0; j < 6; ++j)
+      store_lanes(to + (i * 6 + j) * plane, out[j], count);
   }
 }
 
@@ -1320,56 +1343,57 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
     OUT[0] = 0.5f * G0;                                                                            \
     OUT[1] = -0.5f * (G0 + G1);                                                                    \
     OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                            \
-    OUT[3] = fma((float8)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                   \
+    OUT[3] = fma((float16)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                  \
     OUT[4] = G1;                                                                                   \
   } while (0)
 
 // The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
 // depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
-// for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR].
-// Global size: (depth, panels, 4).
+// for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR]. A work-item makes 16
+// neighbours (k, row) of a panel. Global size: (ceil(depth * MR / 16), panels, 4).
 kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed,
                                      const uint rows, const uint depth, const uint rowStride,
                                      const uint depthStride, const uint transposed) {
-  const uint k = get_global_id(0);
+  const uint firstLane = get_global_id(0) * 16;
   const uint panel = get_global_id(1);
   const uint phase = get_global_id(2);
   const uint panels = (rows + MR - 1) / MR;
-  if (k >= depth || panel >= panels)
+  if (firstLane >= depth * MR || panel >= panels)
     return;
   const uint py = phase / 2, px = phase % 2;
-  float8 g[4];
-  for (uint t = 0; t < 4; ++t) {
-    // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
-    const uint ky = transposed ? 2 * (1 - t / 2) + (1 - py) : 2 * (t / 2) + py;
-    const uint kx = transposed ? 2 * (1 - t % 2) + (1 - px) : 2 * (t % 2) + px;
-    float lane[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-    for (uint r = 0; r < MR && panel * MR + r < rows; ++r)
-      lane[r] = w[(panel * MR + r) * rowStride + k * depthStride + ky * 4 + kx];
-    g[t] = vload8(0, lane);
+  float lanes[4 * 16];
+  for (uint j = 0; j < 16; ++j) {
+    const uint k = (firstLane + j) / MR, row = panel * MR + (firstLane + j) % MR;
+    const int inside = k < depth && row < rows;
+    global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
+    for (uint t = 0; t < 4; ++t) {
+      // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
+      const uint ky = transposed ? 2 * (1 - t / 2) + (1 - py) : 2 * (t / 2) + py;
+      const uint kx = transposed ? 2 * (1 - t % 2) + (1 - px) : 2 * (t % 2) + px;
+      lanes[t * 16 + j] = inside ? from[ky * 4 + kx] : 0.0f;
+    }
   }
-  float8 h[10];
-  #pragma unroll
+  float16 h[10];
+#pragma unroll
   for (uint j = 0; j < 2; ++j) {
-    float8 out[5];
-    PHASE_FILTER_POINTS(out, g[j], g[2 + j]);
-    #pragma unroll
+    float16 out[5];
+    PHASE_FILTER_POINTS(out, vload16(j, lanes), vload16(2 + j, lanes));
+#pragma unroll
     for (uint i = 0; i < 5; ++i)
       h[2 * i + j] = out[i];
   }
   const uint wholeDepth = transposed ? depth : 4 * depth;
-  const uint at = transposed ? k : phase * depth + k;
-  const uint first = transposed ? 25 * phase : 0;
-  #pragma unroll
+  const ulong plane = (ulong)panels * wholeDepth * MR;
+  global float *to = packed + (transposed ? 25 * phase : 0) * plane +
+                     (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + firstLane;
+  const int count = (int)(depth * MR - firstLane);
+#pragma unroll
   for (uint i = 0; i < 5; ++i) {
-    float8 out[5];
+    float16 out[5];
     PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
-    #pragma unroll
-    for (uint j = 0; j < 5; ++j) {
-      global float *to = packed + ((ulong)((first + i * 5 + j) * panels + panel) * wholeDepth + at) * MR;
-      vstore4(out[j].lo, 0, to);
-      vstore2(out[j].s45, 0, to + 4);
-    }
+#pragma unroll
+    for (uint j = 0; j < 5; ++j)
+      store_lanes(to + (i * 5 + j) * plane, out[j], count);
   }
 }
 

@@ -38,7 +38,8 @@ struct CommonOptions: ParsableArguments {
     let total = profiler.entries.values.reduce(0) { $0 + $1.seconds }
     for (name, entry) in profiler.entries.sorted(by: { $0.value.seconds > $1.value.seconds }) {
       let line = String(
-        format: "%8.3f s %8.3f ms %5.1f%% %7d launches  ", entry.seconds, entry.shortest * 1e3, entry.seconds / max(total, 1e-9) * 100, entry.launches)
+        format: "%8.3f s %8.3f ms %5.1f%% %7d launches  ", entry.seconds, entry.shortest * 1e3,
+        entry.seconds / max(total, 1e-9) * 100, entry.launches)
       FileHandle.standardError.write(Data((line + name + "\n").utf8))
     }
   }

@@ -3,17 +3,19 @@ import Foundation
 /// Memory of the CPU fallback.
 final class CPUBuffer: Buffer {
   let memory: UnsafeMutablePointer<Float>
-  private let capacity: Int
+  private let range: Arena<UnsafeMutableRawPointer>.Range
   private let device: CPUDevice
 
-  fileprivate init(memory: UnsafeMutablePointer<Float>, capacity: Int, count: Int, device: CPUDevice) {
+  fileprivate init(
+    _ memory: UnsafeMutablePointer<Float>, _ range: Arena<UnsafeMutableRawPointer>.Range, count: Int, device: CPUDevice
+  ) {
     self.memory = memory
-    self.capacity = capacity
+    self.range = range
     self.device = device
     super.init(count: count)
   }
 
-  deinit { device.pool.give(memory, capacity: capacity) }
+  deinit { device.arena.give(range) }
 }
 
 extension Buffer {
@@ -30,29 +32,24 @@ extension Buffer {
 public final class CPUDevice: Device {
   public let name = "CPU fallback"
   public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores, plain Swift)" }
-  fileprivate let pool = BufferPool<UnsafeMutablePointer<Float>>()
-  private let lock = NSLock()
-  private var bytes = (current: 0, peak: 0)
+  fileprivate let arena = Arena<UnsafeMutableRawPointer>(granule: 256, slabLength: 64 << 20)
+  let derivedBudget = DerivedBudget(bytes: 64 << 20)
 
   public init() {}
 
   deinit { trim() }
 
-  public var memory: (current: Int, peak: Int) { lock.withLock { bytes } }
+  public var memory: (current: Int, peak: Int) { arena.byteCount }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let capacity = BufferPool<UnsafeMutablePointer<Float>>.capacity(for: count)
-    if let (memory, capacity) = pool.take(capacity) {
-      return CPUBuffer(memory: memory, capacity: capacity, count: count, device: self)
+    let (range, slab) = try arena.take(count * 4) { length in
+      guard let slab = HostMemory.allocate(byteCount: length) else {
+        throw KernelsError.outOfMemory(device: name, bytes: length)
+      }
+      return slab
     }
-    guard let memory = HostMemory.allocate(byteCount: capacity * 4) else {
-      throw KernelsError.outOfMemory(device: name, bytes: capacity * 4)
-    }
-    lock.withLock {
-      bytes.current += capacity * 4
-      bytes.peak = max(bytes.peak, bytes.current)
-    }
-    return CPUBuffer(memory: memory.assumingMemoryBound(to: Float.self), capacity: capacity, count: count, device: self)
+    let memory = (slab + range.offset).assumingMemoryBound(to: Float.self)
+    return CPUBuffer(memory, range, count: count, device: self)
   }
 
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
@@ -71,9 +68,5 @@ public final class CPUDevice: Device {
 
   public func synchronize() throws {}
 
-  public func trim() {
-    let released = pool.idleBytes
-    pool.drain { free($0) }
-    lock.withLock { bytes.current -= released }
-  }
+  public func trim() { arena.drain { free($0) } }
 }

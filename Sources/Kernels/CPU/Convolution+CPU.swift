@@ -7,7 +7,8 @@ extension CPUDevice: ConvolutionKernels {
     let columns = g.batch * g.outArea
     let panels = (columns + width - 1) / width
     for group in 0..<g.groups {
-      let packed = try w.derived("cpu rows \(group) of \(g.groups)") { [w = w.floats + group * outputs * depth] in
+      let packed = try w.derived("cpu rows \(group) of \(g.groups)", within: derivedBudget) {
+        [w = w.floats + group * outputs * depth] in
         try packRows(rows: outputs, depth: depth) { row, k in w[row &* depth &+ k] }
       }
       parallel(panels) { range in

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A block of float32 (or 32-bit index) elements in a device's memory. Its memory goes back to the device's
-/// pool when the last reference is dropped.
+/// arena when the last reference is dropped.
 ///
 /// Work is queued in order, so memory that is still read by queued work may be handed out again at once: whatever
 /// writes to it is queued later.
@@ -11,72 +11,46 @@ public class Buffer {
 
   /// What was computed from the contents alone (packed or transformed weights), by the name of the form.
   /// Kept as long as the contents stand; see `contentsDidChange()`.
-  var derived: [String: Buffer] = [:]
+  private var derived: [String: (form: Buffer, share: DerivedBudget.Share)] = [:]
 
   init(count: Int) { self.count = count }
 
   /// To be called by whatever writes into a buffer that was readable before (optimiser steps).
   func contentsDidChange() { derived.removeAll() }
 
-  /// The buffer under `key` in `derived`, made by `make` when it is not there yet.
-  func derived(_ key: String, make: () throws -> Buffer) rethrows -> Buffer {
-    if let found = derived[key] { return found }
+  /// The form under `key`, made by `make` when it is not there; kept for the next time where the budget allows.
+  func derived(_ key: String, within budget: DerivedBudget, make: () throws -> Buffer) rethrows -> Buffer {
+    if let found = derived[key] { return found.form }
     let made = try make()
-    derived[key] = made
+    if let share = budget.share(of: made.count * 4) { derived[key] = (made, share) }
     return made
   }
 }
 
-/// Free memory blocks by capacity, so that a loop that allocates the same shapes again allocates nothing.
-/// A request takes the smallest free block that is at most a quarter larger.
-final class BufferPool<Memory> {
-  private var free: [Int: [Memory]] = [:]
-  private var capacities: [Int] = []  // ascending, those with a free block
+/// How much memory the derived forms of a device's buffers may hold together. Forms beyond it are made anew at each use:
+/// Winograd's are four times the size of the weights, and cost a hundredth of the convolution that they serve.
+final class DerivedBudget {
+  private var remaining: Int
   private let lock = NSLock()
 
-  /// Bytes in the blocks that wait for reuse.
-  private(set) var idleBytes = 0
+  init(bytes: Int) { remaining = bytes }
 
-  /// The capacity, in elements, that a request for `count` should allocate: a multiple of 1/16 of its power of two.
-  static func capacity(for count: Int) -> Int {
-    let power = max(64, 1 << (Int.bitWidth - 1 - max(count, 1).leadingZeroBitCount))
-    let step = max(16, power / 16)
-    return (count + step - 1) / step * step
+  /// A part of the budget, given back when released.
+  final class Share {
+    private let budget: DerivedBudget
+    private let bytes: Int
+
+    fileprivate init(_ budget: DerivedBudget, _ bytes: Int) { (self.budget, self.bytes) = (budget, bytes) }
+
+    deinit { budget.lock.withLock { budget.remaining += bytes } }
   }
 
-  /// A free block of at least `capacity` elements with its own capacity, or nil.
-  func take(_ capacity: Int) -> (memory: Memory, capacity: Int)? {
+  /// Nil where less than `bytes` remain.
+  func share(of bytes: Int) -> Share? {
     lock.withLock {
-      guard let index = capacities.firstIndex(where: { $0 >= capacity }) else { return nil }
-      let found = capacities[index]
-      guard found <= capacity + capacity / 4 + 256, let memory = free[found]?.popLast() else { return nil }
-      if free[found]!.isEmpty {
-        free[found] = nil
-        capacities.remove(at: index)
-      }
-      idleBytes -= found * 4
-      return (memory, found)
-    }
-  }
-
-  func give(_ memory: Memory, capacity: Int) {
-    lock.withLock {
-      if free[capacity] == nil {
-        let index = capacities.firstIndex { $0 > capacity } ?? capacities.count
-        capacities.insert(capacity, at: index)
-      }
-      free[capacity, default: []].append(memory)
-      idleBytes += capacity * 4
-    }
-  }
-
-  /// Empties the pool, handing every block to `release`.
-  func drain(_ release: (Memory) -> Void) {
-    lock.withLock {
-      free.values.joined().forEach(release)
-      free = [:]
-      capacities = []
-      idleBytes = 0
+      guard bytes <= remaining else { return nil }
+      remaining -= bytes
+      return Share(self, bytes)
     }
   }
 }

@@ -26,10 +26,10 @@ public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, Reductio
   /// Waits until all queued work is done.
   func synchronize() throws
 
-  /// Bytes of device memory held now, pooled blocks included, and the most that was ever held.
+  /// Bytes of device memory held now, free ranges of slabs included, and the most that was ever held.
   var memory: (current: Int, peak: Int) { get }
 
-  /// Returns pooled blocks to the system.
+  /// Returns slabs that hold nothing to the system.
   func trim()
 }
 

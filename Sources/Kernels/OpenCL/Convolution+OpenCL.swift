@@ -63,7 +63,7 @@ extension OpenCLDevice: ConvolutionKernels {
   /// im2col in chunks that stay near the cache, times the packed weight.
   private func multiplyColumns(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
     let depth = g.channels * g.taps
-    let packed = try w.buffer.derived("rows \(w.name)") {
+    let packed = try w.buffer.derived("rows \(w.name)", within: derivedBudget) {
       try packRows(
         w.buffer, rows: g.outChannels, depth: depth, rowStride: w.rowStride,
         MatrixDepth(
@@ -98,30 +98,38 @@ extension OpenCLDevice: ConvolutionKernels {
     return packed
   }
 
-  /// Straight from a padded copy, without columns.
+  /// Straight from padded strips of the image, without columns.
   private func direct(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    let tiles = (g.outChannels + 3) / 4
-    let packed = try w.buffer.derived("direct \(w.name)") {
-      let packed = try allocate(tiles * g.channels * g.taps * 4)
+    let tileRows = g.outChannels % 4 == 3 ? 3 : g.outChannels % 8 == 0 && parameters.directVectors > 1 ? 8 : 4
+    let tileWidth = 16 * parameters.directVectors
+    let tiles = (g.outChannels + tileRows - 1) / tileRows
+    let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {
+      let packed = try allocate(tiles * g.channels * g.taps * tileRows)
       try launch(
         .conv, "pack_direct_weights", .elements, global: [g.channels * g.taps, tiles], .buffer(w.buffer),
         .buffer(packed), .uint(g.outChannels), .uint(g.channels), .uint(g.taps), .uint(w.rowStride),
-        .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
+        .uint(w.channelStride), .uint(w.flipped ? 1 : 0), .uint(tileRows))
       return packed
     }
-    let paddedHeight = g.height + 2 * g.padding
-    let vectors = (g.outWidth + 15) / 16
-    let pitch = vectors * 16 + g.dilation * (g.kernelWidth - 1)
-    let padded = try allocate(g.batch * g.channels * paddedHeight * pitch)
-    try launch(
-      .conv, "pad_planes", .elements, global: [pitch, paddedHeight, g.batch * g.channels], .buffer(x), .buffer(padded),
-      .uint(g.batch * g.channels), .uint(g.height), .uint(g.width), .uint(paddedHeight), .uint(pitch), .int(g.padding),
-      .int(g.padding))
-    try launch(
-      .conv, "conv2d_direct", .blocks, global: [vectors, g.outHeight, tiles * g.batch], .buffer(padded),
-      .buffer(packed), .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(paddedHeight),
-      .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight),
-      .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+    let tileColumns = (g.outWidth + tileWidth - 1) / tileWidth
+    let run = parameters.run
+    let pitch = (tileColumns * tileWidth + g.dilation * (g.kernelWidth - 1) + run - 1) / run * run
+    // Strips of rows, so that the padded copy is small and still in the cache when it is read.
+    let overlap = g.dilation * (g.kernelHeight - 1)
+    let strip = max(8, (1 << 20) / (g.batch * g.channels * pitch) - overlap)
+    for first in stride(from: 0, to: g.outHeight, by: strip) {
+      let rows = min(strip, g.outHeight - first)
+      let padded = try allocate(g.batch * g.channels * (rows + overlap) * pitch)
+      try launch(
+        .conv, "pad_planes", .elements, global: [pitch / run, rows + overlap, g.batch * g.channels], .buffer(x),
+        .buffer(padded), .uint(g.batch * g.channels), .uint(g.height), .uint(g.width), .uint(rows + overlap),
+        .uint(pitch), .int(g.padding - first), .int(g.padding))
+      try launch(
+        .conv, "conv2d_direct_\(tileRows)", .blocks, global: [tileColumns, rows, tiles * g.batch], .buffer(padded),
+        .buffer(packed), .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap),
+        .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
+        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+    }
   }
 
   /// The strided input gradient: columns = w^T dy over the whole batch, folded back by col2im, some channels at a time.
@@ -134,7 +142,7 @@ extension OpenCLDevice: ConvolutionKernels {
     for first in stride(from: 0, to: g.channels, by: chunk) {
       let count = min(chunk, g.channels - first)
       let rows = count * g.taps
-      let weights = try w.derived("scatter \(first) \(count)") {
+      let weights = try w.derived("scatter \(first) \(count)", within: derivedBudget) {
         try packRows(
           w, rows: rows, depth: g.outChannels, rowStride: 1,
           MatrixDepth(inner: g.outChannels, innerStride: g.channels * g.taps, offset: first * g.taps))

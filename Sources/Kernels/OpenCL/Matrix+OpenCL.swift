@@ -74,7 +74,8 @@ extension OpenCLDevice: MatrixKernels {
   /// C = A B (+ bias by row) over packed operands.
   /// - Parameter panelStrides: where B's panels lie, if not one after another.
   func gemm(
-    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, bias: Buffer? = nil, into c: Buffer, rows: Int, columns: Int, depth: Int, batch: Int = 1,
+    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, bias: Buffer? = nil, into c: Buffer,
+    rows: Int, columns: Int, depth: Int, batch: Int = 1,
     _ target: MatrixTarget
   ) throws {
     let panelsM = (rows + Self.tileRows - 1) / Self.tileRows

@@ -2,28 +2,30 @@ import COpenCL
 import Foundation
 import Logging
 
-/// A memory object, and the host's memory that it stands on where the device is the host's processor.
-private struct DeviceBlock {
+/// A block of a device's memory that arenas cut up, and the host's memory that it stands on where the device is the
+/// host's processor.
+private struct Slab {
   var memory: cl_mem
   var host: UnsafeMutableRawPointer?
-  var byteCount: Int
 }
 
-/// Memory of an OpenCL device.
+/// Memory of an OpenCL device: a range of a slab, or a memory object of its own.
 final class OpenCLBuffer: Buffer {
-  private let block: DeviceBlock
-  private let capacity: Int
+  let memory: cl_mem
+  private let range: Arena<Slab>.Range?
   private let device: OpenCLDevice
-  fileprivate var memory: cl_mem { block.memory }
 
-  fileprivate init(_ block: DeviceBlock, capacity: Int, count: Int, device: OpenCLDevice) {
-    self.block = block
-    self.capacity = capacity
+  fileprivate init(_ memory: cl_mem, range: Arena<Slab>.Range?, count: Int, device: OpenCLDevice) {
+    self.memory = memory
+    self.range = range
     self.device = device
     super.init(count: count)
   }
 
-  deinit { device.pool.give(block, capacity: capacity) }
+  deinit {
+    clReleaseMemObject(memory)
+    if let range { device.arena.give(range) }
+  }
 }
 
 /// A device of any OpenCL platform, with one in-order queue. Enqueuing never waits; reading back does.
@@ -35,20 +37,24 @@ public final class OpenCLDevice: Device {
   /// Times kernels by their events while it is set. Slows the queue down a little.
   public var profiler: KernelProfiler?
 
+  let parameters: KernelParameters
   let context: cl_context
   let queue: cl_command_queue
-  fileprivate let pool = BufferPool<DeviceBlock>()
+  fileprivate let arena: Arena<Slab>
+  let derivedBudget: DerivedBudget
   private let cache: ProgramCache
   private let lock = NSLock()
   private var programs: [KernelSection: cl_program] = [:]
   private var kernels: [String: cl_kernel] = [:]
-  private var bytes = (current: 0, peak: 0)
   private var launchesSinceFlush = 0
 
   /// Opens a device; its kernels are built when first used.
   public init(_ info: OpenCLDeviceInfo) throws {
     self.info = info
     cache = ProgramCache(device: info)
+    parameters = KernelParameters(for: info)
+    derivedBudget = DerivedBudget(bytes: parameters.derivedBytes)
+    arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes)
     var status: cl_int = 0
     var id: cl_device_id? = info.id
     guard let context = clCreateContext(nil, 1, &id, nil, nil, &status) else {
@@ -73,82 +79,69 @@ public final class OpenCLDevice: Device {
   /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill.
   var isCPU: Bool { info.kind == .cpu }
 
-  /// Neighbouring elements that one work-item of a memory-bound kernel takes (RUN of kernels.cl).
-  var run: Int { isCPU ? 16 : 1 }
-
   // MARK: Memory
 
-  public var memory: (current: Int, peak: Int) { lock.withLock { bytes } }
+  public var memory: (current: Int, peak: Int) { arena.byteCount }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let capacity = BufferPool<DeviceBlock>.capacity(for: count)
-    if let (block, capacity) = pool.take(capacity) {
-      return OpenCLBuffer(block, capacity: capacity, count: count, device: self)
+    let (range, slab) = try take(count * 4)
+    var region = cl_buffer_region(origin: range.offset, size: range.length)
+    var status: cl_int = 0
+    let flags = cl_mem_flags(CL_MEM_READ_WRITE)
+    let type = cl_buffer_create_type(CL_BUFFER_CREATE_TYPE_REGION)
+    guard let memory = clCreateSubBuffer(slab.memory, flags, type, &region, &status) else {
+      arena.give(range)
+      throw KernelsError.openCL(call: "clCreateSubBuffer", status: statusName(status))
     }
-    return OpenCLBuffer(try create(capacity, contents: nil), capacity: capacity, count: count, device: self)
+    return OpenCLBuffer(memory, range: range, count: count, device: self)
   }
 
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
-    let count = values.count / 4
-    let capacity = BufferPool<DeviceBlock>.capacity(for: count)
-    // Copied at creation, so that the caller's memory is free at once and the queue need not drain.
-    let block = try create(capacity, contents: UnsafeRawBufferPointer(rebasing: values.prefix(count * 4)))
-    return OpenCLBuffer(block, capacity: capacity, count: count, device: self)
+    // Copied at creation into memory of its own, so that the caller's is free at once and the queue need not drain.
+    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: max(4, values.count), alignment: 64)
+    defer { staging.deallocate() }
+    staging.copyMemory(from: values)
+    var status: cl_int = 0
+    let flags = cl_mem_flags(CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR)
+    guard let memory = clCreateBuffer(context, flags, staging.count, staging.baseAddress, &status) else {
+      throw KernelsError.outOfMemory(device: name, bytes: staging.count)
+    }
+    return OpenCLBuffer(memory, range: nil, count: values.count / 4, device: self)
   }
 
-  private func create(_ capacity: Int, contents: UnsafeRawBufferPointer?) throws -> DeviceBlock {
-    let size = capacity * 4
+  /// A range of a slab; where the device is full, once more after the free slabs were given back.
+  private func take(_ length: Int) throws -> (Arena<Slab>.Range, Slab) {
+    do {
+      return try arena.take(length, make: makeSlab)
+    } catch KernelsError.outOfMemory {
+      trim()
+      return try arena.take(length, make: makeSlab)
+    }
+  }
+
+  private func makeSlab(_ size: Int) throws -> Slab {
     guard size <= info.maxAllocationBytes else { throw KernelsError.outOfMemory(device: name, bytes: size) }
-    for attempt in 0..<2 {
-      if let block = isCPU ? hostBlock(size, contents) : deviceBlock(size, contents) {
-        lock.withLock {
-          bytes.current += size
-          bytes.peak = max(bytes.peak, bytes.current)
-        }
-        return block
-      }
-      if attempt == 0 { trim() }
+    var flags = cl_mem_flags(CL_MEM_READ_WRITE)
+    var host: UnsafeMutableRawPointer?
+    if isCPU {
+      host = HostMemory.allocate(byteCount: size)
+      if host == nil { throw KernelsError.outOfMemory(device: name, bytes: size) }
+      flags |= cl_mem_flags(CL_MEM_USE_HOST_PTR)
     }
-    throw KernelsError.outOfMemory(device: name, bytes: size)
-  }
-
-  /// A block of the device's own memory.
-  private func deviceBlock(_ size: Int, _ contents: UnsafeRawBufferPointer?) -> DeviceBlock? {
-    let staging = contents.map { contents -> UnsafeMutableRawPointer in
-      let staging = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
-      if let base = contents.baseAddress { staging.copyMemory(from: base, byteCount: contents.count) }
-      return staging
-    }
-    defer { staging?.deallocate() }
-    let flags = CL_MEM_READ_WRITE | (staging == nil ? 0 : CL_MEM_COPY_HOST_PTR)
     var status: cl_int = 0
-    return clCreateBuffer(context, cl_mem_flags(flags), size, staging, &status).map {
-      DeviceBlock(memory: $0, host: nil, byteCount: size)
-    }
-  }
-
-  /// A block that the host and the device share.
-  private func hostBlock(_ size: Int, _ contents: UnsafeRawBufferPointer?) -> DeviceBlock? {
-    guard let host = HostMemory.allocate(byteCount: size) else { return nil }
-    if let base = contents?.baseAddress { host.copyMemory(from: base, byteCount: contents!.count) }
-    var status: cl_int = 0
-    let flags = cl_mem_flags(CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR)
     guard let memory = clCreateBuffer(context, flags, size, host, &status) else {
       free(host)
-      return nil
+      throw KernelsError.outOfMemory(device: name, bytes: size)
     }
-    return DeviceBlock(memory: memory, host: host, byteCount: size)
+    return Slab(memory: memory, host: host)
   }
 
   public func trim() {
     clFinish(queue)
-    var released = 0
-    pool.drain { block in
-      released += block.byteCount
-      clReleaseMemObject(block.memory)
-      free(block.host)
+    arena.drain { slab in
+      clReleaseMemObject(slab.memory)
+      free(slab.host)
     }
-    lock.withLock { bytes.current -= released }
   }
 
   public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
@@ -291,7 +284,7 @@ public final class OpenCLDevice: Device {
   private func program(_ section: KernelSection) throws -> cl_program {
     if let program = programs[section] { return program }
     let source = KernelSource.text(of: section)
-    let options = "-cl-std=CL1.2 -D RUN=\(run)"
+    let options = parameters.options
     let file = cache.file(source: source, options: options, device: info)
     if let file, let binary = cache.load(file), let program = build(binary, options) {
       programs[section] = program

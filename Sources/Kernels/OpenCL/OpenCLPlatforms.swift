@@ -13,6 +13,10 @@ public struct OpenCLDeviceInfo {
   public let localMemoryBytes: Int
   public let globalMemoryBytes: Int
   public let maxAllocationBytes: Int
+  /// What the offset of a sub-buffer must be a multiple of.
+  let addressAlignment: Int
+  /// Floats in a register of the device's instruction set; 1 on GPUs, as a rule.
+  let nativeFloatVector: Int
   let id: cl_device_id
 
   public enum Kind: String {
@@ -63,7 +67,8 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
           localMemoryBytes: Int(try number(id, CL_DEVICE_LOCAL_MEM_SIZE, as: cl_ulong.self)),
           globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
           maxAllocationBytes: Int(clamping: try number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, as: cl_ulong.self)),
-          id: id))
+          addressAlignment: Int(try number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, as: cl_uint.self)) / 8,
+          nativeFloatVector: Int(try number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, as: cl_uint.self)), id: id))
     }
   }
   return found

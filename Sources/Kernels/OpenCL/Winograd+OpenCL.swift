@@ -24,7 +24,7 @@ extension OpenCLDevice {
     }
 
     /// Floats of transformed input and products in flight.
-    static let scratch = 4 << 20
+    static let scratch = 2 << 20
   }
 
   /// Whether winograd(...) takes this convolution and is worth its transforms.
@@ -40,11 +40,12 @@ extension OpenCLDevice {
   }
 
   func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    let transformed = try w.buffer.derived("winograd \(w.name)") {
+    let transformed = try w.buffer.derived("winograd \(w.name)", within: derivedBudget) {
       let panels = Self.rowPanels(g.outChannels)
       let packed = try allocate(36 * panels * g.channels * Self.tileRows)
       try launch(
-        .winograd, "winograd_weights", .blocks, global: [g.channels, panels], .buffer(w.buffer), .buffer(packed),
+        .winograd, "winograd_weights", .blocks, global: [Self.weightRuns(g.channels), panels], .buffer(w.buffer),
+        .buffer(packed),
         .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
       return packed
     }
@@ -126,6 +127,9 @@ extension OpenCLDevice {
 
   private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
 
+  /// Work-items of a weight transform along the depth.
+  private static func weightRuns(_ depth: Int) -> Int { (depth * tileRows + 15) / 16 }
+
   private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
     let input = try allocate(36 * chunk.count * g.channels * Self.tileColumns)
     try launch(
@@ -147,11 +151,11 @@ extension OpenCLDevice {
   private func stridedWeights(
     _ w: Buffer, rows: Int, depth: Int, rowStride: Int, depthStride: Int, transposed: Bool
   ) throws -> Buffer {
-    try w.derived(transposed ? "winograd transposed" : "winograd strided") {
+    try w.derived(transposed ? "winograd transposed" : "winograd strided", within: derivedBudget) {
       let panels = Self.rowPanels(rows)
       let packed = try allocate(100 * panels * depth * Self.tileRows)
       try launch(
-        .winogradStrided, "winograd_strided_weights", .blocks, global: [depth, panels, 4], .buffer(w),
+        .winogradStrided, "winograd_strided_weights", .blocks, global: [Self.weightRuns(depth), panels, 4], .buffer(w),
         .buffer(packed), .uint(rows), .uint(depth), .uint(rowStride), .uint(depthStride), .uint(transposed ? 1 : 0))
       return packed
     }

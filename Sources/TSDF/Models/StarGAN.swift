@@ -140,10 +140,7 @@ public final class StarGANGenerator: Generator {
         "images \(images.shape) (sides must be multiples of 4) and condition \(condition.shape) do not fit a generator of "
           + "\(configuration.attributeCount) attributes")
     }
-    let planes = try condition.reshaped(condition.shape + [1, 1])
-      .broadcast(to: condition.shape + [images.shape[2], images.shape[3]])
-    var x = try Tensor.concatenated([images, planes], axis: 1)
-    x = try x.convolved(with: weight("main.0"), padding: 3)
+    var x = try images.convolved(with: weight("main.0"), joining: condition)
     x = try normalized(x, "main.1", slope: 0)
     for position in [3, 6] {
       x = try x.convolved(with: weight("main.\(position)"), stride: 2, padding: 1)

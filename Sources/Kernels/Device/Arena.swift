@@ -1,0 +1,103 @@
+import Foundation
+
+/// Memory in slabs, of which ranges are handed out and taken back: what one tensor leaves serves the next, of whatever
+/// size, so that a step holds little more than what is alive in it, and a loop of the same steps allocates nothing.
+package final class Arena<Memory> {
+  /// A range of a slab, in bytes.
+  package struct Range {
+    fileprivate(set) var slab: Int
+    package fileprivate(set) var offset: Int
+    package fileprivate(set) var length: Int
+  }
+
+  private struct Slab {
+    var memory: Memory
+    var length: Int
+    /// What is free, by ascending offset, neighbours joined.
+    var free: [(offset: Int, length: Int)]
+    var isFree: Bool { free.count == 1 && free[0].length == length }
+  }
+
+  /// Offsets and lengths are multiples of this.
+  let granule: Int
+  /// The length of a slab, but for single ranges that need more.
+  let slabLength: Int
+  private var slabs: [Int: Slab] = [:]
+  private var nextSlab = 0
+  private let lock = NSLock()
+
+  /// - Parameter slabLength: 0 for a slab of its own for every range.
+  package init(granule: Int, slabLength: Int) {
+    self.granule = granule
+    self.slabLength = slabLength
+  }
+
+  private var bytes = (current: 0, peak: 0)
+
+  /// Bytes in slabs, now and at most.
+  package var byteCount: (current: Int, peak: Int) { lock.withLock { bytes } }
+
+  /// A range of at least `length` bytes and the slab that holds it: the smallest free range that is large enough, else
+  /// in a new slab that `make` returns for the length it is given.
+  package func take(_ length: Int, make: (Int) throws -> Memory) rethrows -> (Range, Memory) {
+    let length = max(1, (length + granule - 1) / granule) * granule
+    lock.lock()
+    defer { lock.unlock() }
+    var best: (slab: Int, index: Int, length: Int)?
+    for (id, slab) in slabs {
+      for (index, range) in slab.free.enumerated() where range.length >= length {
+        // Ties by the older slab: the order must not depend on the dictionary's.
+        if best.map({ (range.length, id, index) < ($0.length, $0.slab, $0.index) }) ?? true {
+          best = (id, index, range.length)
+        }
+      }
+    }
+    if best == nil {
+      let whole = max(length, slabLength)
+      slabs[nextSlab] = Slab(memory: try make(whole), length: whole, free: [(0, whole)])
+      best = (nextSlab, 0, whole)
+      nextSlab += 1
+      bytes.current += whole
+      bytes.peak = max(bytes.peak, bytes.current)
+    }
+    let (id, index, _) = best!
+    let offset = slabs[id]!.free[index].offset
+    if slabs[id]!.free[index].length == length {
+      slabs[id]!.free.remove(at: index)
+    } else {
+      slabs[id]!.free[index].offset += length
+      slabs[id]!.free[index].length -= length
+    }
+    return (Range(slab: id, offset: offset, length: length), slabs[id]!.memory)
+  }
+
+  /// Takes a range back.
+  package func give(_ range: Range) {
+    lock.lock()
+    defer { lock.unlock() }
+    guard var slab = slabs[range.slab] else { return }
+    var (offset, length) = (range.offset, range.length)
+    var index = slab.free.firstIndex { $0.offset > offset } ?? slab.free.count
+    if index < slab.free.count, slab.free[index].offset == offset + length {
+      length += slab.free.remove(at: index).length
+    }
+    if index > 0, slab.free[index - 1].offset + slab.free[index - 1].length == offset {
+      index -= 1
+      let before = slab.free.remove(at: index)
+      (offset, length) = (before.offset, before.length + length)
+    }
+    slab.free.insert((offset, length), at: index)
+    slabs[range.slab] = slab
+  }
+
+  /// Hands every slab that is wholly free to `release`.
+  package func drain(_ release: (Memory) -> Void) {
+    lock.lock()
+    defer { lock.unlock() }
+    for (id, slab) in slabs where slab.isFree {
+      release(slab.memory)
+      bytes.current -= slab.length
+      slabs[id] = nil
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import Kernels
+
+extension Tensor {
+  /// The convolution of these images [N, C, H, W] joined with constant planes, one of height and width of the images for
+  /// each value of `constants` [N, K], by a weight [out, C + K, k, k] with k odd and padding k / 2.
+  ///
+  /// What constant planes add depends only on how much of the kernel hangs over which border, k times k cases: those
+  /// are convolved once, and spread over the image, instead of K whole planes.
+  func convolved(with weight: Tensor, joining constants: Tensor) throws -> Tensor {
+    let (side, count) = (weight.shape[2], constants.shape[1])
+    let (border, height, width) = (side / 2, shape[2], shape[3])
+    guard height >= side, width >= side else {
+      let planes = try constants.reshaped(constants.shape + [1, 1]).broadcast(to: constants.shape + [height, width])
+      return try Tensor.concatenated([self, planes], axis: 1).convolved(with: weight, padding: border)
+    }
+    let own = try convolved(with: weight.sliced(axis: 1, 0..<shape[1]), padding: border)
+    let cases = try constants.reshaped(constants.shape + [1, 1]).broadcast(to: constants.shape + [side, side])
+      .convolved(with: weight.sliced(axis: 1, shape[1]..<shape[1] + count), padding: border)
+    return try own + cases.spread(axis: 2, to: height).spread(axis: 3, to: width)
+  }
+
+  /// The middle of an axis of odd extent repeated until the axis has `extent`.
+  private func spread(axis: Int, to extent: Int) throws -> Tensor {
+    let middle = shape[axis] / 2
+    if middle == 0 || extent == shape[axis] { return self }
+    var repeated = shape
+    repeated[axis] = extent - 2 * middle
+    return try Tensor.concatenated(
+      [
+        sliced(axis: axis, 0..<middle), sliced(axis: axis, middle..<middle + 1).broadcast(to: repeated),
+        sliced(axis: axis, middle + 1..<shape[axis]),
+      ], axis: axis)
+  }
+}
