@@ -785,9 +785,9 @@ kernel void col2im(global const float *restrict columns, global const float *res
   }
 }
 
-// A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[plane, r - top, c - left], 0 outside; outWidth
-// is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
-kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint planes,
+// A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[firstPlane + plane, r - top, c - left], 0
+// outside; outWidth is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
+kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint firstPlane, const uint planes,
                        const uint height, const uint width, const uint outHeight, const uint outWidth,
                        const int top, const int left) {
   const uint c = get_global_id(0) * RUN;
@@ -802,7 +802,7 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
       to[j] = 0.0f;
     return;
   }
-  global const float *from = x + (plane * height + iy) * width;
+  global const float *from = x + ((firstPlane + plane) * height + iy) * width;
   if (ix >= 0 && ix + RUN <= (int)width) {
     for (int j = 0; j < RUN; ++j)
       to[j] = from[ix + j];
@@ -880,6 +880,66 @@ kernel void pack_direct_weights(global const float *restrict w, global float *re
     const uint co = tile * tileRows + r;
     packed[(tile * channels * taps + k) * tileRows + r] =
         co < outChannels ? w[co * outStride + ci * channelStride + tap] : 0.0f;
+  }
+}
+
+#define DIRECT_COLUMNS 7   // kernel columns of a tile of the direct weight gradient
+
+// The weight gradient of a stride-1 convolution from padded planes, for kernels too large for im2col:
+//   partial[image, co, ci, ky, kx] = sum over (oy, ox) of dy[image, co, oy, ox] * padded[image, ci, oy + ky * dilation, ...]
+// One work-item makes a row of taps (ci, ky) of three output channels for one image, the pixels of a vector being the
+// lanes of its 3 * 7 accumulators. padded is [images][channels][paddedHeight][pitch] as in conv2d_direct.
+// Global size: (channels * kernelHeight, ceil(outChannels / 3) * ceil(kernelWidth / 7), images).
+kernel void conv2d_direct_weight_gradient(global const float *restrict padded, global const float *restrict dy,
+                                          global float *restrict partial, const uint firstImage,
+                                          const uint images, const uint channels, const uint paddedHeight,
+                                          const uint pitch, const uint outChannels, const uint outHeight,
+                                          const uint outWidth, const uint kernelHeight,
+                                          const uint kernelWidth, const uint dilation) {
+  const uint ci = get_global_id(0) / kernelHeight;
+  const uint ky = get_global_id(0) % kernelHeight;
+  const uint tiles = (outChannels + 2) / 3;
+  const uint co = get_global_id(1) % tiles * 3;
+  const uint kx0 = get_global_id(1) / tiles * DIRECT_COLUMNS;
+  const uint image = get_global_id(2);
+  if (ci >= channels || kx0 >= kernelWidth || image >= images)
+    return;
+  float16 sum[3 * DIRECT_COLUMNS];
+#pragma unroll
+  for (uint i = 0; i < 3 * DIRECT_COLUMNS; ++i)
+    sum[i] = 0.0f;
+  // Columns beyond the kernel, and channels beyond the last, read the last one's and are not stored.
+  const uint last = min((uint)DIRECT_COLUMNS, kernelWidth - kx0) - 1;
+  const uint plane = outHeight * outWidth;
+  global const float *up = dy + ((firstImage + image) * outChannels + co) * plane;
+  const uint second = min(1u, outChannels - 1 - co) * plane, third = min(2u, outChannels - 1 - co) * plane;
+  for (uint oy = 0; oy < outHeight; ++oy) {
+    global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + kx0 * dilation;
+    for (uint ox = 0; ox < outWidth; ox += 16) {
+      const uint at = oy * outWidth;
+      const float16 a = row_lanes(up + at, (int)ox, 1, (int)outWidth);
+      const float16 b = row_lanes(up + at + second, (int)ox, 1, (int)outWidth);
+      const float16 c = row_lanes(up + at + third, (int)ox, 1, (int)outWidth);
+#pragma unroll
+      for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
+        const float16 pixels = vload16(0, row + ox + min(kx, last) * dilation);
+        sum[kx] = fma(a, pixels, sum[kx]);
+        sum[DIRECT_COLUMNS + kx] = fma(b, pixels, sum[DIRECT_COLUMNS + kx]);
+        sum[2 * DIRECT_COLUMNS + kx] = fma(c, pixels, sum[2 * DIRECT_COLUMNS + kx]);
+      }
+    }
+  }
+#pragma unroll
+  for (uint r = 0; r < 3; ++r) {
+#pragma unroll
+    for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
+      const float16 v = sum[r * DIRECT_COLUMNS + kx];
+      const float8 h = v.lo + v.hi;
+      const float4 q = h.lo + h.hi;
+      if (co + r < outChannels && kx <= last)
+        partial[((((ulong)(firstImage + image) * outChannels + co + r) * channels + ci) * kernelHeight + ky) * kernelWidth +
+                kx0 + kx] = (q.s0 + q.s2) + (q.s1 + q.s3);
+    }
   }
 }
 
@@ -1682,35 +1742,48 @@ kernel void winograd_strided_gradient(global const float *restrict dy, global fl
   }
 }
 
-// dw[co][ci][4][4] = G^T X G for each phase, with X = sums[25][4 * channels][outChannels].
-// Global size: (outChannels, channels).
+// One pass of G^T over five vectors.
+#define PHASE_FILTER_GRADIENT(OUT0, OUT1, M0, M1, M2, M3, M4)                                      \
+  do {                                                                                             \
+    const float16 p = (1.0f / 6.0f) * M2;                                                          \
+    OUT0 = fma((float16)(1.0f / 6.0f), M3, 0.5f * (M0 - M1)) - p;                                  \
+    OUT1 = fma((float16)(1.0f / 3.0f), M3, p) + fma((float16)(-0.5f), M1, M4);                     \
+  } while (0)
+
+// dw[co][ci][4][4] = G^T X G for each phase, with X = sums[25][4 * channels][outChannels]. A work-item makes sixteen
+// output channels. Global size: (ceil(outChannels / 16), channels).
 kernel void winograd_strided_weight_gradient(global const float *restrict sums, global float *restrict dw,
                                              const uint outChannels, const uint channels) {
-  const uint co = get_global_id(0);
+  const uint co = get_global_id(0) * 16;
   const uint ci = get_global_id(1);
   if (co >= outChannels || ci >= channels)
     return;
   const ulong plane = (ulong)4 * channels * outChannels;
-  global float *to = dw + (co * channels + ci) * 16;
+  float taps[16 * 16];   // [tap][output channel]
   for (uint phase = 0; phase < 4; ++phase) {
-    global const float *from = sums + (phase * channels + ci) * outChannels + co;
-    float h[10];
-    #pragma unroll
+    global const float *from = sums + (phase * channels + ci) * outChannels;
+    float16 h[10];
     for (uint j = 0; j < 5; ++j) {
-      float m[5];
-      #pragma unroll
+      float16 m[5];
+#pragma unroll
       for (uint i = 0; i < 5; ++i)
-        m[i] = from[(i * 5 + j) * plane];
-      h[j] = 0.5f * (m[0] - m[1]) + (1.0f / 6.0f) * (m[3] - m[2]);
-      h[5 + j] = -0.5f * m[1] + (1.0f / 6.0f) * m[2] + (1.0f / 3.0f) * m[3] + m[4];
+        m[i] = row_lanes(from + (i * 5 + j) * plane, (int)co, 1, (int)outChannels);
+      PHASE_FILTER_GRADIENT(h[j], h[5 + j], m[0], m[1], m[2], m[3], m[4]);
     }
-    #pragma unroll
     for (uint i = 0; i < 2; ++i) {
-      const float *m = h + 5 * i;
-      global float *row = to + (2 * i + phase / 2) * 4 + phase % 2;
-      row[0] = 0.5f * (m[0] - m[1]) + (1.0f / 6.0f) * (m[3] - m[2]);
-      row[2] = -0.5f * m[1] + (1.0f / 6.0f) * m[2] + (1.0f / 3.0f) * m[3] + m[4];
+      const float16 *m = h + 5 * i;
+      float16 a, b;
+      PHASE_FILTER_GRADIENT(a, b, m[0], m[1], m[2], m[3], m[4]);
+      const uint tap = (2 * i + phase / 2) * 4 + phase % 2;
+      vstore16(a, tap, taps);
+      vstore16(b, tap + 2, taps);
     }
+  }
+  for (uint j = 0; j < 16 && co + j < outChannels; ++j) {
+    float own[16];
+    for (uint t = 0; t < 16; ++t)
+      own[t] = taps[t * 16 + j];
+    vstore16(vload16(0, own), 0, dw + ((co + j) * channels + ci) * 16);
   }
 }
 

@@ -50,10 +50,14 @@ extension OpenCLDevice: ConvolutionKernels {
   }
 
   /// The algorithm for an ungrouped convolution, by shape.
+  private func prefersDirect(_ g: Conv2dGeometry) -> Bool {
+    g.stride == 1 && g.outWidth >= 12 && (g.taps >= 25 || (g.outChannels <= 4 && g.taps > 1))
+  }
+
   private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
     if prefersWinograd(g) {
       try winograd(x, w, bias, y, g)
-    } else if g.stride == 1, g.outWidth >= 12, g.taps >= 25 || (g.outChannels <= 4 && g.taps > 1) {
+    } else if prefersDirect(g) {
       try direct(x, w, bias, y, g)
     } else {
       try multiplyColumns(x, w, bias, y, g)
@@ -111,25 +115,62 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(w.channelStride), .uint(w.flipped ? 1 : 0), .uint(tileRows))
       return packed
     }
-    let tileColumns = (g.outWidth + tileWidth - 1) / tileWidth
-    let run = parameters.run
-    let pitch = (tileColumns * tileWidth + g.dilation * (g.kernelWidth - 1) + run - 1) / run * run
+    let pitch = paddedPitch(g, tileWidth: tileWidth)
     // Strips of rows, so that the padded copy is small and still in the cache when it is read.
     let overlap = g.dilation * (g.kernelHeight - 1)
     let strip = max(8, (1 << 20) / (g.batch * g.channels * pitch) - overlap)
     for first in stride(from: 0, to: g.outHeight, by: strip) {
       let rows = min(strip, g.outHeight - first)
-      let padded = try allocate(g.batch * g.channels * (rows + overlap) * pitch)
+      let padded = try paddedPlanes(
+        x, g, firstRow: first, rows: rows + overlap, pitch: pitch, images: 0..<g.batch)
       try launch(
-        .conv, "pad_planes", .elements, global: [pitch / run, rows + overlap, g.batch * g.channels], .buffer(x),
-        .buffer(padded), .uint(g.batch * g.channels), .uint(g.height), .uint(g.width), .uint(rows + overlap),
-        .uint(pitch), .int(g.padding - first), .int(g.padding))
-      try launch(
-        .conv, "conv2d_direct_\(tileRows)", .blocks, global: [tileColumns, rows, tiles * g.batch], .buffer(padded),
-        .buffer(packed), .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap),
-        .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
+        .conv, "conv2d_direct_\(tileRows)", .blocks,
+        global: [(g.outWidth + tileWidth - 1) / tileWidth, rows, tiles * g.batch], .buffer(padded), .buffer(packed),
+        .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap), .uint(pitch),
+        .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
         .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
     }
+  }
+
+  /// dw of prefersDirect's convolutions: a partial sum an image, then their sum.
+  private func directWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
+    let pitch = paddedPitch(g, tileWidth: 16)
+    let paddedHeight = g.height + 2 * g.padding
+    let images = max(1, min(g.batch, (1 << 20) / (g.channels * paddedHeight * pitch)))
+    let partial = g.batch == 1 ? dw : try allocate(g.batch * g.weightShape.elementCount)
+    let tiles = (g.outChannels + 2) / 3 * ((g.kernelWidth + 6) / 7)
+    for first in stride(from: 0, to: g.batch, by: images) {
+      let count = min(images, g.batch - first)
+      let padded = try paddedPlanes(
+        x, g, firstRow: 0, rows: paddedHeight, pitch: pitch, images: first..<first + count)
+      try launch(
+        .conv, "conv2d_direct_weight_gradient", .blocks, global: [g.channels * g.kernelHeight, tiles, count],
+        .buffer(padded), .buffer(dy), .buffer(partial), .uint(first), .uint(count), .uint(g.channels),
+        .uint(paddedHeight), .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
+        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))
+    }
+    if g.batch > 1 {
+      try reduce(.sum, partial, into: dw, outer: 1, length: g.batch, inner: g.weightShape.elementCount)
+    }
+  }
+
+  /// Elements of a row of padded planes that tiles of `tileWidth` pixels read to its end.
+  private func paddedPitch(_ g: Conv2dGeometry, tileWidth: Int) -> Int {
+    let read = (g.outWidth + tileWidth - 1) / tileWidth * tileWidth + g.dilation * (g.kernelWidth - 1)
+    return (read + parameters.run - 1) / parameters.run * parameters.run
+  }
+
+  /// Rows of the padded planes of some images, from firstRow of the padded image on.
+  private func paddedPlanes(
+    _ x: Buffer, _ g: Conv2dGeometry, firstRow: Int, rows: Int, pitch: Int, images: Range<Int>
+  ) throws -> Buffer {
+    let planes = images.count * g.channels
+    let padded = try allocate(planes * rows * pitch)
+    try launch(
+      .conv, "pad_planes", .elements, global: [pitch / parameters.run, rows, planes], .buffer(x), .buffer(padded),
+      .uint(images.lowerBound * g.channels), .uint(planes), .uint(g.height), .uint(g.width), .uint(rows),
+      .uint(pitch), .int(g.padding - firstRow), .int(g.padding))
+    return padded
   }
 
   /// The strided input gradient: columns = w^T dy over the whole batch, folded back by col2im, some channels at a time.
@@ -170,6 +211,7 @@ extension OpenCLDevice: ConvolutionKernels {
     }
     if prefersWinograd(g) { return try winogradWeightGradient(x, dy, dw, g) }
     if prefersStridedWinograd(g) { return try winogradStridedWeightGradient(x, dy, dw, g) }
+    if prefersDirect(g) { return try directWeightGradient(x, dy, dw, g) }
     let columns = g.channels * g.taps
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let pixels = g.batch * g.outArea

@@ -24,7 +24,7 @@ extension OpenCLDevice {
     }
 
     /// Floats of transformed input and products in flight.
-    static let scratch = 2 << 20
+    static let scratch = 4 << 20
   }
 
   /// Whether winograd(...) takes this convolution and is worth its transforms.
@@ -119,7 +119,7 @@ extension OpenCLDevice {
       try stridedInput(x, g, $0, $1)
     }
     try launch(
-      .winogradStrided, "winograd_strided_weight_gradient", .elements, global: [g.outChannels, g.channels],
+      .winogradStrided, "winograd_strided_weight_gradient", .blocks, global: [(g.outChannels + 15) / 16, g.channels],
       .buffer(sums), .buffer(dw), .uint(g.outChannels), .uint(g.channels))
   }
 
