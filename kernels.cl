@@ -569,9 +569,9 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 
 // == section: lanes ==
 
-// Sixteen elements of a row at x0, x0 + step, ..., of which those outside 0 ..< width read as zero. `stride` 1 and 2 load
-// whole vectors where these lie inside the row.
-static float16 row_lanes(global const float *row, const int x0, const int stride, const int width) {
+// Sixteen elements of a row at x0, x0 + stride, ..., of which those outside 0 ..< width read as `fill`. Strides 1 and 2
+// load whole vectors where these lie inside the row.
+static float16 row_lanes_or(global const float *row, const int x0, const int stride, const int width, const float fill) {
   if (x0 >= 0 && stride == 1 && x0 + 16 <= width)
     return vload16(0, row + x0);
   if (x0 >= 0 && stride == 2 && x0 + 32 <= width) {
@@ -581,9 +581,14 @@ static float16 row_lanes(global const float *row, const int x0, const int stride
   float lane[16];
   for (int j = 0; j < 16; ++j) {
     const int x = x0 + j * stride;
-    lane[j] = x >= 0 && x < width ? row[x] : 0.0f;
+    lane[j] = x >= 0 && x < width ? row[x] : fill;
   }
   return vload16(0, lane);
+}
+
+// The same with zeros outside.
+static float16 row_lanes(global const float *row, const int x0, const int stride, const int width) {
+  return row_lanes_or(row, x0, stride, width, 0.0f);
 }
 
 // Element x of a row, 0 outside it.
@@ -1790,20 +1795,38 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
 // == section: pool ==
 
 // Max pooling: y = max over the window, winners = its position in the plane (the first of equals, as PyTorch).
-// Windows are clipped to the image. Global size: (outWidth, outHeight, planes).
+// Windows are clipped to the image. A work-item makes RUN neighbours of a row, as the
+// lanes of a vector where RUN is 16. Global size: (ceil(outWidth / RUN), outHeight, planes).
 kernel void max_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
                      const uint planes, const uint height, const uint width, const uint outHeight,
                      const uint outWidth, const uint size, const uint stride, const uint padding) {
-  const uint ox = get_global_id(0);
+  const uint first = get_global_id(0) * RUN;
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
-  if (ox >= outWidth || oy >= outHeight || plane >= planes)
+  if (first >= outWidth || oy >= outHeight || plane >= planes)
     return;
   global const float *from = x + (ulong)plane * height * width;
   const uint top = (uint)max((int)(oy * stride) - (int)padding, 0);
-  const uint left = (uint)max((int)(ox * stride) - (int)padding, 0);
   const uint bottom = min(height, oy * stride + size - padding);
-  const uint right = min(width, ox * stride + size - padding);
+  const uint to = (plane * outHeight + oy) * outWidth + first;
+#if RUN == 16
+  const int left16 = (int)(first * stride) - (int)padding;
+  const int16 columns = left16 + (int)stride * (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  float16 best = -INFINITY;
+  int16 winner = (int)(top * width) + max(columns, 0);
+  for (uint iy = top; iy < bottom; ++iy)
+    for (int k = 0; k < (int)size; ++k) {
+      const float16 v = row_lanes_or(from + iy * width, left16 + k, (int)stride, (int)width, -INFINITY);
+      const int16 wins = v > best || v != v;
+      best = select(best, v, wins);
+      winner = select(winner, (int)(iy * width) + k + columns, wins);
+    }
+  const int count = (int)(outWidth - first);
+  store_lanes(y + to, best, count);
+  store_lanes((global float *)(winners + to), as_float16(winner), count);
+#else
+  const uint left = (uint)max((int)(first * stride) - (int)padding, 0);
+  const uint right = min(width, first * stride + size - padding);
   float best = -INFINITY;
   uint winner = top * width + left;
   for (uint iy = top; iy < bottom; ++iy)
@@ -1814,9 +1837,9 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
         winner = iy * width + ix;
       }
     }
-  const uint to = (plane * outHeight + oy) * outWidth + ox;
   y[to] = best;
   winners[to] = winner;
+#endif
 }
 
 // dx[plane, i] = sum of dy over the windows whose winner is i. Global size: (width, height, planes).
@@ -1902,7 +1925,7 @@ kernel void average_pool_gradient(global const float *restrict dy, global float 
 
 // == section: resample ==
 
-// A resize is linear and separable: y = Ry x Rx^T. A mode says which source pixels an output index reads along
+// A resize is linear and separable, y = Ry x Rx^T, and done an axis at a time. A mode says which source pixels an output index reads along
 // one axis and with what weights. `mode`: 0 nearest, 1 bilinear (half-pixel centres), 2 bilinear with aligned
 // corners, 3 area (adaptive average). scale = input / output, or (input - 1) / (output - 1) for mode 2.
 
@@ -1938,35 +1961,60 @@ static float resize_weight(const uint mode, const uint o, const uint i, const ui
   return i == first ? 1.0f - fraction : fraction;
 }
 
-// Global size: (outWidth, outHeight, planes).
-kernel void resize_forward(global const float *restrict x, global float *restrict y, const uint planes,
-                           const uint height, const uint width, const uint outHeight, const uint outWidth,
-                           const uint mode, const float scaleY, const float scaleX) {
-  const uint ox = get_global_id(0);
+// y[plane, oy, x] = the rows of x that output row oy reads, weighed: Ry of a resize. A work-item makes RUN columns.
+// Global size: (ceil(width / RUN), outHeight, planes).
+kernel void resize_rows(global const float *restrict x, global float *restrict y, const uint planes,
+                        const uint height, const uint width, const uint outHeight, const uint mode,
+                        const float scale) {
+  const uint column = get_global_id(0) * RUN;
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
-  if (ox >= outWidth || oy >= outHeight || plane >= planes)
+  if (column >= width || oy >= outHeight || plane >= planes)
     return;
-  uint firstY, countY, firstX, countX;
-  float fractionY, fractionX;
-  resize_source(mode, oy, height, outHeight, scaleY, &firstY, &countY, &fractionY);
-  resize_source(mode, ox, width, outWidth, scaleX, &firstX, &countX, &fractionX);
-  global const float *from = x + ((ulong)plane * height + firstY) * width + firstX;
-  float sum = 0.0f;
-  if (mode == 3) {
-    for (uint i = 0; i < countY; ++i)
-      for (uint j = 0; j < countX; ++j)
-        sum += from[i * width + j];
-    sum /= (float)(countY * countX);
+  uint first, count;
+  float fraction;
+  resize_source(mode, oy, height, outHeight, scale, &first, &count, &fraction);
+  global const float *from = x + ((ulong)plane * height + first) * width + column;
+  global float *to = y + ((ulong)plane * outHeight + oy) * width + column;
+  const float head = mode == 3 ? 1.0f / (float)count : 1.0f - fraction;
+  const float tail = mode == 3 ? 1.0f / (float)count : fraction;
+  if (column + RUN <= width) {
+    float sum[RUN];
+    for (uint j = 0; j < RUN; ++j)
+      sum[j] = head * from[j];
+    for (uint i = 1; i < count; ++i)
+      for (uint j = 0; j < RUN; ++j)
+        sum[j] = fma(tail, from[i * width + j], sum[j]);
+    for (uint j = 0; j < RUN; ++j)
+      to[j] = sum[j];
   } else {
-    const float top = countX > 1 ? from[0] * (1.0f - fractionX) + from[1] * fractionX : from[0];
-    sum = top;
-    if (countY > 1) {
-      const float bottom = countX > 1 ? from[width] * (1.0f - fractionX) + from[width + 1] * fractionX : from[width];
-      sum = top * (1.0f - fractionY) + bottom * fractionY;
+    for (uint j = 0; column + j < width; ++j) {
+      float sum = head * from[j];
+      for (uint i = 1; i < count; ++i)
+        sum = fma(tail, from[i * width + j], sum);
+      to[j] = sum;
     }
   }
-  y[((ulong)plane * outHeight + oy) * outWidth + ox] = sum;
+}
+
+// y[row, ox] = the columns of a row that output column ox reads, weighed: Rx of a resize.
+// Global size: (outWidth, rows).
+kernel void resize_columns(global const float *restrict x, global float *restrict y, const uint rows,
+                           const uint width, const uint outWidth, const uint mode, const float scale) {
+  const uint ox = get_global_id(0);
+  const uint row = get_global_id(1);
+  if (ox >= outWidth || row >= rows)
+    return;
+  uint first, count;
+  float fraction;
+  resize_source(mode, ox, width, outWidth, scale, &first, &count, &fraction);
+  global const float *from = x + (ulong)row * width + first;
+  const float head = mode == 3 ? 1.0f / (float)count : 1.0f - fraction;
+  const float tail = mode == 3 ? 1.0f / (float)count : fraction;
+  float sum = head * from[0];
+  for (uint i = 1; i < count; ++i)
+    sum = fma(tail, from[i], sum);
+  y[(ulong)row * outWidth + ox] = sum;
 }
 
 // The outputs [*first, *last] that can read source pixel i along an axis: exact for mode 3, elsewhere one wider at either
@@ -1985,32 +2033,54 @@ static void resize_readers(const uint mode, const uint i, const uint input, cons
   *last = (uint)clamp(((float)i + 1.0f + centre) * per - centre + 1.0f, 0.0f, (float)(output - 1));
 }
 
-// The adjoint: dx[iy, ix] = sum over outputs of weight * dy. Global size: (width, height, planes).
-kernel void resize_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
-                            const uint height, const uint width, const uint outHeight, const uint outWidth,
-                            const uint mode, const float scaleY, const float scaleX) {
-  const uint ix = get_global_id(0);
+// The adjoint of resize_rows. A work-item makes RUN columns. Global size: (ceil(width / RUN), height, planes).
+kernel void resize_rows_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
+                                 const uint height, const uint width, const uint outHeight, const uint mode,
+                                 const float scale) {
+  const uint column = get_global_id(0) * RUN;
   const uint iy = get_global_id(1);
   const uint plane = get_global_id(2);
-  if (ix >= width || iy >= height || plane >= planes)
+  if (column >= width || iy >= height || plane >= planes)
     return;
-  uint firstY, lastY, firstX, lastX;
-  resize_readers(mode, iy, height, outHeight, scaleY, &firstY, &lastY);
-  resize_readers(mode, ix, width, outWidth, scaleX, &firstX, &lastX);
-  float sum = 0.0f;
-  for (uint oy = firstY; oy <= lastY; ++oy) {
-    const float wy = resize_weight(mode, oy, iy, height, outHeight, scaleY);
-    if (wy == 0.0f)
+  uint first, last;
+  resize_readers(mode, iy, height, outHeight, scale, &first, &last);
+  const uint count = min((uint)RUN, width - column);
+  float sum[RUN];
+  for (uint j = 0; j < RUN; ++j)
+    sum[j] = 0.0f;
+  for (uint oy = first; oy <= last; ++oy) {
+    const float weight = resize_weight(mode, oy, iy, height, outHeight, scale);
+    if (weight == 0.0f)
       continue;
-    float row = 0.0f;
-    for (uint ox = firstX; ox <= lastX; ++ox) {
-      const float wx = resize_weight(mode, ox, ix, width, outWidth, scaleX);
-      if (wx != 0.0f)
-        row = fma(wx, dy[((ulong)plane * outHeight + oy) * outWidth + ox], row);
-    }
-    sum = fma(wy, row, sum);
+    global const float *from = dy + ((ulong)plane * outHeight + oy) * width + column;
+    if (count == RUN)
+      for (uint j = 0; j < RUN; ++j)
+        sum[j] = fma(weight, from[j], sum[j]);
+    else
+      for (uint j = 0; j < count; ++j)
+        sum[j] = fma(weight, from[j], sum[j]);
   }
-  dx[((ulong)plane * height + iy) * width + ix] = sum;
+  global float *to = dx + ((ulong)plane * height + iy) * width + column;
+  for (uint j = 0; j < count; ++j)
+    to[j] = sum[j];
+}
+
+// The adjoint of resize_columns. Global size: (width, rows).
+kernel void resize_columns_gradient(global const float *restrict dy, global float *restrict dx, const uint rows,
+                                    const uint width, const uint outWidth, const uint mode, const float scale) {
+  const uint ix = get_global_id(0);
+  const uint row = get_global_id(1);
+  if (ix >= width || row >= rows)
+    return;
+  uint first, last;
+  resize_readers(mode, ix, width, outWidth, scale, &first, &last);
+  float sum = 0.0f;
+  for (uint ox = first; ox <= last; ++ox) {
+    const float weight = resize_weight(mode, ox, ix, width, outWidth, scale);
+    if (weight != 0.0f)
+      sum = fma(weight, dy[(ulong)row * outWidth + ox], sum);
+  }
+  dx[(ulong)row * width + ix] = sum;
 }
 
 // == section: random ==

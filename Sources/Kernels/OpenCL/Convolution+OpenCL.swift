@@ -49,11 +49,12 @@ extension OpenCLDevice: ConvolutionKernels {
       .uint(g.groups), .uint(bias == nil ? 0 : 1))
   }
 
-  /// The algorithm for an ungrouped convolution, by shape.
+  /// Whether columns would cost more than they save: large kernels, thin inputs or outputs.
   private func prefersDirect(_ g: Conv2dGeometry) -> Bool {
-    g.stride == 1 && g.outWidth >= 12 && (g.taps >= 25 || (g.outChannels <= 4 && g.taps > 1))
+    g.stride == 1 && g.outWidth >= 12 && (g.taps >= 25 || (g.taps > 1 && (g.outChannels <= 4 || g.channels < 16)))
   }
 
+  /// The algorithm for an ungrouped convolution, by shape.
   private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
     if prefersWinograd(g) {
       try winograd(x, w, bias, y, g)
@@ -104,7 +105,9 @@ extension OpenCLDevice: ConvolutionKernels {
 
   /// Straight from padded strips of the image, without columns.
   private func direct(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    let tileRows = g.outChannels % 4 == 3 ? 3 : g.outChannels % 8 == 0 && parameters.directVectors > 1 ? 8 : 4
+    // The tile that wastes the fewest rows, the larger of equals.
+    func waste(_ rows: Int) -> Int { (g.outChannels + rows - 1) / rows * rows }
+    let tileRows = [3, 4, parameters.directVectors > 1 ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
     let tileWidth = 16 * parameters.directVectors
     let tiles = (g.outChannels + tileRows - 1) / tileRows
     let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {

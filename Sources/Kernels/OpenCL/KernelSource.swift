@@ -8,7 +8,7 @@ enum KernelSection: String, CaseIterable {
   /// The sections of shared functions whose text comes before this one's.
   fileprivate var shared: [String] {
     switch self {
-    case .conv: return ["lanes"]
+    case .conv, .pool: return ["lanes"]
     case .winograd, .winogradStrided: return ["lanes", "tiles"]
     default: return []
     }

@@ -1,7 +1,8 @@
 extension OpenCLDevice: PoolingKernels {
   public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ g: PoolGeometry) throws {
     try launch(
-      .pool, "max_pool", .elements, global: [g.outWidth, g.outHeight, g.planes], .buffer(x), .buffer(y),
+      .pool, "max_pool", .elements,
+      global: [(g.outWidth + parameters.run - 1) / parameters.run, g.outHeight, g.planes], .buffer(x), .buffer(y),
       .buffer(winners), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight), .uint(g.outWidth),
       .uint(g.size), .uint(g.stride), .uint(g.padding))
   }
