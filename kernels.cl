@@ -46,6 +46,10 @@ UNARY(inside, v >= a && v <= b ? 1.0f : 0.0f)
 UNARY(power, pow(v, a))
 UNARY(reciprocal, 1.0f / v)
 
+// == section: binary ==
+
+// Each BINARY line below makes a kernel, and a program of its own: together they would take a second to build.
+
 // y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
 // along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
 // and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
@@ -790,6 +794,129 @@ kernel void col2im(global const float *restrict columns, global const float *res
   }
 }
 
+// Grouped convolution (depthwise above all), a row of outputs a work-item, sixteen at a time:
+//   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
+// Global size: (outHeight, outChannels * images).
+kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
+                           global const float *restrict bias, global float *restrict y,
+                           const uint images, const uint channels, const uint height, const uint width,
+                           const uint outChannels, const uint outHeight, const uint outWidth,
+                           const uint kernelHeight, const uint kernelWidth, const uint stride,
+                           const uint padding, const uint dilation, const uint groups, const uint hasBias) {
+  const uint oy = get_global_id(0);
+  const uint co = get_global_id(1) % outChannels;
+  const uint image = get_global_id(1) / outChannels;
+  if (oy >= outHeight || image >= images)
+    return;
+  const uint depth = channels / groups;
+  const uint first = co / (outChannels / groups) * depth;
+  global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
+  for (uint ox = 0; ox < outWidth; ox += 16) {
+    float16 sum = hasBias ? bias[co] : 0.0f;
+    for (uint ci = 0; ci < depth; ++ci) {
+      global const float *plane = x + (image * channels + first + ci) * height * width;
+      global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
+      for (uint ky = 0; ky < kernelHeight; ++ky) {
+        const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
+        if (iy < 0 || iy >= (int)height)
+          continue;
+        for (uint kx = 0; kx < kernelWidth; ++kx) {
+          const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
+          sum = fma((float16)(tap[ky * kernelWidth + kx]), row_lanes(plane + iy * (int)width, ix, (int)stride, (int)width), sum);
+        }
+      }
+    }
+    store_lanes(to + ox, sum, (int)(outWidth - ox));
+  }
+}
+
+// The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
+//   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
+// A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
+// Global size: (height, channels * images).
+kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
+                                          global const float *restrict bias, global float *restrict dx,
+                                          const uint images, const uint channels, const uint height,
+                                          const uint width, const uint outChannels, const uint outHeight,
+                                          const uint outWidth, const uint kernelHeight,
+                                          const uint kernelWidth, const uint stride, const uint padding,
+                                          const uint dilation, const uint groups, const uint hasBias) {
+  const uint y = get_global_id(0);
+  const uint ci = get_global_id(1) % channels;
+  const uint image = get_global_id(1) / channels;
+  if (y >= height || image >= images)
+    return;
+  const uint depth = channels / groups;
+  const uint outDepth = outChannels / groups;
+  const uint group = ci / depth;
+  global float *to = dx + ((image * channels + ci) * height + y) * width;
+  for (uint phase = 0; phase < stride; ++phase) {
+    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
+      float16 sum = hasBias ? bias[ci] : 0.0f;
+      for (uint o = 0; o < outDepth; ++o) {
+        const uint co = group * outDepth + o;
+        global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
+        global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
+        for (uint ky = 0; ky < kernelHeight; ++ky) {
+          const int ty = (int)(y + padding) - (int)(ky * dilation);
+          const int oy = ty / (int)stride;
+          if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+            continue;
+          for (uint kx = 0; kx < kernelWidth; ++kx) {
+            const int tx = (int)(phase + padding) - (int)(kx * dilation);
+            const int shift = floor_divided(tx, (int)stride);
+            if (shift * (int)stride != tx)
+              continue;
+            sum = fma((float16)(tap[ky * kernelWidth + kx]),
+                      row_lanes(plane + oy * (int)outWidth, (int)i0 + shift, 1, (int)outWidth), sum);
+          }
+        }
+      }
+      store_phase(to, sum, i0, stride, phase, width);
+    }
+  }
+}
+
+// The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
+// One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
+kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
+                                           global float *restrict dw, const uint images,
+                                           const uint channels, const uint height, const uint width,
+                                           const uint outChannels, const uint outHeight,
+                                           const uint outWidth, const uint kernelHeight,
+                                           const uint kernelWidth, const uint stride, const uint padding,
+                                           const uint dilation, const uint groups) {
+  const uint k = get_global_id(0);
+  const uint co = get_global_id(1);
+  const uint depth = channels / groups;
+  const uint taps = kernelHeight * kernelWidth;
+  if (k >= depth * taps || co >= outChannels)
+    return;
+  const uint ci = co / (outChannels / groups) * depth + k / taps;
+  const int offsetY = (int)(k % taps / kernelWidth * dilation) - (int)padding;
+  const int offsetX = (int)(k % taps % kernelWidth * dilation) - (int)padding;
+  float sum = 0.0f;
+  for (uint image = 0; image < images; ++image) {
+    global const float *plane = x + (image * channels + ci) * height * width;
+    global const float *up = dy + (image * outChannels + co) * outHeight * outWidth;
+    for (uint oy = 0; oy < outHeight; ++oy) {
+      const int iy = (int)(oy * stride) + offsetY;
+      if (iy < 0 || iy >= (int)height)
+        continue;
+      float row = 0.0f;
+      for (uint ox = 0; ox < outWidth; ++ox) {
+        const int ix = (int)(ox * stride) + offsetX;
+        if (ix >= 0 && ix < (int)width)
+          row = fma(up[oy * outWidth + ox], plane[iy * (int)width + ix], row);
+      }
+      sum += row;
+    }
+  }
+  dw[co * depth * taps + k] = sum;
+}
+
+// == section: direct ==
+
 // A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[firstPlane + plane, r - top, c - left], 0
 // outside; outWidth is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
 kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint firstPlane, const uint planes,
@@ -948,130 +1075,10 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   }
 }
 
-// Grouped convolution (depthwise above all), a row of outputs a work-item, sixteen at a time:
-//   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
-// Global size: (outHeight, outChannels * images).
-kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global const float *restrict bias, global float *restrict y,
-                           const uint images, const uint channels, const uint height, const uint width,
-                           const uint outChannels, const uint outHeight, const uint outWidth,
-                           const uint kernelHeight, const uint kernelWidth, const uint stride,
-                           const uint padding, const uint dilation, const uint groups, const uint hasBias) {
-  const uint oy = get_global_id(0);
-  const uint co = get_global_id(1) % outChannels;
-  const uint image = get_global_id(1) / outChannels;
-  if (oy >= outHeight || image >= images)
-    return;
-  const uint depth = channels / groups;
-  const uint first = co / (outChannels / groups) * depth;
-  global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
-  for (uint ox = 0; ox < outWidth; ox += 16) {
-    float16 sum = hasBias ? bias[co] : 0.0f;
-    for (uint ci = 0; ci < depth; ++ci) {
-      global const float *plane = x + (image * channels + first + ci) * height * width;
-      global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
-      for (uint ky = 0; ky < kernelHeight; ++ky) {
-        const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
-        if (iy < 0 || iy >= (int)height)
-          continue;
-        for (uint kx = 0; kx < kernelWidth; ++kx) {
-          const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
-          sum = fma((float16)(tap[ky * kernelWidth + kx]), row_lanes(plane + iy * (int)width, ix, (int)stride, (int)width), sum);
-        }
-      }
-    }
-    store_lanes(to + ox, sum, (int)(outWidth - ox));
-  }
-}
-
-// The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
-//   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
-// A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
-// Global size: (height, channels * images).
-kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
-                                          global const float *restrict bias, global float *restrict dx,
-                                          const uint images, const uint channels, const uint height,
-                                          const uint width, const uint outChannels, const uint outHeight,
-                                          const uint outWidth, const uint kernelHeight,
-                                          const uint kernelWidth, const uint stride, const uint padding,
-                                          const uint dilation, const uint groups, const uint hasBias) {
-  const uint y = get_global_id(0);
-  const uint ci = get_global_id(1) % channels;
-  const uint image = get_global_id(1) / channels;
-  if (y >= height || image >= images)
-    return;
-  const uint depth = channels / groups;
-  const uint outDepth = outChannels / groups;
-  const uint group = ci / depth;
-  global float *to = dx + ((image * channels + ci) * height + y) * width;
-  for (uint phase = 0; phase < stride; ++phase) {
-    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
-      float16 sum = hasBias ? bias[ci] : 0.0f;
-      for (uint o = 0; o < outDepth; ++o) {
-        const uint co = group * outDepth + o;
-        global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
-        global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
-        for (uint ky = 0; ky < kernelHeight; ++ky) {
-          const int ty = (int)(y + padding) - (int)(ky * dilation);
-          const int oy = ty / (int)stride;
-          if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
-            continue;
-          for (uint kx = 0; kx < kernelWidth; ++kx) {
-            const int tx = (int)(phase + padding) - (int)(kx * dilation);
-            const int shift = floor_divided(tx, (int)stride);
-            if (shift * (int)stride != tx)
-              continue;
-            sum = fma((float16)(tap[ky * kernelWidth + kx]),
-                      row_lanes(plane + oy * (int)outWidth, (int)i0 + shift, 1, (int)outWidth), sum);
-          }
-        }
-      }
-      store_phase(to, sum, i0, stride, phase, width);
-    }
-  }
-}
-
-// The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
-// One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
-kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
-                                           global float *restrict dw, const uint images,
-                                           const uint channels, const uint height, const uint width,
-                                           const uint outChannels, const uint outHeight,
-                                           const uint outWidth, const uint kernelHeight,
-                                           const uint kernelWidth, const uint stride, const uint padding,
-                                           const uint dilation, const uint groups) {
-  const uint k = get_global_id(0);
-  const uint co = get_global_id(1);
-  const uint depth = channels / groups;
-  const uint taps = kernelHeight * kernelWidth;
-  if (k >= depth * taps || co >= outChannels)
-    return;
-  const uint ci = co / (outChannels / groups) * depth + k / taps;
-  const int offsetY = (int)(k % taps / kernelWidth * dilation) - (int)padding;
-  const int offsetX = (int)(k % taps % kernelWidth * dilation) - (int)padding;
-  float sum = 0.0f;
-  for (uint image = 0; image < images; ++image) {
-    global const float *plane = x + (image * channels + ci) * height * width;
-    global const float *up = dy + (image * outChannels + co) * outHeight * outWidth;
-    for (uint oy = 0; oy < outHeight; ++oy) {
-      const int iy = (int)(oy * stride) + offsetY;
-      if (iy < 0 || iy >= (int)height)
-        continue;
-      float row = 0.0f;
-      for (uint ox = 0; ox < outWidth; ++ox) {
-        const int ix = (int)(ox * stride) + offsetX;
-        if (ix >= 0 && ix < (int)width)
-          row = fma(up[oy * outWidth + ox], plane[iy * (int)width + ix], row);
-      }
-      sum += row;
-    }
-  }
-  dw[co * depth * taps + k] = sum;
-}
-
 // == section: tiles ==
 
-// What the Winograd kernels share. An output (for the strided transposed convolution, one phase of it) is cut into
+// What the Winograd kernels share. Transforms of registers are unrolled; what reads or stores a row is not: it is long, and
+// compiling it once a row made a first run seconds longer. An output (for the strided transposed convolution, one phase of it) is cut into
 // tiles of 4x4, counted over (image, tile row, tile column) with `pitch` tiles a row. Sixteen tiles are the lanes of a
 // vector and the columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a
 // multiple of 4, four neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as
@@ -1139,7 +1146,7 @@ static void store_tile_row(global float *restrict y, float16 value[4], const uin
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
       vstore16(value[k], k, lane);
-    #pragma unroll
+    #pragma unroll 1
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
@@ -1228,13 +1235,18 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint plane = panels * depth * MR;
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
+  float16 points[36];
 #pragma unroll
-  for (uint i = 0; i < 6; ++i) {
-    float16 out[6];
-    FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
+  for (uint i = 0; i < 6; ++i)
+    FILTER_POINTS((points + 6 * i), h[3 * i], h[3 * i + 1], h[3 * i + 2]);
+  if (count >= 16) {
 #pragma unroll
-    for (uint j = 0; j < 6; ++j)
-      store_lanes(to + (i * 6 + j) * plane, out[j], count);
+    for (uint p = 0; p < 36; ++p)
+      vstore16(points[p], 0, to + p * plane);
+  } else {
+#pragma unroll 1
+    for (uint p = 0; p < 36; ++p)
+      store_lanes(to + p * plane, points[p], count);
   }
 }
 
@@ -1261,7 +1273,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   if (ci >= channels || panel >= panels)
     return;
   float16 d[36];
-  #pragma unroll
+#pragma unroll 1
   for (uint i = 0; i < 6; ++i) {
     float16 column[6];
     six_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -1313,7 +1325,7 @@ kernel void winograd_output(global const float *restrict products, global const 
       rows[i * 6 + k] = out[i];
   }
   const float offset = hasBias ? bias[co] : 0.0f;
-  #pragma unroll
+  #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     float16 out[4];
     OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
@@ -1347,7 +1359,7 @@ kernel void winograd_gradient(global const float *restrict dy, global float *res
   if (co >= channels || panel >= panels)
     return;
   float16 d[24];
-  #pragma unroll
+#pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     float16 column[4];
     four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
@@ -1452,13 +1464,18 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
   global float *to = packed + (transposed ? 25 * phase : 0) * plane +
                      (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + firstLane;
   const int count = (int)(depth * MR - firstLane);
+  float16 points[25];
 #pragma unroll
-  for (uint i = 0; i < 5; ++i) {
-    float16 out[5];
-    PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
+  for (uint i = 0; i < 5; ++i)
+    PHASE_FILTER_POINTS((points + 5 * i), h[2 * i], h[2 * i + 1]);
+  if (count >= 16) {
 #pragma unroll
-    for (uint j = 0; j < 5; ++j)
-      store_lanes(to + (i * 5 + j) * plane, out[j], count);
+    for (uint p = 0; p < 25; ++p)
+      vstore16(points[p], 0, to + p * plane);
+  } else {
+#pragma unroll 1
+    for (uint p = 0; p < 25; ++p)
+      store_lanes(to + p * plane, points[p], count);
   }
 }
 
@@ -1535,7 +1552,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     return;
   for (uint py = 0; py < 2; ++py) {
     float16 d[50];
-    #pragma unroll
+#pragma unroll 1
     for (uint i = 0; i < 5; ++i) {
       float16 column[10];
       ten_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -1572,7 +1589,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   if (co >= channels || panel >= panels)
     return;
   float16 d[60];
-  #pragma unroll
+#pragma unroll 1
   for (uint i = 0; i < 6; ++i) {
     float16 column[6];
     six_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width,
@@ -1642,7 +1659,7 @@ kernel void winograd_strided_output(global const float *restrict products, globa
   float16 tile[16];
   phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR);
   const float offset = hasBias ? bias[co] : 0.0f;
-  #pragma unroll
+  #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
@@ -1664,13 +1681,12 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
   if (panel >= panels || ci >= channels)
     return;
   const float offset = hasBias ? bias[ci] : 0.0f;
-  #pragma unroll
   for (uint ey = 0; ey < 2; ++ey) {
     float16 tile[32];
     #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR);
-    #pragma unroll
+    #pragma unroll 1
     for (uint i = 0; i < 4; ++i) {
       float lane[8 * NR];   // [2 * column + ex][tile]
       #pragma unroll
@@ -1729,7 +1745,7 @@ kernel void winograd_strided_gradient(global const float *restrict dy, global fl
   if (co >= channels || panel >= panels)
     return;
   float16 d[20];
-  #pragma unroll
+#pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     float16 column[4];
     four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);

@@ -113,7 +113,7 @@ extension OpenCLDevice: ConvolutionKernels {
     let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {
       let packed = try allocate(tiles * g.channels * g.taps * tileRows)
       try launch(
-        .conv, "pack_direct_weights", .elements, global: [g.channels * g.taps, tiles], .buffer(w.buffer),
+        .direct, "pack_direct_weights", .elements, global: [g.channels * g.taps, tiles], .buffer(w.buffer),
         .buffer(packed), .uint(g.outChannels), .uint(g.channels), .uint(g.taps), .uint(w.rowStride),
         .uint(w.channelStride), .uint(w.flipped ? 1 : 0), .uint(tileRows))
       return packed
@@ -127,7 +127,7 @@ extension OpenCLDevice: ConvolutionKernels {
       let padded = try paddedPlanes(
         x, g, firstRow: first, rows: rows + overlap, pitch: pitch, images: 0..<g.batch)
       try launch(
-        .conv, "conv2d_direct_\(tileRows)", .blocks,
+        .direct, "conv2d_direct_\(tileRows)", .blocks,
         global: [(g.outWidth + tileWidth - 1) / tileWidth, rows, tiles * g.batch], .buffer(padded), .buffer(packed),
         .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap), .uint(pitch),
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
@@ -147,7 +147,7 @@ extension OpenCLDevice: ConvolutionKernels {
       let padded = try paddedPlanes(
         x, g, firstRow: 0, rows: paddedHeight, pitch: pitch, images: first..<first + count)
       try launch(
-        .conv, "conv2d_direct_weight_gradient", .blocks, global: [g.channels * g.kernelHeight, tiles, count],
+        .direct, "conv2d_direct_weight_gradient", .blocks, global: [g.channels * g.kernelHeight, tiles, count],
         .buffer(padded), .buffer(dy), .buffer(partial), .uint(first), .uint(count), .uint(g.channels),
         .uint(paddedHeight), .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
         .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))
@@ -170,7 +170,7 @@ extension OpenCLDevice: ConvolutionKernels {
     let planes = images.count * g.channels
     let padded = try allocate(planes * rows * pitch)
     try launch(
-      .conv, "pad_planes", .elements, global: [pitch / parameters.run, rows, planes], .buffer(x), .buffer(padded),
+      .direct, "pad_planes", .rows, global: [pitch / parameters.run, rows, planes], .buffer(x), .buffer(padded),
       .uint(images.lowerBound * g.channels), .uint(planes), .uint(g.height), .uint(g.width), .uint(rows),
       .uint(pitch), .int(g.padding - firstRow), .int(g.padding))
     return padded

@@ -2,13 +2,16 @@ import COpenCL
 
 /// The sections of kernels.cl; each is built as a program of its own, when first needed.
 enum KernelSection: String, CaseIterable {
-  case elementwise, movement, reduce, norm, gemm, conv, winograd, pool, resample, random, optimise, peak
+  case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, resample, random, optimise, peak
   case winogradStrided = "winograd_strided"
+
+  /// Whether a program holds one kernel of the section alone.
+  var hasProgramPerKernel: Bool { self == .binary }
 
   /// The sections of shared functions whose text comes before this one's.
   fileprivate var shared: [String] {
     switch self {
-    case .conv, .pool: return ["lanes"]
+    case .conv, .direct, .pool: return ["lanes"]
     case .winograd, .winogradStrided: return ["lanes", "tiles"]
     default: return []
     }
@@ -17,9 +20,18 @@ enum KernelSection: String, CaseIterable {
 
 /// The embedded text of kernels.cl, cut into its sections.
 enum KernelSource {
-  /// The program text of a section: the prelude, what it shares with others, and the section itself.
-  static func text(of section: KernelSection) -> String {
-    (["prelude"] + section.shared + [section.rawValue]).map { sections[$0] ?? "" }.joined()
+  /// The program text that has a kernel: the prelude, what the section shares with others, and the section itself. Of
+  /// the many one-line kernels of the binary section, only the one that is asked for.
+  static func text(of section: KernelSection, for kernel: String) -> String {
+    let own = sections[section.rawValue] ?? ""
+    let wanted = section.hasProgramPerKernel ? only(kernel, of: own) : own
+    return (["prelude"] + section.shared).map { sections[$0] ?? "" }.joined() + wanted
+  }
+
+  private static func only(_ kernel: String, of text: String) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
+      !line.hasPrefix("BINARY(") || line.hasPrefix("BINARY(\(kernel.dropFirst("binary_".count)),")
+    }.joined(separator: "\n")
   }
 
   private static let sections: [String: String] = {

@@ -50,7 +50,7 @@ extension OpenCLDevice: MatrixKernels {
     let panels = (rows + Self.tileRows - 1) / Self.tileRows
     let packed = try allocate(batch * panels * depth * Self.tileRows)
     try launch(
-      .gemm, "pack_rows", .elements, global: [depth, panels, batch], .buffer(source), .buffer(packed), .uint(rows),
+      .gemm, "pack_rows", .rows, global: [depth, panels, batch], .buffer(source), .buffer(packed), .uint(rows),
       .uint(depth), .uint(map.first), .int(batchStride), .int(rowStride), .uint(map.inner), .int(map.outerStride),
       .int(map.innerStride), .int(map.offset))
     return packed
@@ -64,7 +64,7 @@ extension OpenCLDevice: MatrixKernels {
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let packed = try allocate(batch * panels * depth * Self.tileColumns)
     try launch(
-      .gemm, "pack_columns", .elements, global: [depth, panels, batch], .buffer(source), .buffer(packed),
+      .gemm, "pack_columns", .rows, global: [depth, panels, batch], .buffer(source), .buffer(packed),
       .uint(columns), .uint(depth), .uint(firstColumn), .int(batchStride), .int(depthStride), .uint(columnInner),
       .int(outerStride),
       .int(innerStride), .int(offset))

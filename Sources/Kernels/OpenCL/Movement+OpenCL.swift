@@ -1,7 +1,7 @@
 extension OpenCLDevice: MovementKernels {
   public func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
     try launch(
-      .movement, "strided_copy", .elements,
+      .movement, "strided_copy", .rows,
       global: [(layout.shape[3] + parameters.run - 1) / parameters.run, layout.rows], .buffer(x), .buffer(y),
       .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]), .uint(xOffset), .uint(yOffset))
   }

@@ -44,7 +44,7 @@ public final class OpenCLDevice: Device {
   let derivedBudget: DerivedBudget
   private let cache: ProgramCache
   private let lock = NSLock()
-  private var programs: [KernelSection: cl_program] = [:]
+  private var programs: [String: cl_program] = [:]
   private var kernels: [String: cl_kernel] = [:]
   private var launchesSinceFlush = 0
 
@@ -272,7 +272,7 @@ public final class OpenCLDevice: Device {
 
   private func kernel(_ section: KernelSection, _ name: String) throws -> cl_kernel {
     if let kernel = kernels[name] { return kernel }
-    let program = try program(section)
+    let program = try program(section, for: name)
     var status: cl_int = 0
     guard let kernel = clCreateKernel(program, name, &status) else {
       throw KernelsError.openCL(call: "clCreateKernel(\(name))", status: statusName(status))
@@ -281,13 +281,14 @@ public final class OpenCLDevice: Device {
     return kernel
   }
 
-  private func program(_ section: KernelSection) throws -> cl_program {
-    if let program = programs[section] { return program }
-    let source = KernelSource.text(of: section)
+  private func program(_ section: KernelSection, for kernel: String) throws -> cl_program {
+    let key = section.hasProgramPerKernel ? kernel : section.rawValue
+    if let program = programs[key] { return program }
+    let source = KernelSource.text(of: section, for: kernel)
     let options = parameters.options
     let file = cache.file(source: source, options: options, device: info)
     if let file, let binary = cache.load(file), let program = build(binary, options) {
-      programs[section] = program
+      programs[key] = program
       return program
     }
     var status: cl_int = 0
@@ -303,7 +304,7 @@ public final class OpenCLDevice: Device {
       throw KernelsError.build(section: section.rawValue, device: name, log: log(of: program))
     }
     if let file { cache.store(program, to: file) }
-    programs[section] = program
+    programs[key] = program
     return program
   }
 

@@ -1,7 +1,7 @@
 extension OpenCLDevice: PoolingKernels {
   public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ g: PoolGeometry) throws {
     try launch(
-      .pool, "max_pool", .elements,
+      .pool, "max_pool", .rows,
       global: [(g.outWidth + parameters.run - 1) / parameters.run, g.outHeight, g.planes], .buffer(x), .buffer(y),
       .buffer(winners), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight), .uint(g.outWidth),
       .uint(g.size), .uint(g.stride), .uint(g.padding))

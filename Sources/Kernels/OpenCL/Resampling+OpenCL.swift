@@ -19,7 +19,7 @@ extension OpenCLDevice: ResamplingKernels {
 
   private func rows(_ kernel: String, _ x: Buffer, _ y: Buffer, _ g: ResizeGeometry, rows: Int) throws {
     try launch(
-      .resample, kernel, .elements, global: [(g.width + parameters.run - 1) / parameters.run, rows, g.planes],
+      .resample, kernel, .rows, global: [(g.width + parameters.run - 1) / parameters.run, rows, g.planes],
       .buffer(x), .buffer(y), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight),
       .uint(g.mode.rawValue), .float(g.scales.y))
   }
