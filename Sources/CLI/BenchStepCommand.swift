@@ -1,0 +1,113 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+struct BenchStepCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step",
+    abstract: "One whole step, timed once for every line on stdin: for tools/compare-with-pytorch.",
+    discussion:
+      "Writes the step's results to OUTPUT once, then prints the seconds of each run, and the peak memory at the end.")
+
+  enum Step: String, ExpressibleByArgument, CaseIterable {
+    case gradient, craft, retinaface, mtcnn, train
+  }
+
+  @Argument(
+    help: """
+      gradient (StarGAN's, to the image), craft (a joint step against StarGAN, RetinaFace and MTCNN), retinaface, mtcnn \
+      (what they say of every prior) or train (StarGAN, 5 critic steps and 1 generator step).
+      """) var step: Step
+  @Option(help: "The generator's weights (gradient, craft).") var weights: String?
+  @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
+  @Option(help: "Where the results go.") var output: String
+  @OptionGroup var models: ModelOptions
+  @OptionGroup var common: CommonOptions
+
+  func run() throws {
+    let device = try common.openDevice()
+    let source = try Safetensors(contentsOf: URL(fileURLWithPath: input))
+    let x = try source.tensor("x", on: device)
+    let body: () throws -> [String: Tensor]
+    func state() throws -> StateDictionary {
+      guard let weights else { throw ValidationError("--weights is missing") }
+      return StateDictionary(
+        try Safetensors(contentsOf: URL(fileURLWithPath: weights)).tensors(on: device), origin: weights)
+    }
+    switch step {
+    case .gradient:
+      let generator = try StarGANGenerator(state())
+      let c = try source.tensor("c", on: device)
+      body = {
+        let leaf = x.requiringGradient()
+        let y = try generator(leaf, condition: c).image
+        return ["y": y.detached(), "x.grad": try gradients(of: y.squared().mean(), withRespectTo: [leaf])[0]]
+      }
+    case .craft:
+      let generator = try StarGANGenerator(state())
+      let detectors = try detectorNames.map { try models.loadDetector($0, on: device) }
+      let c = try source.tensor("c", on: device)
+      let clean = try generator(x, condition: c).image
+      let start = try source.tensor("start", on: device)
+      body = {
+        try ["w": craftStep(x, start: start, clean: clean, condition: c, generator: generator, detectors: detectors)]
+      }
+    case .retinaface, .mtcnn:
+      let detector = try models.loadDetector(step.rawValue, on: device)
+      body = {
+        let heads = try detector.heads(x)
+        return ["conf": heads.confidence, "loc": heads.location]
+      }
+    case .train:
+      let c = try source.tensor("c", on: device)
+      var recipe = StarGANRecipe()
+      recipe.attributes = (0..<c.shape[1]).map { "\($0)" }
+      (recipe.imageSize, recipe.batch) = (x.shape[2], x.shape[0])
+      (recipe.width, recipe.blocks, recipe.discriminatorWidth, recipe.discriminatorLayers) = (16, 4, 32, 5)
+      let trainer = try StarGANTrainer(
+        recipe, faces: FaceSet(images: Image.images(from: x), labels: rows(of: c)), device: device)
+      body = {
+        _ = try trainer.trainStep(reporting: false)
+        return [:]
+      }
+    }
+    try Safetensors.write(body(), to: URL(fileURLWithPath: output))
+    try device.synchronize()
+    while readLine() != nil {
+      let start = DispatchTime.now().uptimeNanoseconds
+      let made = try body()
+      try device.synchronize()
+      withExtendedLifetime(made) {}
+      print(Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
+      fflush(stdout)
+    }
+    try common.reportProfile(of: device)
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    print(usage.ru_maxrss * 1024)
+  }
+
+  /// One joint step on a universal perturbation: the gradient of the edit's squared change (ascending) and of each
+  /// detector's softplus of face margins (descending), each at unit mean magnitude, added; then a sign step and the budget.
+  private func craftStep(
+    _ x: Tensor, start: Tensor, clean: Tensor, condition: Tensor, generator: StarGANGenerator,
+    detectors: [any FaceDetector]
+  ) throws -> Tensor {
+    let image = try (x + start).clamped(to: -1...1).requiringGradient()
+    var losses = [try -generator(image, condition: condition).image.meanSquaredError(to: clean)]
+    for detector in detectors { losses.append(try detector.heads(image).margins().softplus().mean()) }
+    var total: Tensor?
+    for loss in losses {
+      let found = try gradients(of: loss, withRespectTo: [image])[0].sum(axes: [0], keepingAxes: true)
+      let unit = try found / (found.abs().mean() + 1e-12)
+      total = try total.map { try $0 + unit } ?? unit
+    }
+    return try (start - total!.sign() * 0.01).clamped(to: -0.05...0.05)
+  }
+
+  private func rows(of c: Tensor) throws -> [[Float]] {
+    let values = try c.values()
+    return (0..<c.shape[0]).map { Array(values[$0 * c.shape[1]..<($0 + 1) * c.shape[1]]) }
+  }
+}
