@@ -5,8 +5,10 @@ import TSDF
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Kernels against the device's measured peaks, and whole steps.",
-    subcommands: [BenchKernelsCommand.self, BenchStepCommand.self], defaultSubcommand: BenchKernelsCommand.self)
+    commandName: "bench",
+    abstract: "Kernels against the device's measured peaks, whole steps, and protect against its codecs.",
+    subcommands: [BenchKernelsCommand.self, BenchStepCommand.self, BenchProtectCommand.self],
+    defaultSubcommand: BenchKernelsCommand.self)
 }
 
 struct BenchKernelsCommand: ParsableCommand {

@@ -83,9 +83,7 @@ struct BenchStepCommand: ParsableCommand {
       fflush(stdout)
     }
     try common.reportProfile(of: device)
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    print(usage.ru_maxrss * 1024)
+    print(peakResidentBytes())
   }
 
   /// One joint step on a universal perturbation: the gradient of the edit's squared change (ascending) and of each

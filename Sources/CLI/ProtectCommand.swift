@@ -35,7 +35,7 @@ struct ProtectCommand: ParsableCommand {
   @OptionGroup var models: ModelOptions
   @OptionGroup var common: CommonOptions
 
-  enum OutputFormat: String, ExpressibleByArgument, CaseIterable { case keep, png, jpeg }
+  enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable { case keep, png, jpeg }
 
   func validate() throws {
     if let epsilon, !(epsilon > 0 && epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
@@ -53,13 +53,6 @@ struct ProtectCommand: ParsableCommand {
         throw ValidationError("the output folder is that of \(input); the originals would be overwritten")
       }
     }
-  }
-
-  private struct Summary: Encodable {
-    var files = 0, done = 0, skipped = 0, failures = 0
-    var faces = 0, withoutFace = 0
-    var psnr = Double.nan, ssim = Double.nan
-    var seconds = 0.0, imagesPerSecond = 0.0
   }
 
   func run() throws {
@@ -81,50 +74,12 @@ struct ProtectCommand: ParsableCommand {
     let protector = try Protector(
       perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device)
 
-    let folder = URL(fileURLWithPath: output)
-    let journal = Journal(folder: folder)
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8) + Data("\(format.rawValue) \(quality) \(detectors)".utf8))
-    var summary = Summary()
-    summary.files = work.items.count + work.failures.count
-    summary.failures = work.failures.count
-    var quality: [(psnr: Double, ssim: Double)] = []
-    var outputs: Set<String> = []
-    let start = Date()
-    for (index, item) in work.items.enumerated() {
-      do {
-        let name = outputName(item)
-        guard outputs.insert(name).inserted else {
-          throw FileError(item.url.path, "would have the same name as another input's copy, \(name)")
-        }
-        let entry: Journal.Entry
-        let source = sha256((try? Data(contentsOf: item.url)) ?? Data())
-        if let finished = journal.finished(output: name, source: source, settings: settingsHash) {
-          entry = finished
-          summary.skipped += 1
-        } else {
-          entry = try protect(item, name, protector, folder, source, settingsHash, settings, progress)
-          try journal.add(entry)
-          summary.done += 1
-        }
-        summary.faces += entry.faces
-        if region == .faces && entry.faces == 0 { summary.withoutFace += 1 }
-        quality.append((entry.psnr ?? .infinity, entry.ssim))
-      } catch {
-        summary.failures += 1
-        printError("\(error)")
-      }
-      let pace = Date().timeIntervalSince(start) / Double(index + 1)
-      progress.update(
-        String(
-          format: "%d/%d images  %.2f s each, %.0f s to go", index + 1, work.items.count, pace,
-          pace * Double(work.items.count - index - 1)), isLast: index + 1 == work.items.count)
-    }
-    summary.seconds = Date().timeIntervalSince(start)
-    summary.imagesPerSecond = Double(summary.done) / max(summary.seconds, 1e-9)
-    let finite = quality.map(\.psnr).filter(\.isFinite)
-    summary.psnr = finite.reduce(0, +) / Double(finite.count)
-    summary.ssim = quality.map(\.ssim).reduce(0, +) / Double(quality.count)
+    let run = ProtectRun(
+      protector: protector, settings: settings, settingsHash: settingsHash, folder: URL(fileURLWithPath: output),
+      format: format, quality: quality, progress: progress)
+    let summary = run.protect(work)
     try common.reportProfile(of: device)
     if json {
       print(try jsonText(summary))
@@ -138,42 +93,5 @@ struct ProtectCommand: ParsableCommand {
         """)
     }
     if summary.failures > 0 { throw ExitCode(1) }
-  }
-
-  private func outputName(_ item: WorkList.Item) -> String {
-    guard format != .keep, ImageType(pathExtension: item.url.pathExtension)?.rawValue != format.rawValue else {
-      return item.relativePath
-    }
-    let base = (item.relativePath as NSString).deletingPathExtension
-    return base + (format == .png ? ".png" : ".jpg")
-  }
-
-  private func protect(
-    _ item: WorkList.Item, _ name: String, _ protector: Protector, _ folder: URL, _ source: String,
-    _ settingsHash: String, _ settings: ProtectionSettings, _ progress: Progress
-  ) throws -> Journal.Entry {
-    let start = Date()
-    var file = try ImageFile(contentsOf: item.url)
-    if let note = file.note { progress.note("\(item.url.path): \(note)") }
-    let upright = file.image.upright(from: file.orientation)
-    let result = try protector.protect(upright)
-    if region == .faces && result.faceCount == 0 {
-      progress.note("\(item.url.path): no face found, the whole image is protected")
-    }
-    file.image = result.image.stored(as: file.orientation)
-    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
-    let data = try file.encoded(as: type, quality: quality)
-    let target = folder.appendingPathComponent(name)
-    try writeAtomically(data, to: target)
-    if type == .png {
-      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
-        from: upright)
-      guard change <= settings.epsilon + 1e-6 else {
-        throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
-      }
-    }
-    return Journal.Entry(
-      output: name, source: source, settings: settingsHash, faces: result.faceCount,
-      psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
   }
 }

@@ -71,30 +71,45 @@ public struct Image {
   /// moves by the rounded amount, by no more than `budget` (in the same units), within its range. Grey moves by the mean
   /// of the three; alpha stays.
   public func adding(_ perturbation: [Float], budget: Float) -> Image {
+    adding(moves: moves(of: perturbation, budget: budget))
+  }
+
+  /// A perturbation as whole steps of this picture's samples, for pictures of this size and format.
+  func moves(of perturbation: [Float], budget: Float) -> [Int16] {
     let area = width * height
     precondition(perturbation.count == 3 * area, "three planes of the picture's size")
-    var result = self
     let scale = peak / 2
     // Just enough slack for a budget like 2 / 255 that is meant as a whole number of steps.
     let most = (budget * scale + 1e-3).rounded(.down)
-    let colors = colorChannels
+    var moves = [Int16](repeating: 0, count: area * channels)
     perturbation.withUnsafeBufferPointer { delta in
-      func moved(_ value: Float, _ i: Int, _ channel: Int) -> Float {
-        let amount =
-          colors == 1 ? (delta[i] + delta[area + i] + delta[2 * area + i]) / 3 : delta[channel * area + i]
-        return max(0, min(peak, value + max(-most, min(most, (amount * scale).rounded()))))
-      }
-      result.bytes.withUnsafeMutableBytes { target in
-        let wide = target.bindMemory(to: UInt16.self)
-        for i in 0..<area {
-          for channel in 0..<colors {
-            let at = i * channels + channel
-            if bitDepth == 8 {
-              target[at] = UInt8(moved(Float(target[at]), i, channel))
-            } else {
-              wide[at] = UInt16(moved(Float(wide[at]), i, channel))
-            }
+      moves.withUnsafeMutableBufferPointer { moves in
+        for channel in 0..<colorChannels {
+          for i in 0..<area {
+            let amount =
+              colorChannels == 1
+              ? (delta[i] + delta[area &+ i] + delta[2 &* area &+ i]) / 3 : delta[channel &* area &+ i]
+            moves[i &* channels &+ channel] = Int16(max(-most, min(most, (amount * scale).rounded())))
           }
+        }
+      }
+    }
+    return moves
+  }
+
+  /// Each sample moved by as many steps, within its range.
+  func adding(moves: [Int16]) -> Image {
+    precondition(moves.count == width * height * channels, "a step a sample")
+    var result = self
+    moves.withUnsafeBufferPointer { moves in
+      result.bytes.withUnsafeMutableBytes { target in
+        if bitDepth == 8 {
+          for i in moves.indices {
+            target[i] = UInt8(truncatingIfNeeded: max(0, min(255, Int16(target[i]) &+ moves[i])))
+          }
+        } else {
+          let wide = target.bindMemory(to: UInt16.self)
+          for i in moves.indices { wide[i] = UInt16(max(0, min(65535, Int32(wide[i]) &+ Int32(moves[i])))) }
         }
       }
     }
@@ -105,6 +120,16 @@ public struct Image {
   public func largestDifference(from other: Image) -> Float {
     precondition(channels == other.channels && bitDepth == other.bitDepth && bytes.count == other.bytes.count)
     var largest = 0
+    if bitDepth == 8, !hasAlpha {
+      bytes.withUnsafeBufferPointer { a in
+        other.bytes.withUnsafeBufferPointer { b in
+          var most: Int16 = 0
+          for i in a.indices { most = max(most, abs(Int16(a[i]) &- Int16(b[i]))) }
+          largest = Int(most)
+        }
+      }
+      return Float(largest) * 2 / peak
+    }
     for i in 0..<width * height {
       for channel in 0..<colorChannels { largest = max(largest, abs(sample(i, channel) - other.sample(i, channel))) }
     }

@@ -31,21 +31,29 @@ public struct ImageFile {
 
   /// Reads and decodes a file; what it is is judged by its contents.
   /// - Throws: `FileError` naming the file and what is wrong with it.
-  public init(contentsOf url: URL) throws {
-    let data: Data
+  public init(contentsOf url: URL) throws { try self.init(Self.data(of: url), path: url.path) }
+
+  /// A file's bytes.
+  /// - Throws: `FileError` naming the file.
+  public static func data(of url: URL) throws -> Data {
     do {
-      data = try Data(contentsOf: url)
+      return try Data(contentsOf: url)
     } catch {
       throw FileError(url.path, "cannot be read (\(plainReason(error)))")
     }
-    guard !data.isEmpty else { throw FileError(url.path, "is empty") }
+  }
+
+  /// Decodes a file's bytes.
+  /// - Parameter path: for errors.
+  public init(_ data: Data, path: String) throws {
+    guard !data.isEmpty else { throw FileError(path, "is empty") }
     let bytes = [UInt8](data)
     if bytes.starts(with: [0x89, 0x50, 0x4e, 0x47]) {
-      try self.init(png: bytes, path: url.path)
+      try self.init(png: bytes, path: path)
     } else if bytes.starts(with: [0xff, 0xd8]) {
-      try self.init(jpeg: bytes, path: url.path)
+      try self.init(jpeg: bytes, path: path)
     } else {
-      throw FileError(url.path, "is neither a PNG nor a JPEG file")
+      throw FileError(path, "is neither a PNG nor a JPEG file")
     }
   }
 

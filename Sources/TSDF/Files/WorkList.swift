@@ -6,11 +6,16 @@ public struct WorkList {
     public let url: URL
     /// The path below the folder that was named, or the file's own name.
     public let relativePath: String
+
+    public init(url: URL, relativePath: String) { (self.url, self.relativePath) = (url, relativePath) }
   }
 
   public let items: [Item]
   /// Arguments that could not be read; the rest is worked on all the same.
   public let failures: [any Error]
+
+  /// These files.
+  public init(items: [Item]) { (self.items, failures) = (items, []) }
 
   /// - Throws: `FileError` when nothing at all is found.
   public init(_ arguments: [String]) throws {

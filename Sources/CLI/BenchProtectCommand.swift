@@ -1,0 +1,110 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+struct BenchProtectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "protect",
+    abstract: "Images a second of protect --region image --refine 0, against decoding and re-encoding alone.",
+    discussion: "Both run on every core, in turns, over the same files, into a temporary folder.")
+
+  @Argument(help: "Images, or folders.") var inputs: [String]
+  @Option(help: "Images of a round; the inputs are taken again and again.") var count = 100
+  @Option(help: "Rounds of each.") var rounds = 3
+  @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
+  @Option(help: "JPEG quality, 1 to 100.") var quality = 95
+  @Flag(help: "As JSON.") var json = false
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if count < 1 || rounds < 1 { throw ValidationError("--count and --rounds must be at least 1") }
+  }
+
+  private struct Result: Encodable {
+    var images: Int
+    /// Images a second of each round.
+    var codecs: [Double] = [], protect: [Double] = []
+    /// The median of the rounds' ratios.
+    var ratio = 0.0
+    /// The most memory ever resident, after the first and after the last round.
+    var firstPeakBytes = 0, lastPeakBytes = 0
+  }
+
+  func run() throws {
+    let device = try common.openDevice()
+    let found = try openWork(inputs).items
+    let items = (0..<count).map { index in
+      let item = found[index % found.count]
+      return WorkList.Item(url: item.url, relativePath: "\(index)-\(item.url.lastPathComponent)")
+    }
+    let (universal, epsilon) = try loadPerturbation(
+      locate(perturbation ?? "weights/perturbation.safetensors"), on: device)
+    var settings = ProtectionSettings()
+    (settings.region, settings.epsilon) = (.image, epsilon)
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-bench-\(getpid())")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    var result = Result(images: count)
+    for round in 0..<rounds {
+      result.codecs.append(Double(count) / (try timed { try recode(items, into: folder) }))
+      try FileManager.default.removeItem(at: folder)
+      let protector = try Protector(
+        perturbation: universal, settings: settings, detector: nil, refiner: nil, device: device)
+      let run = ProtectRun(
+        protector: protector, settings: settings, settingsHash: "", folder: folder, format: .keep, quality: quality,
+        progress: Progress(isQuiet: true))
+      var failures = 0
+      result.protect.append(
+        Double(count) / timed { failures = run.protect(WorkList(items: items)).failures })
+      guard failures == 0 else { throw ExitCode(1) }
+      try FileManager.default.removeItem(at: folder)
+      result.lastPeakBytes = peakResidentBytes()
+      if round == 0 { result.firstPeakBytes = result.lastPeakBytes }
+    }
+    let ratios = zip(result.protect, result.codecs).map { $0 / $1 }.sorted()
+    result.ratio = ratios[ratios.count / 2]
+    if json { return print(try jsonText(result)) }
+    for (alone, whole) in zip(result.codecs, result.protect) {
+      print(String(format: "codecs alone %.1f, protect %.1f images a second: %.2f", alone, whole, whole / alone))
+    }
+    print(
+      String(
+        format: "median %.2f; peak memory %d MiB after the first round, %d MiB after the last", result.ratio,
+        result.firstPeakBytes >> 20, result.lastPeakBytes >> 20))
+  }
+
+  private func timed(_ body: () throws -> Void) rethrows -> Double {
+    let start = DispatchTime.now().uptimeNanoseconds
+    try body()
+    return Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+  }
+
+  /// Reads, decodes, encodes and writes each file, on every core.
+  private func recode(_ items: [WorkList.Item], into folder: URL) throws {
+    let next = Counter()
+    let lock = NSLock()
+    nonisolated(unsafe) var errors: [any Error] = []
+    DispatchQueue.concurrentPerform(iterations: ProcessInfo.processInfo.activeProcessorCount) { _ in
+      while true {
+        let index = next.increment()
+        guard index < items.count else { return }
+        do {
+          let file = try ImageFile(contentsOf: items[index].url)
+          try writeAtomically(
+            try file.encoded(as: file.type, quality: quality),
+            to: folder.appendingPathComponent(items[index].relativePath))
+        } catch {
+          lock.withLock { errors.append(error) }
+        }
+      }
+    }
+    if let error = errors.first { throw error }
+  }
+}
+
+/// The most memory that this process ever had resident, in bytes.
+func peakResidentBytes() -> Int {
+  var usage = rusage()
+  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+  return usage.ru_maxrss * 1024
+}
