@@ -21,10 +21,12 @@ let package = Package(
     // libpng and libjpeg-turbo report errors by longjmp, which Swift cannot unwind: thin C fronts.
     .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
+    // The CPU fallback's innermost loop, in several instruction sets.
+    .target(name: "CMicrokernel"),
     .target(
       name: "Kernels",
       dependencies: [
-        "COpenCL", .product(name: "Logging", package: "swift-log"),
+        "COpenCL", "CMicrokernel", .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: language),

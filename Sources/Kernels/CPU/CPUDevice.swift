@@ -28,10 +28,10 @@ extension Buffer {
   }
 }
 
-/// The fallback: every operation in plain Swift on all cores, and the specification that kernels are tested against.
+/// The fallback: every operation on all cores, in Swift but for the innermost loop of products, and the specification that kernels are tested against.
 public final class CPUDevice: Device {
   public let name = "CPU fallback"
-  public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores, plain Swift)" }
+  public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores)" }
   fileprivate let arena = Arena<UnsafeMutableRawPointer>(granule: 256, slabLength: 64 << 20)
   let derivedBudget = DerivedBudget(bytes: 64 << 20)
 

@@ -1,31 +1,35 @@
 extension CPUDevice: ConvolutionKernels {
   public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ g: Conv2dGeometry) throws {
+    let depth = g.channels / g.groups * g.taps
+    try convolve(x, w, "rows", bias, y, g) { from, row, k in from[row &* depth &+ k] }
+  }
+
+  /// im2col by panels, times the rows that `weight` reads: (the group's weights, output channel, (ci, ky, kx)).
+  private func convolve(
+    _ x: Buffer, _ w: Buffer, _ form: String, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry,
+    weight: (UnsafePointer<Float>, Int, Int) -> Float
+  ) throws {
     let (x, y, bias) = (x.floats, y.floats, bias?.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let depth = inputs * g.taps
-    let width = Self.tileColumns
-    let columns = g.batch * g.outArea
-    let panels = (columns + width - 1) / width
     for group in 0..<g.groups {
-      let packed = try w.derived("cpu rows \(group) of \(g.groups)", within: derivedBudget) {
-        [w = w.floats + group * outputs * depth] in
-        try packRows(rows: outputs, depth: depth) { row, k in w[row &* depth &+ k] }
+      let packed = try w.derived("cpu \(form) \(group) of \(g.groups)", within: derivedBudget) {
+        [w = UnsafePointer(w.floats + group * outputs * depth)] in
+        try packRows(rows: outputs, depth: depth) { row, k in weight(w, row, k) }
       }
-      parallel(panels) { range in
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: depth * width) { panel in
-          let panel = panel.baseAddress!
-          for index in range {
-            let first = index * width
-            let count = min(width, columns - first)
-            fillColumns(x, panel, g, firstChannel: group * inputs, channels: inputs, first: first, count: count)
-            multiplyPanel(packed, panel, rows: outputs, depth: depth) { row, values in
-              let channel = group &* outputs &+ row
-              let offset = bias?[channel] ?? 0
-              for j in 0..<count {
-                let n = first &+ j
-                y[(n / g.outArea &* g.outChannels &+ channel) &* g.outArea &+ n % g.outArea] = values[j] + offset
-              }
-            }
+      multiply(packed, rows: outputs, columns: g.batch * g.outArea, depth: depth) { panel, first, count in
+        fillColumns(x, panel, g, firstChannel: group * inputs, channels: inputs, first: first, count: count)
+      } store: { row, first, values, count in
+        let channel = group &* outputs &+ row
+        let offset = bias?[channel] ?? 0
+        let (image, pixel) = (first / g.outArea, first % g.outArea)
+        if pixel + count <= g.outArea {
+          let to = y + ((image &* g.outChannels &+ channel) &* g.outArea &+ pixel)
+          for j in 0..<count { to[j] = values[j] + offset }
+        } else {
+          for j in 0..<count {
+            let n = first &+ j
+            y[(n / g.outArea &* g.outChannels &+ channel) &* g.outArea &+ n % g.outArea] = values[j] + offset
           }
         }
       }
@@ -39,6 +43,40 @@ extension CPUDevice: ConvolutionKernels {
   ) {
     let width = Self.tileColumns
     let plane = g.height * g.width
+    let ox = first % g.outWidth
+    if count == width, ox + width <= g.outWidth {
+      // One row of outputs: whole runs of a row of the image.
+      let y0 = first % g.outArea / g.outWidth &* g.stride &- g.padding
+      let x0 = ox &* g.stride &- g.padding
+      let image = x + (first / g.outArea &* g.channels &+ firstChannel) &* plane
+      var to = panel
+      for ci in 0..<channels {
+        for ky in 0..<g.kernelHeight {
+          let iy = y0 &+ ky &* g.dilation
+          let row = image + (ci &* plane &+ iy &* g.width)
+          for kx in 0..<g.kernelWidth {
+            let left = x0 &+ kx &* g.dilation
+            if iy < 0 || iy >= g.height {
+              to.update(repeating: 0, count: width)
+            } else if left >= 0 && left &+ (width &- 1) &* g.stride < g.width {
+              let from = row + left
+              if g.stride == 1 {
+                to.update(from: from, count: width)
+              } else {
+                for j in 0..<width { to[j] = from[j &* g.stride] }
+              }
+            } else {
+              for j in 0..<width {
+                let ix = left &+ j &* g.stride
+                to[j] = ix >= 0 && ix < g.width ? row[ix] : 0
+              }
+            }
+            to += width
+          }
+        }
+      }
+      return
+    }
     for j in 0..<width {
       let n = first &+ min(j, count - 1)
       let pixel = n % g.outArea
@@ -64,32 +102,35 @@ extension CPUDevice: ConvolutionKernels {
   public func conv2dInputGradient(
     _ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ g: Conv2dGeometry
   ) throws {
+    let reach = g.dilation * (g.kernelHeight - 1)
+    if g.stride == 1, g.groups == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
+      // A convolution with the flipped weights, output and input channels swapped.
+      let mirrored = Conv2dGeometry(
+        batch: g.batch, channels: g.outChannels, height: g.outHeight, width: g.outWidth, outChannels: g.channels,
+        kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
+        dilation: g.dilation, groups: 1)
+      return try convolve(dy, w, "flipped", bias, dx, mirrored) { from, row, k in
+        from[(k / g.taps &* g.channels &+ row) &* g.taps &+ (g.taps &- 1 &- k % g.taps)]
+      }
+    }
     let (dy, w, dx, bias) = (dy.floats, w.floats, dx.floats, bias?.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let plane = g.height * g.width
-    let width = Self.tileColumns
     let rows = inputs * g.taps
-    let panels = (g.outArea + width - 1) / width
     for group in 0..<g.groups {
       // columns = w^T dy: row (ci, ky, kx), depth co.
       let packed = try packRows(rows: rows, depth: outputs) { row, k in w[(group * outputs &+ k) &* rows &+ row] }
       let columns = try allocate(rows * g.outArea)
       for image in 0..<g.batch {
         let source = dy + (image * g.outChannels + group * outputs) * g.outArea
-        parallel(panels) { range in
-          withUnsafeTemporaryAllocation(of: Float.self, capacity: outputs * width) { panel in
-            let panel = panel.baseAddress!
-            for index in range {
-              let first = index * width
-              let count = min(width, g.outArea - first)
-              for k in 0..<outputs {
-                for j in 0..<width { panel[k &* width &+ j] = j < count ? source[k &* g.outArea &+ first &+ j] : 0 }
-              }
-              multiplyPanel(packed, panel, rows: rows, depth: outputs) { row, values in
-                (columns.floats + (row &* g.outArea &+ first)).update(from: values, count: count)
-              }
-            }
+        multiply(packed, rows: rows, columns: g.outArea, depth: outputs) { panel, first, count in
+          for k in 0..<outputs {
+            let (to, from) = (panel + k &* Self.tileColumns, source + (k &* g.outArea &+ first))
+            to.update(from: from, count: count)
+            for j in count..<Self.tileColumns { to[j] = 0 }
           }
+        } store: { row, first, values, count in
+          (columns.floats + (row &* g.outArea &+ first)).update(from: values, count: count)
         }
         // Each input channel is folded by one task, so no two write to the same element.
         parallel(inputs) { range in
@@ -103,10 +144,13 @@ extension CPUDevice: ConvolutionKernels {
                 for oy in 0..<g.outHeight {
                   let iy = oy * g.stride - g.padding + ky * g.dilation
                   guard iy >= 0, iy < g.height else { continue }
-                  for ox in 0..<g.outWidth {
-                    let ix = ox &* g.stride &- g.padding &+ kx &* g.dilation
-                    if ix >= 0 && ix < g.width { to[iy &* g.width &+ ix] += from[oy &* g.outWidth &+ ox] }
-                  }
+                  // The ox whose ix = ox * stride + shift lies inside the row.
+                  let shift = kx * g.dilation - g.padding
+                  let firstX = shift >= 0 ? 0 : (-shift + g.stride - 1) / g.stride
+                  let lastX = min(g.outWidth - 1, (g.width - 1 - shift) / g.stride)
+                  guard g.width > shift, firstX <= lastX else { continue }
+                  let (row, source) = (to + (iy * g.width + shift), from + oy * g.outWidth)
+                  for ox in firstX...lastX { row[ox &* g.stride] += source[ox] }
                 }
               }
             }
@@ -120,8 +164,6 @@ extension CPUDevice: ConvolutionKernels {
     let (x, dy, dw) = (x.floats, dy.floats, dw.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let columns = inputs * g.taps
-    let width = Self.tileColumns
-    let panels = (columns + width - 1) / width
     let plane = g.height * g.width
     for group in 0..<g.groups {
       dw.advanced(by: group * outputs * columns).update(repeating: 0, count: outputs * columns)
@@ -130,34 +172,26 @@ extension CPUDevice: ConvolutionKernels {
         let source = dy + (image * g.outChannels + group * outputs) * g.outArea
         let packed = try packRows(rows: outputs, depth: g.outArea) { row, k in source[row &* g.outArea &+ k] }
         let base = x + (image * g.channels + group * inputs) * plane
-        parallel(panels) { range in
-          withUnsafeTemporaryAllocation(of: Float.self, capacity: g.outArea * width) { panel in
-            let panel = panel.baseAddress!
-            for index in range {
-              let first = index * width
-              let count = min(width, columns - first)
-              for j in 0..<width {
-                let n = first &+ min(j, count - 1)
-                let from = base + n / g.taps &* plane
-                let dyTap = n % g.taps / g.kernelWidth &* g.dilation &- g.padding
-                let dxTap = n % g.taps % g.kernelWidth &* g.dilation &- g.padding
-                var to = panel + j
-                for oy in 0..<g.outHeight {
-                  let iy = oy &* g.stride &+ dyTap
-                  let inside = iy >= 0 && iy < g.height && j < count
-                  for ox in 0..<g.outWidth {
-                    let ix = ox &* g.stride &+ dxTap
-                    to.pointee = inside && ix >= 0 && ix < g.width ? from[iy &* g.width &+ ix] : 0
-                    to += width
-                  }
-                }
-              }
-              multiplyPanel(packed, panel, rows: outputs, depth: g.outArea) { row, values in
-                let to = dw + ((group &* outputs &+ row) &* columns &+ first)
-                for j in 0..<count { to[j] += values[j] }
+        multiply(packed, rows: outputs, columns: columns, depth: g.outArea) { panel, first, count in
+          for j in 0..<Self.tileColumns {
+            let n = first &+ min(j, count - 1)
+            let from = base + n / g.taps &* plane
+            let dyTap = n % g.taps / g.kernelWidth &* g.dilation &- g.padding
+            let dxTap = n % g.taps % g.kernelWidth &* g.dilation &- g.padding
+            var to = panel + j
+            for oy in 0..<g.outHeight {
+              let iy = oy &* g.stride &+ dyTap
+              let inside = iy >= 0 && iy < g.height && j < count
+              for ox in 0..<g.outWidth {
+                let ix = ox &* g.stride &+ dxTap
+                to.pointee = inside && ix >= 0 && ix < g.width ? from[iy &* g.width &+ ix] : 0
+                to += Self.tileColumns
               }
             }
           }
+        } store: { row, first, values, count in
+          let to = dw + ((group &* outputs &+ row) &* columns &+ first)
+          for j in 0..<count { to[j] += values[j] }
         }
       }
     }

@@ -1,9 +1,11 @@
-/// The register tile of the CPU GEMM: 4 rows by 16 columns in SIMD accumulators.
-private typealias Lanes = SIMD8<Float>
+import CMicrokernel
 
+/// GEMM over packed panels, as on OpenCL; the register tile is the C microkernel's.
 extension CPUDevice: MatrixKernels {
-  static let tileRows = 4
+  static let tileRows = 6
   static let tileColumns = 16
+  /// B panels that a task fills and multiplies at a time, so that A is read once for all of them.
+  private static let panelsAtOnce = 4
 
   public func multiply(
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
@@ -12,25 +14,15 @@ extension CPUDevice: MatrixKernels {
     let (a, b, c) = (a.floats, b.floats, c.floats)
     let (rowA, depthA) = transposingA ? (1, rows) : (depth, 1)
     let (depthB, columnB) = transposingB ? (1, depth) : (columns, 1)
-    let packedA = try packRows(rows: rows, depth: depth) { r, k in a[r &* rowA &+ k &* depthA] }
-    let width = Self.tileColumns
-    let panels = (columns + width - 1) / width
-    parallel(panels) { range in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: depth * width) { panel in
-        let panel = panel.baseAddress!
-        for index in range {
-          let first = index * width
-          let count = min(width, columns - first)
-          for k in 0..<depth {
-            for j in 0..<width {
-              panel[k &* width &+ j] = j < count ? b[k &* depthB &+ (first &+ j) &* columnB] : 0
-            }
-          }
-          multiplyPanel(packedA, panel, rows: rows, depth: depth) { row, values in
-            for j in 0..<count { c[row &* columns &+ first &+ j] = values[j] }
-          }
+    let packed = try packRows(rows: rows, depth: depth) { r, k in a[r &* rowA &+ k &* depthA] }
+    multiply(packed, rows: rows, columns: columns, depth: depth) { panel, first, count in
+      for k in 0..<depth {
+        for j in 0..<Self.tileColumns {
+          panel[k &* Self.tileColumns &+ j] = j < count ? b[k &* depthB &+ (first &+ j) &* columnB] : 0
         }
       }
+    } store: { row, first, values, count in
+      (c + (row &* columns &+ first)).update(from: values, count: count)
     }
   }
 
@@ -53,38 +45,34 @@ extension CPUDevice: MatrixKernels {
     return packed
   }
 
-  /// All rows of packed A times one B panel [depth][16]; `store` gets each row's 16 sums.
-  func multiplyPanel(
-    _ packedA: Buffer, _ panel: UnsafePointer<Float>, rows: Int, depth: Int,
-    _ store: (_ row: Int, _ values: UnsafePointer<Float>) -> Void
+  /// All rows of packed A times B, a few panels of 16 columns a task: `fill` writes a panel [depth][16] for the `count`
+  /// columns from `first`, `store` gets each row's sums for them.
+  func multiply(
+    _ packedA: Buffer, rows: Int, columns: Int, depth: Int,
+    fill: (_ panel: UnsafeMutablePointer<Float>, _ first: Int, _ count: Int) -> Void,
+    store: (_ row: Int, _ first: Int, _ values: UnsafePointer<Float>, _ count: Int) -> Void
   ) {
-    let height = Self.tileRows
-    let b = UnsafeRawPointer(panel)
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 64) { tile in
-      let tile = UnsafeMutableRawPointer(tile.baseAddress!)
-      for first in stride(from: 0, to: rows, by: height) {
-        let a = packedA.floats + first / height * depth * height
-        var (s00, s01, s10, s11) = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-        var (s20, s21, s30, s31) = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-        for k in 0..<depth {
-          let left = b.loadUnaligned(fromByteOffset: k &* 64, as: Lanes.self)
-          let right = b.loadUnaligned(fromByteOffset: k &* 64 &+ 32, as: Lanes.self)
-          let at = a + k &* 4
-          // Separate multiply and add: without build flags for the machine, a fused one would be a library call.
-          s00 += left * at[0]
-          s01 += right * at[0]
-          s10 += left * at[1]
-          s11 += right * at[1]
-          s20 += left * at[2]
-          s21 += right * at[2]
-          s30 += left * at[3]
-          s31 += right * at[3]
+    let width = Self.tileColumns
+    let panels = (columns + width - 1) / width
+    let rowPanels = (rows + Self.tileRows - 1) / Self.tileRows
+    let tileCount = rowPanels * Self.tileRows
+    parallel(panels) { range in
+      let atOnce = min(Self.panelsAtOnce, range.count)
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: atOnce * (depth + tileCount) * width) { scratch in
+        let b = scratch.baseAddress!
+        let c = b + atOnce * depth * width
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: atOnce) {
+          let group = start..<min(start + atOnce, range.upperBound)
+          for panel in group {
+            fill(b + (panel - start) * depth * width, panel * width, min(width, columns - panel * width))
+          }
+          tsdf_gemm_panels(packedA.floats, b, c, rowPanels, depth, group.count)
+          for panel in group {
+            let (first, count) = (panel * width, min(width, columns - panel * width))
+            let values = c + (panel - start) * tileCount * width
+            for row in 0..<rows { store(row, first, values + row * width, count) }
+          }
         }
-        for (index, lanes) in [s00, s01, s10, s11, s20, s21, s30, s31].enumerated() {
-          tile.storeBytes(of: lanes, toByteOffset: index * 32, as: Lanes.self)
-        }
-        let values = tile.assumingMemoryBound(to: Float.self)
-        for r in 0..<min(height, rows - first) { store(first + r, values + r * 16) }
       }
     }
   }
