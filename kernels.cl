@@ -12,7 +12,9 @@
 
 // Set by the host, for each device (KernelParameters.swift):
 //   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
+//   LANES           tiles that one work-item of a Winograd transform takes: 16, or 1
 //   DIRECT_VECTORS  vectors of 16 pixels in a tile of conv2d_direct
+//   TILE_PANELS     panels of A in a tile of gemm_tiled
 
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
@@ -500,6 +502,74 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
           }
         }
       }
+    }
+  }
+}
+
+#define TILE_DEPTH 16u    // depth of the panels that are in local memory at a time
+#define TILE_COLUMNS 4u   // panels of B in a tile
+
+// gemm_packed for a GPU: a work-group makes TILE_PANELS * MR rows x TILE_COLUMNS * NR columns of C from panels in local
+// memory, a work-item MR rows x 4 columns of it in 24 accumulators. For TILE_PANELS = 16: 96 x 64 outputs a group of 256,
+// (96 + 64) * 16 floats = 10 KiB of local memory, and 2 * 96 * 64 / ((96 + 64) * 4) = 19 operations a byte read from the
+// level above, close to what current GPUs need to keep their multipliers busy from DRAM alone (docs/gpu.md). The 96-float
+// runs of A and whole rows of B are read by neighbouring work-items at neighbouring addresses.
+// Local size: (16, TILE_PANELS); global size: (ceil(panelsN / TILE_COLUMNS) * 16, ceil(panelsM / TILE_PANELS) *
+// TILE_PANELS, batch). Arguments as of gemm_packed; the panel counts of a work-item are not used.
+kernel void gemm_tiled(global const float *restrict a, global const float *restrict b,
+                       global const float *restrict bias, global float *restrict c, const uint rows,
+                       const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
+                       const uint firstColumn, const uint cBatchStride, const uint cRowStride,
+                       const uint columnBlock, const uint columnBlockStride, const uint offset,
+                       const uint flags) {
+  local float left[TILE_PANELS * TILE_DEPTH * MR];
+  local float right[TILE_COLUMNS * TILE_DEPTH * NR];
+  const uint lx = get_local_id(0), ly = get_local_id(1);
+  const uint item = ly * 16 + lx, items = 16 * TILE_PANELS;
+  const uint batch = get_global_id(2);
+  const uint panelsM = (rows + MR - 1) / MR;
+  const uint panelsN = (columns + NR - 1) / NR;
+  const uint firstM = get_group_id(1) * TILE_PANELS, firstN = get_group_id(0) * TILE_COLUMNS;
+  global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
+  global const float *bBatch = b + (ulong)batch * bBatchStride;
+  float4 sum[MR];
+  for (uint r = 0; r < MR; ++r)
+    sum[r] = 0.0f;
+  for (uint k0 = 0; k0 < depth; k0 += TILE_DEPTH) {
+    const uint count = min(TILE_DEPTH, depth - k0);
+    for (uint i = item; i < TILE_PANELS * TILE_DEPTH * MR; i += items) {
+      const uint panel = i / (TILE_DEPTH * MR), within = i % (TILE_DEPTH * MR);
+      left[i] = firstM + panel < panelsM && within < count * MR
+                    ? aBatch[((ulong)(firstM + panel) * depth + k0) * MR + within] : 0.0f;
+    }
+    for (uint i = item; i < TILE_COLUMNS * TILE_DEPTH * NR; i += items) {
+      const uint panel = i / (TILE_DEPTH * NR), within = i % (TILE_DEPTH * NR);
+      right[i] = firstN + panel < panelsN && within < count * NR
+                     ? bBatch[(ulong)(firstN + panel) * bPanelStride + k0 * NR + within] : 0.0f;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    local const float *u = left + ly * TILE_DEPTH * MR;
+    local const float *v = right + lx / 4 * TILE_DEPTH * NR + lx % 4 * 4;
+    for (uint k = 0; k < TILE_DEPTH; ++k) {
+      const float4 four = vload4(0, v + k * NR);
+#pragma unroll
+      for (uint r = 0; r < MR; ++r)
+        sum[r] = fma((float4)(u[k * MR + r]), four, sum[r]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  const uint n0 = (firstN + lx / 4) * NR + lx % 4 * 4;
+  for (uint r = 0; r < MR; ++r) {
+    const uint m = (firstM + ly) * MR + r;
+    if (m >= rows)
+      break;
+    const float4 value = flags & GEMM_BIAS ? sum[r] + bias[m] : sum[r];
+    const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
+    global float *row = c + offset + (ulong)batch * cBatchStride + (ulong)m * cRowStride;
+    for (uint j = 0; j < 4 && n0 + j < columns; ++j) {
+      const uint n = firstColumn + n0 + j;
+      global float *to = row + (n / columnBlock) * columnBlockStride + n % columnBlock;
+      *to = flags & GEMM_ACCUMULATE ? *to + lane[j] : lane[j];
     }
   }
 }
@@ -1082,7 +1152,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // tiles of 4x4, counted over (image, tile row, tile column) with `pitch` tiles a row. Sixteen tiles are the lanes of a
 // vector and the columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a
 // multiple of 4, four neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as
-// whole vectors and dealt out by swizzles. Narrow images have any pitch, and read lane by lane.
+// whole vectors and dealt out by swizzles. Narrow images have any pitch, and read lane by lane. On a GPU (LANES 1) each
+// lane is a work-item of its own, neighbours in the first axis of the global size, and a vec is a float.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
 static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
@@ -1092,15 +1163,27 @@ static int4 tile_of(const uint panel, const uint lane, const uint images, const 
   return (int4)(image < images ? (int)image : -1, (int)(rest / pitch), (int)(rest % pitch), 0);
 }
 
-#define DEAL(V, KEEP) (float16)(V[0].KEEP, V[1].KEEP, V[2].KEEP, V[3].KEEP)
+#if LANES == 16
+typedef float16 vec;
+#define LOAD(I, P) vload16(I, P)
+#define STORE(V, I, P) vstore16(V, I, P)
+#else
+typedef float vec;
+#define LOAD(I, P) (P)[(I) * NR]
+#define STORE(V, I, P) (P)[(I) * NR] = (V)
+#endif
+#define LANE_ITEMS (NR / LANES)   // work-items of a panel
+
+#define DEAL(V, KEEP) (vec)(V[0].KEEP, V[1].KEEP, V[2].KEEP, V[3].KEEP)
 
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
-static void six_columns(float16 column[6], global const float *restrict x, const uint panel, const uint images,
+static void six_columns(vec column[6], global const float *restrict x, const uint panel, const uint lane, const uint images,
                         const uint tileRows, const uint pitch, const uint channels, const uint ci,
                         const int height, const int width, const int dy, const int shift) {
+#if LANES == 16
   if (pitch % 4 == 0) {
-    float16 a[4];
+    vec a[4];
     float left[4], right[4];
     #pragma unroll
     for (uint q = 0; q < 4; ++q) {
@@ -1115,53 +1198,62 @@ static void six_columns(float16 column[6], global const float *restrict x, const
         right[q] = row_element(row, x0 + 16, width);
       }
     }
-    column[0] = (float16)(left[0], a[0].s37b, left[1], a[1].s37b, left[2], a[2].s37b, left[3], a[3].s37b);
+    column[0] = (vec)(left[0], a[0].s37b, left[1], a[1].s37b, left[2], a[2].s37b, left[3], a[3].s37b);
     column[1] = DEAL(a, s048c);
     column[2] = DEAL(a, s159d);
     column[3] = DEAL(a, s26ae);
     column[4] = DEAL(a, s37bf);
-    column[5] = (float16)(a[0].s48c, right[0], a[1].s48c, right[1], a[2].s48c, right[2], a[3].s48c, right[3]);
+    column[5] = (vec)(a[0].s48c, right[0], a[1].s48c, right[1], a[2].s48c, right[2], a[3].s48c, right[3]);
   } else {
-    float lane[6 * NR];
+    float own[6 * NR];
     for (uint j = 0; j < NR; ++j) {
       const int4 at = tile_of(panel, j, images, tileRows, pitch);
       const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift - 1;
       const int inside = at.s0 >= 0 && y >= 0 && y < height;
       global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
       for (int k = 0; k < 6; ++k)
-        lane[k * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
+        own[k * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
     }
     #pragma unroll
     for (uint k = 0; k < 6; ++k)
-      column[k] = vload16(k, lane);
+      column[k] = LOAD(k, own);
   }
+#else
+  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+  const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift - 1;
+  const int inside = at.s0 >= 0 && y >= 0 && y < height;
+  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+  for (int k = 0; k < 6; ++k)
+    column[k] = inside ? row_element(row, x0 + k, width) : 0.0f;
+#endif
 }
 
 // Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
-static void store_tile_row(global float *restrict y, float16 value[4], const uint panel, const uint images,
+static void store_tile_row(global float *restrict y, vec value[4], const uint panel, const uint lane, const uint images,
                            const uint tileRows, const uint pitch, const uint channels, const uint co,
                            const int height, const int width, const int i) {
+#if LANES == 16
   if (pitch % 4 == 0) {
-    float lane[4 * NR];
+    float own[4 * NR];
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
-      vstore16(value[k], k, lane);
+      STORE(value[k], k, own);
     #pragma unroll 1
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
       if (at.s0 < 0 || oy >= height)
         continue;
-      const float4 a = vload4(q, lane), b = vload4(4 + q, lane), c = vload4(8 + q, lane), d = vload4(12 + q, lane);
+      const float4 a = vload4(q, own), b = vload4(4 + q, own), c = vload4(8 + q, own), d = vload4(12 + q, own);
       store_lanes(y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + at.s2 * 4,
-                  (float16)(a.s0, b.s0, c.s0, d.s0, a.s1, b.s1, c.s1, d.s1, a.s2, b.s2, c.s2, d.s2, a.s3, b.s3, c.s3, d.s3),
+                  (vec)(a.s0, b.s0, c.s0, d.s0, a.s1, b.s1, c.s1, d.s1, a.s2, b.s2, c.s2, d.s2, a.s3, b.s3, c.s3, d.s3),
                   width - at.s2 * 4);
     }
   } else {
-    float lane[4 * NR];
+    float own[4 * NR];
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
-      vstore16(value[k], k, lane);
+      STORE(value[k], k, own);
     for (uint j = 0; j < NR; ++j) {
       const int4 at = tile_of(panel, j, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
@@ -1169,21 +1261,39 @@ static void store_tile_row(global float *restrict y, float16 value[4], const uin
         continue;
       global float *row = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width;
       for (int k = 0; k < 4 && at.s2 * 4 + k < width; ++k)
-        row[at.s2 * 4 + k] = lane[k * NR + j];
+        row[at.s2 * 4 + k] = own[k * NR + j];
     }
   }
+#else
+  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+  const int oy = at.s1 * 4 + i;
+  if (at.s0 < 0 || oy >= height)
+    return;
+  global float *row = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width;
+  for (int k = 0; k < 4 && at.s2 * 4 + k < width; ++k)
+    row[at.s2 * 4 + k] = value[k];
+#endif
 }
 
 // The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
-static void four_columns(float16 column[4], global const float *restrict dy, const uint panel, const uint images,
+static void four_columns(vec column[4], global const float *restrict dy, const uint panel, const uint lane, const uint images,
                          const uint tileRows, const uint pitch, const uint channels, const uint co,
                          const int height, const int width, const int i) {
-  float16 six[6];
-  six_columns(six, dy, panel, images, tileRows, pitch, channels, co, height, width, i, 0);
+  vec six[6];
+  six_columns(six, dy, panel, lane, images, tileRows, pitch, channels, co, height, width, i, 0);
   #pragma unroll
   for (uint k = 0; k < 4; ++k)
     column[k] = six[k + 1];
 }
+
+// The vectors of a private array own[][LANES], and the part of one that lies before the end of an array.
+#if LANES == 16
+#define OWN(I) vload16(I, own)
+static void store_some(global float *to, const vec v, const int count) { store_lanes(to, v, count); }
+#else
+#define OWN(I) own[I]
+static void store_some(global float *to, const vec v, const int count) { if (count > 0) *to = v; }
+#endif
 
 // == section: winograd ==
 
@@ -1194,8 +1304,8 @@ static void four_columns(float16 column[4], global const float *restrict dy, con
 // One pass of G over three vectors.
 #define FILTER_POINTS(OUT, G0, G1, G2)                                                             \
   do {                                                                                             \
-    const float16 p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                          \
-    const float16 s = fma((float16)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
+    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                          \
+    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
     OUT[0] = 0.25f * G0;                                                                           \
     OUT[1] = p - q;                                                                                \
     OUT[2] = p + q;                                                                                \
@@ -1205,29 +1315,29 @@ static void four_columns(float16 column[4], global const float *restrict dy, con
   } while (0)
 
 // U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
-// g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. A work-item makes 16 neighbours (k, row) of
-// a panel. Global size: (ceil(depth * MR / 16), rowPanels).
+// g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. A work-item makes LANES neighbours (k,
+// row) of a panel. Global size: (ceil(depth * MR / LANES), rowPanels).
 kernel void winograd_weights(global const float *restrict w, global float *restrict packed, const uint rows,
                              const uint depth, const uint rowStride, const uint depthStride,
                              const uint flipped) {
-  const uint first = get_global_id(0) * 16;
+  const uint first = get_global_id(0) * LANES;
   const uint panel = get_global_id(1);
   const uint panels = (rows + MR - 1) / MR;
   if (first >= depth * MR || panel >= panels)
     return;
-  float lanes[9 * 16];
-  for (uint j = 0; j < 16; ++j) {
+  float own[9 * LANES];
+  for (uint j = 0; j < LANES; ++j) {
     const uint k = (first + j) / MR, row = panel * MR + (first + j) % MR;
     const int inside = k < depth && row < rows;
     global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
     for (uint t = 0; t < 9; ++t)
-      lanes[t * 16 + j] = inside ? from[flipped ? 8 - t : t] : 0.0f;
+      own[t * LANES + j] = inside ? from[flipped ? 8 - t : t] : 0.0f;
   }
-  float16 h[18];
+  vec h[18];
 #pragma unroll
   for (uint j = 0; j < 3; ++j) {
-    float16 out[6];
-    FILTER_POINTS(out, vload16(j, lanes), vload16(3 + j, lanes), vload16(6 + j, lanes));
+    vec out[6];
+    FILTER_POINTS(out, OWN(j), OWN(3 + j), OWN(6 + j));
 #pragma unroll
     for (uint i = 0; i < 6; ++i)
       h[3 * i + j] = out[i];
@@ -1235,90 +1345,90 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint plane = panels * depth * MR;
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
-  float16 points[36];
+  vec points[36];
 #pragma unroll
   for (uint i = 0; i < 6; ++i)
     FILTER_POINTS((points + 6 * i), h[3 * i], h[3 * i + 1], h[3 * i + 2]);
-  if (count >= 16) {
+  if (count >= LANES) {
 #pragma unroll
     for (uint p = 0; p < 36; ++p)
-      vstore16(points[p], 0, to + p * plane);
+      STORE(points[p], 0, to + p * plane);
   } else {
 #pragma unroll 1
     for (uint p = 0; p < 36; ++p)
-      store_lanes(to + p * plane, points[p], count);
+      store_some(to + p * plane, points[p], count);
   }
 }
 
 // One pass of B^T over six vectors.
 #define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                  \
   do {                                                                                             \
-    const float16 p = fma((float16)(-4.0f), D2, D4), q = fma((float16)(-4.0f), D1, D3);            \
-    const float16 s = D4 - D2, t = 2.0f * (D3 - D1);                                               \
-    OUT[0] = fma((float16)(4.0f), D0, fma((float16)(-5.0f), D2, D4));                              \
+    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);            \
+    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                               \
+    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                              \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
     OUT[3] = s + t;                                                                                \
     OUT[4] = s - t;                                                                                \
-    OUT[5] = fma((float16)(4.0f), D1, fma((float16)(-5.0f), D3, D5));                              \
+    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                              \
   } while (0)
 
 // V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
-// with zero padding `padding`. Global size: (channels, panels).
+// with zero padding `padding`. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint images,
                            const uint channels, const uint height, const uint width, const uint tileRows,
                            const uint pitch, const uint padding, const uint firstPanel, const uint panels) {
-  const uint ci = get_global_id(0);
+  const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (ci >= channels || panel >= panels)
     return;
-  float16 d[36];
+  vec d[36];
 #pragma unroll 1
   for (uint i = 0; i < 6; ++i) {
-    float16 column[6];
-    six_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+    vec column[6];
+    six_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
                 (int)i - (int)padding, 1 - (int)padding);
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
-  global float *to = packed + ((ulong)panel * 36 * channels + ci) * NR;
+  global float *to = packed + ((ulong)panel * 36 * channels + ci) * NR + lane;
   #pragma unroll
   for (uint k = 0; k < 6; ++k) {
-    float16 out[6];
+    vec out[6];
     INPUT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
     #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      vstore16(out[i], (i * 6 + k) * channels, to);
+      STORE(out[i], (i * 6 + k) * channels, to);
   }
 }
 
 // One pass of A^T over six vectors.
 #define OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4, M5)                                                 \
   do {                                                                                             \
-    const float16 p = M1 + M2, q = M1 - M2, s = M3 + M4, t = M3 - M4;                              \
+    const vec p = M1 + M2, q = M1 - M2, s = M3 + M4, t = M3 - M4;                              \
     OUT[0] = M0 + p + s;                                                                           \
-    OUT[1] = fma((float16)(2.0f), t, q);                                                           \
-    OUT[2] = fma((float16)(4.0f), s, p);                                                           \
-    OUT[3] = fma((float16)(8.0f), t, q) + M5;                                                      \
+    OUT[1] = fma((vec)(2.0f), t, q);                                                           \
+    OUT[2] = fma((vec)(4.0f), s, p);                                                           \
+    OUT[3] = fma((vec)(8.0f), t, q) + M5;                                                      \
   } while (0)
 
 // y tile = A^T m A (+ bias), from products[panels][outChannels][36][NR] of gemm_packed back to NCHW; the rows
-// and columns of a tile beyond the image are dropped. Global size: (panels, outChannels).
+// and columns of a tile beyond the image are dropped. Global size: (panels * LANE_ITEMS, outChannels).
 kernel void winograd_output(global const float *restrict products, global const float *restrict bias,
                             global float *restrict y, const uint images, const uint outChannels,
                             const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch,
                             const uint firstPanel, const uint panels, const uint hasBias) {
-  const uint panel = get_global_id(0);
+  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint co = get_global_id(1);
   if (panel >= panels || co >= outChannels)
     return;
-  global const float *from = products + ((ulong)panel * outChannels + co) * 36 * NR;
-  float16 rows[24];
+  global const float *from = products + ((ulong)panel * outChannels + co) * 36 * NR + lane;
+  vec rows[24];
   #pragma unroll
   for (uint k = 0; k < 6; ++k) {
-    float16 m[6], out[4];
+    vec m[6], out[4];
     #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      m[i] = vload16(i * 6 + k, from);
+      m[i] = LOAD(i * 6 + k, from);
     OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4], m[5]);
     #pragma unroll
     for (uint i = 0; i < 4; ++i)
@@ -1327,12 +1437,12 @@ kernel void winograd_output(global const float *restrict products, global const 
   const float offset = hasBias ? bias[co] : 0.0f;
   #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
-    float16 out[4];
+    vec out[4];
     OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
       out[k] += offset;
-    store_tile_row(y, out, firstPanel + panel, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
+    store_tile_row(y, out, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
                    (int)i);
   }
 }
@@ -1340,8 +1450,8 @@ kernel void winograd_output(global const float *restrict products, global const 
 // The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
 #define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
   do {                                                                                             \
-    const float16 p = Y0 + Y2, q = Y1 + Y3;                                                        \
-    const float16 s = fma((float16)(4.0f), Y2, Y0), t = fma((float16)(8.0f), Y3, 2.0f * Y1);       \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                        \
+    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);       \
     OUT[0] = Y0;                                                                                   \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
@@ -1350,30 +1460,30 @@ kernel void winograd_output(global const float *restrict products, global const 
     OUT[5] = Y3;                                                                                   \
   } while (0)
 
-// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels, panels).
+// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const uint images,
                               const uint channels, const uint height, const uint width, const uint tileRows,
                               const uint pitch, const uint firstPanel, const uint panels) {
-  const uint co = get_global_id(0);
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (co >= channels || panel >= panels)
     return;
-  float16 d[24];
+  vec d[24];
 #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
-    float16 column[4];
-    four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
+    vec column[4];
+    four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
     GRADIENT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3]);
   }
-  global float *to = packed + ((ulong)panel * channels + co) * NR;
+  global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
   const ulong plane = (ulong)panels * channels * NR;
   #pragma unroll
   for (uint k = 0; k < 6; ++k) {
-    float16 out[6];
+    vec out[6];
     GRADIENT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k]);
     #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      vstore16(out[i], 0, to + (i * 6 + k) * plane);
+      STORE(out[i], 0, to + (i * 6 + k) * plane);
   }
 }
 
@@ -1420,26 +1530,26 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
     OUT[0] = 0.5f * G0;                                                                            \
     OUT[1] = -0.5f * (G0 + G1);                                                                    \
     OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                            \
-    OUT[3] = fma((float16)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                  \
+    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                  \
     OUT[4] = G1;                                                                                   \
   } while (0)
 
 // The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
 // depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
-// for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR]. A work-item makes 16
-// neighbours (k, row) of a panel. Global size: (ceil(depth * MR / 16), panels, 4).
+// for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR]. A work-item makes
+// LANES neighbours (k, row) of a panel. Global size: (ceil(depth * MR / LANES), panels, 4).
 kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed,
                                      const uint rows, const uint depth, const uint rowStride,
                                      const uint depthStride, const uint transposed) {
-  const uint firstLane = get_global_id(0) * 16;
+  const uint firstLane = get_global_id(0) * LANES;
   const uint panel = get_global_id(1);
   const uint phase = get_global_id(2);
   const uint panels = (rows + MR - 1) / MR;
   if (firstLane >= depth * MR || panel >= panels)
     return;
   const uint py = phase / 2, px = phase % 2;
-  float lanes[4 * 16];
-  for (uint j = 0; j < 16; ++j) {
+  float own[4 * LANES];
+  for (uint j = 0; j < LANES; ++j) {
     const uint k = (firstLane + j) / MR, row = panel * MR + (firstLane + j) % MR;
     const int inside = k < depth && row < rows;
     global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
@@ -1447,14 +1557,14 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
       // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
       const uint ky = transposed ? 2 * (1 - t / 2) + (1 - py) : 2 * (t / 2) + py;
       const uint kx = transposed ? 2 * (1 - t % 2) + (1 - px) : 2 * (t % 2) + px;
-      lanes[t * 16 + j] = inside ? from[ky * 4 + kx] : 0.0f;
+      own[t * LANES + j] = inside ? from[ky * 4 + kx] : 0.0f;
     }
   }
-  float16 h[10];
+  vec h[10];
 #pragma unroll
   for (uint j = 0; j < 2; ++j) {
-    float16 out[5];
-    PHASE_FILTER_POINTS(out, vload16(j, lanes), vload16(2 + j, lanes));
+    vec out[5];
+    PHASE_FILTER_POINTS(out, OWN(j), OWN(2 + j));
 #pragma unroll
     for (uint i = 0; i < 5; ++i)
       h[2 * i + j] = out[i];
@@ -1464,39 +1574,40 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
   global float *to = packed + (transposed ? 25 * phase : 0) * plane +
                      (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + firstLane;
   const int count = (int)(depth * MR - firstLane);
-  float16 points[25];
+  vec points[25];
 #pragma unroll
   for (uint i = 0; i < 5; ++i)
     PHASE_FILTER_POINTS((points + 5 * i), h[2 * i], h[2 * i + 1]);
-  if (count >= 16) {
+  if (count >= LANES) {
 #pragma unroll
     for (uint p = 0; p < 25; ++p)
-      vstore16(points[p], 0, to + p * plane);
+      STORE(points[p], 0, to + p * plane);
   } else {
 #pragma unroll 1
     for (uint p = 0; p < 25; ++p)
-      store_lanes(to + p * plane, points[p], count);
+      store_some(to + p * plane, points[p], count);
   }
 }
 
 // One pass of B^T over five vectors.
 #define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                \
   do {                                                                                             \
-    const float16 u = D3 - D1, w = D3 - D2;                                                        \
-    OUT[0] = fma((float16)(2.0f), D0 - D2, u);                                                     \
-    OUT[1] = fma((float16)(-2.0f), D1, w);                                                         \
-    OUT[2] = fma((float16)(2.0f), D1 - D2, w);                                                     \
+    const vec u = D3 - D1, w = D3 - D2;                                                        \
+    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                     \
+    OUT[1] = fma((vec)(-2.0f), D1, w);                                                         \
+    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                     \
     OUT[3] = u;                                                                                    \
-    OUT[4] = fma((float16)(-2.0f), u, D4 - D2);                                                    \
+    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                    \
   } while (0)
 
 // Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
 // phase 0 (k even), then five of phase 1.
-static void ten_columns(float16 column[10], global const float *restrict x, const uint panel, const uint images,
+static void ten_columns(vec column[10], global const float *restrict x, const uint panel, const uint lane, const uint images,
                         const uint tileRows, const uint pitch, const uint channels, const uint ci,
                         const int height, const int width, const int dy) {
+#if LANES == 16
   if (pitch % 4 == 0) {
-    float16 even[4], odd[4];
+    vec even[4], odd[4];
     float left[4], right[4];
     #pragma unroll
     for (uint q = 0; q < 4; ++q) {
@@ -1506,14 +1617,14 @@ static void ten_columns(float16 column[10], global const float *restrict x, cons
       left[q] = right[q] = 0.0f;
       if (at.s0 >= 0 && y >= 0 && y < height) {
         global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
-        const float16 v = row_lanes(row, x0, 1, width), w = row_lanes(row, x0 + 16, 1, width);
-        even[q] = (float16)(v.even, w.even);
-        odd[q] = (float16)(v.odd, w.odd);
+        const vec v = row_lanes(row, x0, 1, width), w = row_lanes(row, x0 + 16, 1, width);
+        even[q] = (vec)(v.even, w.even);
+        odd[q] = (vec)(v.odd, w.odd);
         left[q] = row_element(row, x0 - 1, width);
         right[q] = row_element(row, x0 + 32, width);
       }
     }
-    column[0] = (float16)(left[0], odd[0].s37b, left[1], odd[1].s37b, left[2], odd[2].s37b, left[3], odd[3].s37b);
+    column[0] = (vec)(left[0], odd[0].s37b, left[1], odd[1].s37b, left[2], odd[2].s37b, left[3], odd[3].s37b);
     column[1] = DEAL(odd, s048c);
     column[2] = DEAL(odd, s159d);
     column[3] = DEAL(odd, s26ae);
@@ -1523,39 +1634,47 @@ static void ten_columns(float16 column[10], global const float *restrict x, cons
     column[7] = DEAL(even, s26ae);
     column[8] = DEAL(even, s37bf);
     column[9] =
-        (float16)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
+        (vec)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
   } else {
-    float lane[10 * NR];
+    float own[10 * NR];
     for (uint j = 0; j < NR; ++j) {
       const int4 at = tile_of(panel, j, images, tileRows, pitch);
       const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1;
       const int inside = at.s0 >= 0 && y >= 0 && y < height;
       global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
       for (int k = 0; k < 10; ++k)
-        lane[(k % 2 * 5 + k / 2) * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
+        own[(k % 2 * 5 + k / 2) * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
     }
     #pragma unroll
     for (uint k = 0; k < 10; ++k)
-      column[k] = vload16(k, lane);
+      column[k] = LOAD(k, own);
   }
+#else
+  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+  const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1;
+  const int inside = at.s0 >= 0 && y >= 0 && y < height;
+  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+  for (int k = 0; k < 10; ++k)
+    column[k % 2 * 5 + k / 2] = inside ? row_element(row, x0 + k, width) : 0.0f;
+#endif
 }
 
 // The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
-// Global size: (channels, panels).
+// Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed,
                                    const uint images, const uint channels, const uint height,
                                    const uint width, const uint tileRows, const uint pitch,
                                    const uint firstPanel, const uint panels) {
-  const uint ci = get_global_id(0);
+  const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (ci >= channels || panel >= panels)
     return;
   for (uint py = 0; py < 2; ++py) {
-    float16 d[50];
+    vec d[50];
 #pragma unroll 1
     for (uint i = 0; i < 5; ++i) {
-      float16 column[10];
-      ten_columns(column, x, firstPanel + panel, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+      vec column[10];
+      ten_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
                   (int)(2 * i + py) - 1);
       #pragma unroll
       for (uint px = 0; px < 2; ++px)
@@ -1564,35 +1683,35 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     }
     #pragma unroll
     for (uint px = 0; px < 2; ++px) {
-      const float16 *e = d + 25 * px;
-      global float *to = packed + ((ulong)panel * 100 * channels + (py * 2 + px) * channels + ci) * NR;
+      const vec *e = d + 25 * px;
+      global float *to = packed + ((ulong)panel * 100 * channels + (py * 2 + px) * channels + ci) * NR + lane;
       #pragma unroll
       for (uint k = 0; k < 5; ++k) {
-        float16 out[5];
+        vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
         #pragma unroll
         for (uint i = 0; i < 5; ++i)
-          vstore16(out[i], (i * 5 + k) * 4 * channels, to);
+          STORE(out[i], (i * 5 + k) * 4 * channels, to);
       }
     }
   }
 }
 
 // The points of the input gradient's input, for its four output phases: packed[panels][4][25][channels][NR].
-// Global size: (channels, panels).
+// Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed,
                                       const uint images, const uint channels, const uint height,
                                       const uint width, const uint tileRows, const uint pitch,
                                       const uint firstPanel, const uint panels) {
-  const uint co = get_global_id(0);
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (co >= channels || panel >= panels)
     return;
-  float16 d[60];
+  vec d[60];
 #pragma unroll 1
   for (uint i = 0; i < 6; ++i) {
-    float16 column[6];
-    six_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width,
+    vec column[6];
+    six_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width,
                 (int)i - 1, 0);
     #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
@@ -1603,15 +1722,15 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   for (uint ey = 0; ey < 2; ++ey) {
     #pragma unroll
     for (uint ex = 0; ex < 2; ++ex) {
-      const float16 *e = d + 30 * ex + 5 * ey;
-      global float *to = packed + (((ulong)panel * 100 + 25 * (ey * 2 + ex)) * channels + co) * NR;
+      const vec *e = d + 30 * ex + 5 * ey;
+      global float *to = packed + (((ulong)panel * 100 + 25 * (ey * 2 + ex)) * channels + co) * NR + lane;
       #pragma unroll
       for (uint k = 0; k < 5; ++k) {
-        float16 out[5];
+        vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
         #pragma unroll
         for (uint i = 0; i < 5; ++i)
-          vstore16(out[i], (i * 5 + k) * channels, to);
+          STORE(out[i], (i * 5 + k) * channels, to);
       }
     }
   }
@@ -1620,22 +1739,22 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 // One pass of A^T over five vectors.
 #define PHASE_OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4)                                               \
   do {                                                                                             \
-    const float16 p = M1 + M2, q = M1 - M2;                                                        \
+    const vec p = M1 + M2, q = M1 - M2;                                                        \
     OUT[0] = M0 + p + M3;                                                                          \
-    OUT[1] = fma((float16)(2.0f), M3, q);                                                          \
-    OUT[2] = fma((float16)(4.0f), M3, p);                                                          \
-    OUT[3] = fma((float16)(8.0f), M3, q) + M4;                                                     \
+    OUT[1] = fma((vec)(2.0f), M3, q);                                                          \
+    OUT[2] = fma((vec)(4.0f), M3, p);                                                          \
+    OUT[3] = fma((vec)(8.0f), M3, q) + M4;                                                     \
   } while (0)
 
 // The 4x4 tile of outputs of 25 products: tile[4 * row + column].
-static void phase_output(float16 tile[16], global const float *restrict from) {
-  float16 rows[20];
+static void phase_output(vec tile[16], global const float *restrict from) {
+  vec rows[20];
   #pragma unroll
   for (uint k = 0; k < 5; ++k) {
-    float16 m[5], out[4];
+    vec m[5], out[4];
     #pragma unroll
     for (uint i = 0; i < 5; ++i)
-      m[i] = vload16(i * 5 + k, from);
+      m[i] = LOAD(i * 5 + k, from);
     PHASE_OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4]);
     #pragma unroll
     for (uint i = 0; i < 4; ++i)
@@ -1646,54 +1765,55 @@ static void phase_output(float16 tile[16], global const float *restrict from) {
     PHASE_OUTPUT_POINTS((tile + 4 * i), rows[i * 5], rows[i * 5 + 1], rows[i * 5 + 2], rows[i * 5 + 3], rows[i * 5 + 4]);
 }
 
-// y tile = A^T m A (+ bias) from products[panels][outChannels][25][NR]. Global size: (panels, outChannels).
+// y tile = A^T m A (+ bias) from products[panels][outChannels][25][NR]. Global size: (panels * LANE_ITEMS, outChannels).
 kernel void winograd_strided_output(global const float *restrict products, global const float *restrict bias,
                                     global float *restrict y, const uint images, const uint outChannels,
                                     const uint outHeight, const uint outWidth, const uint tileRows,
                                     const uint pitch, const uint firstPanel, const uint panels,
                                     const uint hasBias) {
-  const uint panel = get_global_id(0);
+  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint co = get_global_id(1);
   if (panel >= panels || co >= outChannels)
     return;
-  float16 tile[16];
-  phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR);
+  vec tile[16];
+  phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR + lane);
   const float offset = hasBias ? bias[co] : 0.0f;
   #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
       tile[4 * i + k] += offset;
-    store_tile_row(y, tile + 4 * i, firstPanel + panel, images, tileRows, pitch, outChannels, co, (int)outHeight,
+    store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight,
                    (int)outWidth, (int)i);
   }
 }
 
 // dx (+ bias) from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
-// Global size: (panels, channels).
+// Global size: (panels * LANE_ITEMS, channels).
 kernel void winograd_transposed_output(global const float *restrict products, global const float *restrict bias,
                                        global float *restrict dx, const uint images, const uint channels,
                                        const uint height, const uint width, const uint tileRows,
                                        const uint pitch, const uint firstPanel, const uint panels,
                                        const uint hasBias) {
-  const uint panel = get_global_id(0);
+  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
   if (panel >= panels || ci >= channels)
     return;
   const float offset = hasBias ? bias[ci] : 0.0f;
   for (uint ey = 0; ey < 2; ++ey) {
-    float16 tile[32];
+    vec tile[32];
     #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
-      phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR);
+      phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
     #pragma unroll 1
     for (uint i = 0; i < 4; ++i) {
-      float lane[8 * NR];   // [2 * column + ex][tile]
+#if LANES == 16
+      float own[8 * NR];   // [2 * column + ex][tile]
       #pragma unroll
       for (uint k = 0; k < 4; ++k)
         #pragma unroll
         for (uint ex = 0; ex < 2; ++ex)
-          vstore16(tile[16 * ex + 4 * i + k] + offset, 2 * k + ex, lane);
+          STORE(tile[16 * ex + 4 * i + k] + offset, 2 * k + ex, own);
       // Two tiles are sixteen pixels of a row.
       for (uint j = 0; j < NR; j += 2) {
         const int4 at = tile_of(firstPanel + panel, j, images, tileRows, pitch);
@@ -1703,11 +1823,11 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
             continue;
           float pair[16];
           for (uint k = 0; k < 8; ++k) {
-            pair[k] = lane[k * NR + j];
-            pair[8 + k] = lane[k * NR + j + 1];
+            pair[k] = own[k * NR + j];
+            pair[8 + k] = own[k * NR + j + 1];
           }
           store_lanes(dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + at.s2 * 8,
-                      vload16(0, pair), (int)width - at.s2 * 8);
+                      LOAD(0, pair), (int)width - at.s2 * 8);
         } else {
           for (uint t = j; t < j + 2; ++t) {
             const int4 one = tile_of(firstPanel + panel, t, images, tileRows, pitch);
@@ -1716,10 +1836,19 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
               continue;
             global float *row = dx + ((one.s0 * (int)channels + (int)ci) * (int)height + oneY) * (int)width;
             for (int k = 0; k < 8 && one.s2 * 8 + k < (int)width; ++k)
-              row[one.s2 * 8 + k] = lane[k * NR + t];
+              row[one.s2 * 8 + k] = own[k * NR + t];
           }
         }
       }
+#else
+      const int4 at = tile_of(firstPanel + panel, lane, images, tileRows, pitch);
+      const int y = at.s1 * 8 + 2 * (int)i + (int)ey;
+      if (at.s0 >= 0 && y < (int)height) {
+        global float *row = dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width;
+        for (int k = 0; k < 8 && at.s2 * 8 + k < (int)width; ++k)
+          row[at.s2 * 8 + k] = tile[16 * (k % 2) + 4 * i + k / 2] + offset;
+      }
+#endif
     }
   }
 }
@@ -1727,39 +1856,39 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
 // The transpose of A^T, of a gradient's tile.
 #define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                 \
   do {                                                                                             \
-    const float16 p = Y0 + Y2, q = Y1 + Y3;                                                        \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                        \
     OUT[0] = Y0;                                                                                   \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
-    OUT[3] = fma((float16)(4.0f), Y2, Y0) + fma((float16)(8.0f), Y3, 2.0f * Y1);                   \
+    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
     OUT[4] = Y3;                                                                                   \
   } while (0)
 
-// A dy A^T into packed[25][panels][channels][NR]. Global size: (channels, panels).
+// A dy A^T into packed[25][panels][channels][NR]. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed,
                                       const uint images, const uint channels, const uint height,
                                       const uint width, const uint tileRows, const uint pitch,
                                       const uint firstPanel, const uint panels) {
-  const uint co = get_global_id(0);
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (co >= channels || panel >= panels)
     return;
-  float16 d[20];
+  vec d[20];
 #pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
-    float16 column[4];
-    four_columns(column, dy, firstPanel + panel, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
+    vec column[4];
+    four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
     PHASE_GRADIENT_POINTS((d + 5 * i), column[0], column[1], column[2], column[3]);
   }
-  global float *to = packed + ((ulong)panel * channels + co) * NR;
+  global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
   const ulong plane = (ulong)panels * channels * NR;
   #pragma unroll
   for (uint k = 0; k < 5; ++k) {
-    float16 out[5];
+    vec out[5];
     PHASE_GRADIENT_POINTS(out, d[k], d[5 + k], d[10 + k], d[15 + k]);
     #pragma unroll
     for (uint i = 0; i < 5; ++i)
-      vstore16(out[i], 0, to + (i * 5 + k) * plane);
+      STORE(out[i], 0, to + (i * 5 + k) * plane);
   }
 }
 

@@ -80,14 +80,23 @@ extension OpenCLDevice: MatrixKernels {
   ) throws {
     let panelsM = (rows + Self.tileRows - 1) / Self.tileRows
     let panelsN = (columns + Self.tileColumns - 1) / Self.tileColumns
-    // Four column panels a work-item; rows are split only where that leaves units without work.
-    let columnPanels = 4
-    let itemsN = (panelsN + columnPanels - 1) / columnPanels
-    let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
-    let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
     let strides =
       panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
     let flags = (target.accumulating ? 1 : 0) | (bias == nil ? 0 : 2)
+    if parameters.tilePanels > 0 {
+      let tile = parameters.tilePanels
+      return try launch(
+        .gemm, "gemm_tiled", .tiles([16, tile, 1]),
+        global: [(panelsN + 3) / 4 * 16, (panelsM + tile - 1) / tile * tile, batch], .buffer(a), .buffer(b),
+        .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
+        .uint(strides.panel), .uint(target.firstColumn), .uint(target.batchStride), .uint(target.rowStride),
+        .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags))
+    }
+    // Rows are split only where a few column panels a work-item leave units without work.
+    let columnPanels = parameters.columnPanels
+    let itemsN = (panelsN + columnPanels - 1) / columnPanels
+    let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
+    let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
       .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),

@@ -52,7 +52,9 @@ public final class OpenCLDevice: Device {
   public init(_ info: OpenCLDeviceInfo) throws {
     self.info = info
     cache = ProgramCache(device: info)
-    parameters = KernelParameters(for: info)
+    let forced = ProcessInfo.processInfo.environment["TSDF_DEVICE_CLASS"]
+    isCPU = forced.map { $0 == "cpu" } ?? (info.kind == .cpu)
+    parameters = KernelParameters(for: info, isProcessor: isCPU)
     derivedBudget = DerivedBudget(bytes: parameters.derivedBytes)
     arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes)
     var status: cl_int = 0
@@ -76,8 +78,9 @@ public final class OpenCLDevice: Device {
     clReleaseContext(context)
   }
 
-  /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill.
-  var isCPU: Bool { info.kind == .cpu }
+  /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill. TSDF_DEVICE_CLASS (cpu or
+  /// gpu) overrides what the driver says, to test one class of kernels on a device of the other.
+  let isCPU: Bool
 
   // MARK: Memory
 
@@ -123,7 +126,7 @@ public final class OpenCLDevice: Device {
     guard size <= info.maxAllocationBytes else { throw KernelsError.outOfMemory(device: name, bytes: size) }
     var flags = cl_mem_flags(CL_MEM_READ_WRITE)
     var host: UnsafeMutableRawPointer?
-    if isCPU {
+    if info.kind == .cpu {
       host = HostMemory.allocate(byteCount: size)
       if host == nil { throw KernelsError.outOfMemory(device: name, bytes: size) }
       flags |= cl_mem_flags(CL_MEM_USE_HOST_PTR)
@@ -174,6 +177,8 @@ public final class OpenCLDevice: Device {
     case rows
     /// Few heavy work-items: one a group on a CPU, a wavefront's worth elsewhere.
     case blocks
+    /// Groups of exactly this size, whose work-items share local memory.
+    case tiles([Int])
     /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
     case groups
   }
@@ -199,8 +204,10 @@ public final class OpenCLDevice: Device {
     for (index, argument) in arguments.enumerated() {
       try set(argument, at: cl_uint(index), of: kernel, named: kernelName, groupSize: local.reduce(1, *))
     }
+    var isCountOfGroups = false
+    if case .groups = grouping { isCountOfGroups = true }
     var globalSize = zip(global, local).map { count, local in
-      grouping == .groups ? count * local : (count + local - 1) / local * local
+      isCountOfGroups ? count * local : (count + local - 1) / local * local
     }
     var localSize = local
     var event: cl_event?
@@ -222,6 +229,8 @@ public final class OpenCLDevice: Device {
     let most = min(info.maxWorkGroupSize, 256)
     var local = [Int](repeating: 1, count: global.count)
     switch grouping {
+    case .tiles(let size):
+      return size
     case .elements:
       // The widest of few sizes that wastes at most a quarter: every size used is one more compilation on PoCL.
       let width = global[0]

@@ -17,14 +17,12 @@ extension OpenCLDevice {
     var panels: Int { (images * rows * pitch + OpenCLDevice.tileColumns - 1) / OpenCLDevice.tileColumns }
 
     /// Ranges of panels whose scratch of `perPanel` floats a panel stays small.
-    func chunks(perPanel: Int) -> [Range<Int>] {
-      let size = max(1, Self.scratch / perPanel)
+    func chunks(perPanel: Int, scratch: Int) -> [Range<Int>] {
+      let size = max(1, scratch / perPanel)
       let count = (panels + size - 1) / size
       return (0..<count).map { panels * $0 / count..<panels * ($0 + 1) / count }
     }
 
-    /// Floats of transformed input and products in flight.
-    static let scratch = 4 << 20
   }
 
   /// Whether winograd(...) takes this convolution and is worth its transforms.
@@ -44,18 +42,18 @@ extension OpenCLDevice {
       let panels = Self.rowPanels(g.outChannels)
       let packed = try allocate(36 * panels * g.channels * Self.tileRows)
       try launch(
-        .winograd, "winograd_weights", .blocks, global: [Self.weightRuns(g.channels), panels], .buffer(w.buffer),
+        .winograd, "winograd_weights", .blocks, global: [weightRuns(g.channels), panels], .buffer(w.buffer),
         .buffer(packed),
         .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
       return packed
     }
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
-    for chunk in tiling.chunks(perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns) {
+    for chunk in tiling.chunks(perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
       let input = try winogradInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
       try launch(
-        .winograd, "winograd_output", .blocks, global: [chunk.count, g.outChannels], .buffer(products),
+        .winograd, "winograd_output", .blocks, global: [chunk.count * laneItems, g.outChannels], .buffer(products),
         .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
         .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
         .uint(bias == nil ? 0 : 1))
@@ -77,12 +75,12 @@ extension OpenCLDevice {
     let transformed = try stridedWeights(
       w, rows: g.outChannels, depth: g.channels, rowStride: g.channels * 16, depthStride: 16, transposed: false)
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
-    for chunk in tiling.chunks(perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns) {
+    for chunk in tiling.chunks(perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
       let input = try stridedInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
       try launch(
-        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count, g.outChannels], .buffer(products),
+        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count * laneItems, g.outChannels], .buffer(products),
         .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
         .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
         .uint(bias == nil ? 0 : 1))
@@ -96,16 +94,16 @@ extension OpenCLDevice {
     let transformed = try stridedWeights(
       w, rows: g.channels, depth: g.outChannels, rowStride: 16, depthStride: g.channels * 16, transposed: true)
     let tiling = Tiling(images: g.batch, height: (g.height + 1) / 2, width: (g.width + 1) / 2)
-    for chunk in tiling.chunks(perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns) {
+    for chunk in tiling.chunks(perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
       let input = try allocate(100 * chunk.count * g.outChannels * Self.tileColumns)
       try launch(
-        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels, chunk.count], .buffer(dy),
+        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels * laneItems, chunk.count], .buffer(dy),
         .buffer(input), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
         .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
       let products = try multiplyPoints(
         transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
       try launch(
-        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count, g.channels], .buffer(products),
+        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count * laneItems, g.channels], .buffer(products),
         .buffer(bias ?? products), .buffer(dx), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
         .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
         .uint(bias == nil ? 0 : 1))
@@ -125,15 +123,18 @@ extension OpenCLDevice {
 
   // MARK: Steps
 
+  /// Work-items of a panel of sixteen tiles.
+  private var laneItems: Int { Self.tileColumns / parameters.lanes }
+
   private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
 
   /// Work-items of a weight transform along the depth.
-  private static func weightRuns(_ depth: Int) -> Int { (depth * tileRows + 15) / 16 }
+  private func weightRuns(_ depth: Int) -> Int { (depth * Self.tileRows + parameters.lanes - 1) / parameters.lanes }
 
   private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
     let input = try allocate(36 * chunk.count * g.channels * Self.tileColumns)
     try launch(
-      .winograd, "winograd_input", .blocks, global: [g.channels, chunk.count], .buffer(x), .buffer(input),
+      .winograd, "winograd_input", .blocks, global: [g.channels * laneItems, chunk.count], .buffer(x), .buffer(input),
       .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows), .uint(tiling.pitch),
       .uint(g.padding), .uint(chunk.lowerBound), .uint(chunk.count))
     return input
@@ -142,7 +143,7 @@ extension OpenCLDevice {
   private func stridedInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
     let input = try allocate(100 * chunk.count * g.channels * Self.tileColumns)
     try launch(
-      .winogradStrided, "winograd_strided_input", .blocks, global: [g.channels, chunk.count], .buffer(x),
+      .winogradStrided, "winograd_strided_input", .blocks, global: [g.channels * laneItems, chunk.count], .buffer(x),
       .buffer(input), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows),
       .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
     return input
@@ -155,7 +156,7 @@ extension OpenCLDevice {
       let panels = Self.rowPanels(rows)
       let packed = try allocate(100 * panels * depth * Self.tileRows)
       try launch(
-        .winogradStrided, "winograd_strided_weights", .blocks, global: [Self.weightRuns(depth), panels, 4], .buffer(w),
+        .winogradStrided, "winograd_strided_weights", .blocks, global: [weightRuns(depth), panels, 4], .buffer(w),
         .buffer(packed), .uint(rows), .uint(depth), .uint(rowStride), .uint(depthStride), .uint(transposed ? 1 : 0))
       return packed
     }
@@ -186,11 +187,11 @@ extension OpenCLDevice {
     let sums = try allocate(points * depth * g.outChannels)
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
     let channelPanels = (g.outChannels + lanes - 1) / lanes
-    for chunk in tiling.chunks(perPanel: points * (depth + 2 * g.outChannels) * lanes) {
+    for chunk in tiling.chunks(perPanel: points * (depth + 2 * g.outChannels) * lanes, scratch: parameters.winogradScratch) {
       let a = try input(tiling, chunk)
       let gradient = try allocate(points * chunk.count * g.outChannels * lanes)
       try launch(
-        section, kernel, .blocks, global: [g.outChannels, chunk.count], .buffer(dy), .buffer(gradient),
+        section, kernel, .blocks, global: [g.outChannels * laneItems, chunk.count], .buffer(dy), .buffer(gradient),
         .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(tiling.rows),
         .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
       let b = try allocate(points * channelPanels * chunk.count * lanes * lanes)
