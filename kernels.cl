@@ -1155,6 +1155,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // whole vectors and dealt out by swizzles. Narrow images have any pitch, and read lane by lane. On a GPU (LANES 1) each
 // lane is a work-item of its own, neighbours in the first axis of the global size, and a vec is a float.
 
+// (None of the shared functions' pointers is restrict: what that becomes when it is inlined, oclgrind does not know.)
+
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
 static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
   const uint n = panel * NR + lane;
@@ -1178,7 +1180,7 @@ typedef float vec;
 
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
-static void six_columns(vec column[6], global const float *restrict x, const uint panel, const uint lane, const uint images,
+static void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const uint images,
                         const uint tileRows, const uint pitch, const uint channels, const uint ci,
                         const int height, const int width, const int dy, const int shift) {
 #if LANES == 16
@@ -1229,7 +1231,7 @@ static void six_columns(vec column[6], global const float *restrict x, const uin
 }
 
 // Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
-static void store_tile_row(global float *restrict y, vec value[4], const uint panel, const uint lane, const uint images,
+static void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const uint images,
                            const uint tileRows, const uint pitch, const uint channels, const uint co,
                            const int height, const int width, const int i) {
 #if LANES == 16
@@ -1276,7 +1278,7 @@ static void store_tile_row(global float *restrict y, vec value[4], const uint pa
 }
 
 // The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
-static void four_columns(vec column[4], global const float *restrict dy, const uint panel, const uint lane, const uint images,
+static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane, const uint images,
                          const uint tileRows, const uint pitch, const uint channels, const uint co,
                          const int height, const int width, const int i) {
   vec six[6];
@@ -1602,7 +1604,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
 
 // Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
 // phase 0 (k even), then five of phase 1.
-static void ten_columns(vec column[10], global const float *restrict x, const uint panel, const uint lane, const uint images,
+static void ten_columns(vec column[10], global const float *x, const uint panel, const uint lane, const uint images,
                         const uint tileRows, const uint pitch, const uint channels, const uint ci,
                         const int height, const int width, const int dy) {
 #if LANES == 16
@@ -1747,7 +1749,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   } while (0)
 
 // The 4x4 tile of outputs of 25 products: tile[4 * row + column].
-static void phase_output(vec tile[16], global const float *restrict from) {
+static void phase_output(vec tile[16], global const float *from) {
   vec rows[20];
   #pragma unroll
   for (uint k = 0; k < 5; ++k) {

@@ -16,6 +16,8 @@ struct BenchKernelsCommand: ParsableCommand {
     commandName: "kernels", abstract: "Measured peaks, kernel families at the models' shapes, whole steps.")
 
   @Option(help: "Counted runs of each; the shortest is shown.") var runs = 5
+  @Flag(help: "First find the fastest tiles and algorithms for this device, and keep them for all commands.") var tune =
+    false
   @Flag(help: "As JSON.") var json = false
   @OptionGroup var models: ModelOptions
   @OptionGroup var common: CommonOptions
@@ -39,8 +41,24 @@ struct BenchKernelsCommand: ParsableCommand {
     var rows: [Row]
   }
 
+  /// Measures candidates, and says what was chosen on stderr.
+  private func tuned(_ device: OpenCLDevice) throws -> OpenCLDevice {
+    var tuner = KernelTuner(device)
+    let file = try tuner.run { finding in
+      common.progress.note(
+        String(
+          format: "%@  (%.2f ms, before %.2f ms)", finding.choice, finding.seconds * 1e3, finding.before * 1e3))
+    }
+    common.progress.note(file.map { "kept in \($0.path)" } ?? "not kept: TSDF_CACHE is empty")
+    return try OpenCLDevice(device.info)
+  }
+
   func run() throws {
-    let device = try common.openDevice()
+    var device = try common.openDevice()
+    if tune {
+      guard let openCL = device as? OpenCLDevice else { throw ValidationError("--tune needs an OpenCL device") }
+      device = try tuned(openCL)
+    }
     let openCL = device as? OpenCLDevice
     let peaks = try openCL?.measurePeaks()
     var rows: [Row] = []

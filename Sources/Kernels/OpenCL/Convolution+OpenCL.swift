@@ -13,7 +13,7 @@ extension OpenCLDevice: ConvolutionKernels {
     if g.groups > 1 {
       return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outHeight, g.outChannels * g.batch])
     }
-    if prefersStridedWinograd(g) { return try winogradStrided(x, w, bias, y, g) }
+    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStrided(x, w, bias, y, g) }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
     try convolve(x, view, bias, y, g)
@@ -26,7 +26,7 @@ extension OpenCLDevice: ConvolutionKernels {
       return try grouped(
         "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.height, g.channels * g.batch])
     }
-    if prefersStridedWinograd(g) { return try winogradStridedInputGradient(dy, w, bias, dx, g) }
+    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStridedInputGradient(dy, w, bias, dx, g) }
     let reach = g.dilation * (g.kernelHeight - 1)
     if g.stride == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
       let mirrored = Conv2dGeometry(
@@ -49,19 +49,11 @@ extension OpenCLDevice: ConvolutionKernels {
       .uint(g.groups), .uint(bias == nil ? 0 : 1))
   }
 
-  /// Whether columns would cost more than they save: large kernels, thin inputs or outputs.
-  private func prefersDirect(_ g: Conv2dGeometry) -> Bool {
-    g.stride == 1 && g.outWidth >= 12 && (g.taps >= 25 || (g.taps > 1 && (g.outChannels <= 4 || g.channels < 16)))
-  }
-
-  /// The algorithm for an ungrouped convolution, by shape.
   private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    if prefersWinograd(g) {
-      try winograd(x, w, bias, y, g)
-    } else if prefersDirect(g) {
-      try direct(x, w, bias, y, g)
-    } else {
-      try multiplyColumns(x, w, bias, y, g)
+    switch algorithm(for: g) {
+    case .winograd: try winograd(x, w, bias, y, g)
+    case .direct: try direct(x, w, bias, y, g)
+    case .columns: try multiplyColumns(x, w, bias, y, g)
     }
   }
 
@@ -135,7 +127,7 @@ extension OpenCLDevice: ConvolutionKernels {
     }
   }
 
-  /// dw of prefersDirect's convolutions: a partial sum an image, then their sum.
+  /// dw straight from the image: a partial sum an image, then their sum.
   private func directWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
     let pitch = paddedPitch(g, tileWidth: 16)
     let paddedHeight = g.height + 2 * g.padding
@@ -212,9 +204,12 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
         .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
     }
-    if prefersWinograd(g) { return try winogradWeightGradient(x, dy, dw, g) }
-    if prefersStridedWinograd(g) { return try winogradStridedWeightGradient(x, dy, dw, g) }
-    if prefersDirect(g) { return try directWeightGradient(x, dy, dw, g) }
+    switch (algorithm(for: g), g.stride) {
+    case (.winograd, 1): return try winogradWeightGradient(x, dy, dw, g)
+    case (.winograd, _): return try winogradStridedWeightGradient(x, dy, dw, g)
+    case (.direct, _): return try directWeightGradient(x, dy, dw, g)
+    case (.columns, _): break
+    }
     let columns = g.channels * g.taps
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let pixels = g.batch * g.outArea

@@ -18,6 +18,8 @@ struct KernelParameters: Codable, Hashable {
   /// The least memory that is asked of the device at a time. 0 gives every tensor a memory object of its own, for a
   /// simulator that checks the bounds of those.
   var slabBytes: Int
+  /// What was measured to be fastest, for shapes where the rules of `algorithm(for:)` were not.
+  var algorithms: [ConvolutionShape: ConvolutionAlgorithm] = [:]
 
   /// Good values for a device that was not measured.
   /// - Parameter isProcessor: whether kernels run on processor cores, one work-item a core, not on a GPU.

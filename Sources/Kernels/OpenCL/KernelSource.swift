@@ -20,6 +20,9 @@ enum KernelSection: String, CaseIterable {
 
 /// The embedded text of kernels.cl, cut into its sections.
 enum KernelSource {
+  /// All of kernels.cl.
+  static var everything: String { sections.sorted { $0.key < $1.key }.map(\.value).joined() }
+
   /// The program text that has a kernel: the prelude, what the section shares with others, and the section itself. Of
   /// the many one-line kernels of the binary section, only the one that is asked for.
   static func text(of section: KernelSection, for kernel: String) -> String {

@@ -48,13 +48,16 @@ public final class OpenCLDevice: Device {
   private var kernels: [String: cl_kernel] = [:]
   private var launchesSinceFlush = 0
 
-  /// Opens a device; its kernels are built when first used.
-  public init(_ info: OpenCLDeviceInfo) throws {
+  /// Opens a device; its kernels are built when first used. What `tune` found for it is used.
+  public convenience init(_ info: OpenCLDeviceInfo) throws { try self.init(info, parameters: nil) }
+
+  /// - Parameter parameters: instead of the stored or the built-in ones.
+  init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?) throws {
     self.info = info
     cache = ProgramCache(device: info)
-    let forced = ProcessInfo.processInfo.environment["TSDF_DEVICE_CLASS"]
-    isCPU = forced.map { $0 == "cpu" } ?? (info.kind == .cpu)
-    parameters = KernelParameters(for: info, isProcessor: isCPU)
+    isCPU = Self.isProcessor(info)
+    parameters =
+      given ?? TuningStore(device: info, isProcessor: isCPU).load() ?? KernelParameters(for: info, isProcessor: isCPU)
     derivedBudget = DerivedBudget(bytes: parameters.derivedBytes)
     arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes)
     var status: cl_int = 0
@@ -81,6 +84,10 @@ public final class OpenCLDevice: Device {
   /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill. TSDF_DEVICE_CLASS (cpu or
   /// gpu) overrides what the driver says, to test one class of kernels on a device of the other.
   let isCPU: Bool
+
+  static func isProcessor(_ info: OpenCLDeviceInfo) -> Bool {
+    ProcessInfo.processInfo.environment["TSDF_DEVICE_CLASS"].map { $0 == "cpu" } ?? (info.kind == .cpu)
+  }
 
   // MARK: Memory
 

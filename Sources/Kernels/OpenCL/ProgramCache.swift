@@ -3,10 +3,21 @@ import Crypto
 import Foundation
 import Logging
 
+/// Where what is worth keeping between runs lies: `TSDF_CACHE` (empty: nothing is kept), else `XDG_CACHE_HOME/tsdf`, else
+/// `~/.cache/tsdf`.
+func cacheDirectory() -> URL? {
+  let environment = ProcessInfo.processInfo.environment
+  if let path = environment["TSDF_CACHE"] { return path.isEmpty ? nil : URL(fileURLWithPath: path) }
+  if let path = environment["XDG_CACHE_HOME"], !path.isEmpty {
+    return URL(fileURLWithPath: path).appendingPathComponent("tsdf")
+  }
+  return FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".cache/tsdf")
+}
+
 /// Compiled programs on disk, for drivers that keep no cache of their own. A file is named by the SHA-256 of
 /// all that its contents depend on and starts with the SHA-256 of the rest; whatever does not check is rebuilt.
 struct ProgramCache {
-  /// Where files lie, or nil to keep none: `TSDF_CACHE`, else `XDG_CACHE_HOME/tsdf`, else `~/.cache/tsdf`.
+  /// Where files lie, or nil to keep none.
   let directory: URL?
 
   init(device: OpenCLDeviceInfo) {
@@ -15,20 +26,13 @@ struct ProgramCache {
       directory = nil
       return
     }
-    let environment = ProcessInfo.processInfo.environment
-    if let path = environment["TSDF_CACHE"] {
-      directory = path.isEmpty ? nil : URL(fileURLWithPath: path)
-    } else if let path = environment["XDG_CACHE_HOME"], !path.isEmpty {
-      directory = URL(fileURLWithPath: path).appendingPathComponent("tsdf")
-    } else {
-      directory = FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".cache/tsdf")
-    }
+    directory = cacheDirectory()
   }
 
   /// The file for a program built from `source` with `options` on `device`.
   func file(source: String, options: String, device: OpenCLDeviceInfo) -> URL? {
     let key = [source, options, device.platform, device.name, device.version, device.driver].joined(separator: "\u{0}")
-    return directory?.appendingPathComponent(hex(SHA256.hash(data: Data(key.utf8))) + ".clbin")
+    return directory?.appendingPathComponent(hexadecimal(SHA256.hash(data: Data(key.utf8))) + ".clbin")
   }
 
   /// The program binary in `file`, or nil when there is none or it is damaged.
@@ -60,6 +64,6 @@ struct ProgramCache {
       Logger(label: "tsdf").debug("program cache: \(error.localizedDescription)")
     }
   }
-
-  private func hex(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }
 }
+
+func hexadecimal(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }

@@ -25,18 +25,6 @@ extension OpenCLDevice {
 
   }
 
-  /// Whether winograd(...) takes this convolution and is worth its transforms.
-  func prefersWinograd(_ g: Conv2dGeometry) -> Bool {
-    g.kernelHeight == 3 && g.kernelWidth == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1
-      && g.channels >= 16 && g.outChannels >= 16 && g.batch * g.outArea >= 256
-  }
-
-  /// Likewise for winogradStrided(...) and its gradients.
-  func prefersStridedWinograd(_ g: Conv2dGeometry) -> Bool {
-    g.kernelHeight == 4 && g.kernelWidth == 4 && g.stride == 2 && g.padding == 1 && g.dilation == 1 && g.groups == 1
-      && g.channels >= 16 && g.outChannels >= 16 && g.batch * g.outArea >= 1024
-  }
-
   func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
     let transformed = try w.buffer.derived("winograd \(w.name)", within: derivedBudget) {
       let panels = Self.rowPanels(g.outChannels)
@@ -48,7 +36,9 @@ extension OpenCLDevice {
       return packed
     }
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
-    for chunk in tiling.chunks(perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
+    for chunk in tiling.chunks(
+      perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
+    {
       let input = try winogradInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
@@ -75,12 +65,15 @@ extension OpenCLDevice {
     let transformed = try stridedWeights(
       w, rows: g.outChannels, depth: g.channels, rowStride: g.channels * 16, depthStride: 16, transposed: false)
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
-    for chunk in tiling.chunks(perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
+    for chunk in tiling.chunks(
+      perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
+    {
       let input = try stridedInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
       try launch(
-        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count * laneItems, g.outChannels], .buffer(products),
+        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count * laneItems, g.outChannels],
+        .buffer(products),
         .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
         .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
         .uint(bias == nil ? 0 : 1))
@@ -94,16 +87,20 @@ extension OpenCLDevice {
     let transformed = try stridedWeights(
       w, rows: g.channels, depth: g.outChannels, rowStride: 16, depthStride: g.channels * 16, transposed: true)
     let tiling = Tiling(images: g.batch, height: (g.height + 1) / 2, width: (g.width + 1) / 2)
-    for chunk in tiling.chunks(perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch) {
+    for chunk in tiling.chunks(
+      perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
+    {
       let input = try allocate(100 * chunk.count * g.outChannels * Self.tileColumns)
       try launch(
-        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels * laneItems, chunk.count], .buffer(dy),
+        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels * laneItems, chunk.count],
+        .buffer(dy),
         .buffer(input), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
         .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
       let products = try multiplyPoints(
         transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
       try launch(
-        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count * laneItems, g.channels], .buffer(products),
+        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count * laneItems, g.channels],
+        .buffer(products),
         .buffer(bias ?? products), .buffer(dx), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
         .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
         .uint(bias == nil ? 0 : 1))
@@ -187,7 +184,9 @@ extension OpenCLDevice {
     let sums = try allocate(points * depth * g.outChannels)
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
     let channelPanels = (g.outChannels + lanes - 1) / lanes
-    for chunk in tiling.chunks(perPanel: points * (depth + 2 * g.outChannels) * lanes, scratch: parameters.winogradScratch) {
+    for chunk in tiling.chunks(
+      perPanel: points * (depth + 2 * g.outChannels) * lanes, scratch: parameters.winogradScratch)
+    {
       let a = try input(tiling, chunk)
       let gradient = try allocate(points * chunk.count * g.outChannels * lanes)
       try launch(

@@ -1,0 +1,48 @@
+/// How an ungrouped convolution is computed.
+enum ConvolutionAlgorithm: String, Codable {
+  /// Winograd's minimal filtering, of 3x3 kernels of stride 1 and 4x4 kernels of stride 2.
+  case winograd
+  /// Straight from padded strips of the image, of stride 1.
+  case direct
+  /// im2col and a GEMM: any.
+  case columns
+}
+
+/// Convolutions that are alike for the choice of an algorithm.
+struct ConvolutionShape: Hashable, Codable {
+  var kernelHeight: Int, kernelWidth: Int, stride: Int
+  var channels: Int, outChannels: Int
+  /// The logarithm of the number of output pixels in the batch.
+  var pixels: Int
+
+  init(_ g: Conv2dGeometry) {
+    (kernelHeight, kernelWidth, stride) = (g.kernelHeight, g.kernelWidth, g.stride)
+    (channels, outChannels) = (g.channels, g.outChannels)
+    pixels = Int.bitWidth - (g.batch * g.outArea).leadingZeroBitCount
+  }
+}
+
+extension OpenCLDevice {
+  /// The algorithm for an ungrouped convolution: what the tuner found for its shape, else by rule.
+  func algorithm(for g: Conv2dGeometry) -> ConvolutionAlgorithm {
+    let possible = Self.algorithms(for: g)
+    if possible.count == 1 { return possible[0] }
+    if let tuned = parameters.algorithms[ConvolutionShape(g)], possible.contains(tuned) { return tuned }
+    if possible.contains(.winograd), g.channels >= 16, g.outChannels >= 16,
+      g.batch * g.outArea >= (g.stride == 1 ? 256 : 1024)
+    {
+      return .winograd
+    }
+    // Columns would cost more than they save: large kernels, thin inputs or outputs.
+    let isThin = g.taps > 1 && (g.outChannels <= 4 || g.channels < 16)
+    return possible.contains(.direct) && g.outWidth >= 12 && (g.taps >= 25 || isThin) ? .direct : .columns
+  }
+
+  /// Those that can compute it.
+  static func algorithms(for g: Conv2dGeometry) -> [ConvolutionAlgorithm] {
+    let isPlain3 = g.kernelHeight == 3 && g.kernelWidth == 3 && g.stride == 1
+    let isHalving4 = g.kernelHeight == 4 && g.kernelWidth == 4 && g.stride == 2 && g.padding == 1
+    let isWinograd = g.groups == 1 && g.dilation == 1 && (isPlain3 || isHalving4)
+    return (isWinograd ? [.winograd] : []) + (g.stride == 1 && g.groups == 1 ? [.direct] : []) + [.columns]
+  }
+}

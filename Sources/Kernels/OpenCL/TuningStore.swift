@@ -1,0 +1,28 @@
+import Crypto
+import Foundation
+
+/// What the tuner found, on disk: a file for each device, driver, class and text of the kernels.
+struct TuningStore {
+  private let file: URL?
+
+  init(device: OpenCLDeviceInfo, isProcessor: Bool) {
+    let key = [device.platform, device.name, device.version, device.driver, "\(isProcessor)", KernelSource.everything]
+      .joined(separator: "\u{0}")
+    let name = "tuning-\(hexadecimal(SHA256.hash(data: Data(key.utf8))).prefix(32)).json"
+    file = cacheDirectory()?.appendingPathComponent(name)
+  }
+
+  /// Nil where nothing is stored, or what is there is damaged.
+  func load() -> KernelParameters? {
+    guard let file, let data = try? Data(contentsOf: file) else { return nil }
+    return try? JSONDecoder().decode(KernelParameters.self, from: data)
+  }
+
+  /// - Returns: the file, or nil where nothing is kept.
+  func store(_ parameters: KernelParameters) throws -> URL? {
+    guard let file else { return nil }
+    try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try JSONEncoder().encode(parameters).write(to: file, options: .atomic)
+    return file
+  }
+}
