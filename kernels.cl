@@ -16,6 +16,9 @@
 //   DIRECT_VECTORS  vectors of 16 pixels in a tile of conv2d_direct
 //   TILE_PANELS     panels of A in a tile of gemm_tiled
 
+// Leaky ReLU of a kernel's argument `slope`: 1 leaves v as it is, 0 is ReLU. NaN stays.
+#define RECTIFIED(V) ((V) < 0.0f ? slope * (V) : (V))
+
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
 
@@ -434,7 +437,7 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 #define GEMM_BIAS 2u
 #define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
 
-// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), A and B packed as above but for the
+// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), rectified, A and B packed as above but for the
 // places of B's panels: batch * bBatchStride + panel * bPanelStride.
 // Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
@@ -446,7 +449,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
                         const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
                         const uint firstColumn, const uint rowPanels, const uint columnPanels, const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
-                        const uint flags) {
+                        const uint flags, const float slope) {
   const uint batch = get_global_id(2);
   const uint panelsM = (rows + MR - 1) / MR;
   const uint panelsN = (columns + NR - 1) / NR;
@@ -462,6 +465,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
     const uint count = min(GEMM_DEPTH_BLOCK, depth - k0);
     const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
     const int addBias = k0 == 0 && (flags & GEMM_BIAS);
+    const int isLast = k0 + count == depth;
     for (uint pm = firstM; pm < lastM; ++pm) {
       for (uint pn = firstN; pn < lastN; ++pn) {
         global const float *ap = aBatch + ((ulong)pm * depth + k0) * MR;
@@ -491,13 +495,14 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
             if (add)
               value += vload16(0, to);
-            vstore16(value, 0, to);
+            vstore16(isLast ? RECTIFIED(value) : value, 0, to);
           } else {
             float lane[NR];
             vstore16(value, 0, lane);
             for (uint j = 0; j < NR && n0 + j < end; ++j) {
               global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
-              *to = add ? *to + lane[j] : lane[j];
+              const float sum = add ? *to + lane[j] : lane[j];
+              *to = isLast ? RECTIFIED(sum) : sum;
             }
           }
         }
@@ -521,7 +526,7 @@ kernel void gemm_tiled(global const float *restrict a, global const float *restr
                        const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
                        const uint firstColumn, const uint cBatchStride, const uint cRowStride,
                        const uint columnBlock, const uint columnBlockStride, const uint offset,
-                       const uint flags) {
+                       const uint flags, const float slope) {
   local float left[TILE_PANELS * TILE_DEPTH * MR];
   local float right[TILE_COLUMNS * TILE_DEPTH * NR];
   const uint lx = get_local_id(0), ly = get_local_id(1);
@@ -569,7 +574,8 @@ kernel void gemm_tiled(global const float *restrict a, global const float *restr
     for (uint j = 0; j < 4 && n0 + j < columns; ++j) {
       const uint n = firstColumn + n0 + j;
       global float *to = row + (n / columnBlock) * columnBlockStride + n % columnBlock;
-      *to = flags & GEMM_ACCUMULATE ? *to + lane[j] : lane[j];
+      const float total = flags & GEMM_ACCUMULATE ? *to + lane[j] : lane[j];
+      *to = RECTIFIED(total);
     }
   }
 }
@@ -872,7 +878,8 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
                            const uint images, const uint channels, const uint height, const uint width,
                            const uint outChannels, const uint outHeight, const uint outWidth,
                            const uint kernelHeight, const uint kernelWidth, const uint stride,
-                           const uint padding, const uint dilation, const uint groups, const uint hasBias) {
+                           const uint padding, const uint dilation, const uint groups, const uint hasBias,
+                           const float slope) {
   const uint oy = get_global_id(0);
   const uint co = get_global_id(1) % outChannels;
   const uint image = get_global_id(1) / outChannels;
@@ -896,7 +903,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
         }
       }
     }
-    store_lanes(to + ox, sum, (int)(outWidth - ox));
+    store_lanes(to + ox, RECTIFIED(sum), (int)(outWidth - ox));
   }
 }
 
@@ -910,7 +917,8 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
                                           const uint width, const uint outChannels, const uint outHeight,
                                           const uint outWidth, const uint kernelHeight,
                                           const uint kernelWidth, const uint stride, const uint padding,
-                                          const uint dilation, const uint groups, const uint hasBias) {
+                                          const uint dilation, const uint groups, const uint hasBias,
+                                          const float slope) {
   const uint y = get_global_id(0);
   const uint ci = get_global_id(1) % channels;
   const uint image = get_global_id(1) / channels;
@@ -942,7 +950,7 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
           }
         }
       }
-      store_phase(to, sum, i0, stride, phase, width);
+      store_phase(to, RECTIFIED(sum), i0, stride, phase, width);
     }
   }
 }
@@ -1027,7 +1035,7 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
                                    const uint pitch, const uint outChannels, const uint outHeight, \
                                    const uint outWidth, const uint firstRow, const uint rows,      \
                                    const uint kernelHeight, const uint kernelWidth,                \
-                                   const uint dilation, const uint hasBias) {                      \
+                                   const uint dilation, const uint hasBias, const float slope) {   \
     const uint x0 = get_global_id(0) * 16 * VECTORS;                                               \
     const uint row = get_global_id(1);                                                             \
     const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
@@ -1057,7 +1065,7 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
         const float offset = hasBias ? bias[co] : 0.0f;                                            \
         global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
         _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
-          store_lanes(to + 16 * v, sum[r * VECTORS + v] + offset, (int)(outWidth - x0) - 16 * (int)v); \
+          store_lanes(to + 16 * v, RECTIFIED(sum[r * VECTORS + v] + offset), (int)(outWidth - x0) - 16 * (int)v); \
       }                                                                                            \
     }                                                                                              \
   }
@@ -1418,7 +1426,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
 kernel void winograd_output(global const float *restrict products, global const float *restrict bias,
                             global float *restrict y, const uint images, const uint outChannels,
                             const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch,
-                            const uint firstPanel, const uint panels, const uint hasBias) {
+                            const uint firstPanel, const uint panels, const uint hasBias, const float slope) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint co = get_global_id(1);
   if (panel >= panels || co >= outChannels)
@@ -1443,7 +1451,7 @@ kernel void winograd_output(global const float *restrict products, global const 
     OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
-      out[k] += offset;
+      out[k] = RECTIFIED(out[k] + offset);
     store_tile_row(y, out, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
                    (int)i);
   }
@@ -1772,7 +1780,7 @@ kernel void winograd_strided_output(global const float *restrict products, globa
                                     global float *restrict y, const uint images, const uint outChannels,
                                     const uint outHeight, const uint outWidth, const uint tileRows,
                                     const uint pitch, const uint firstPanel, const uint panels,
-                                    const uint hasBias) {
+                                    const uint hasBias, const float slope) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint co = get_global_id(1);
   if (panel >= panels || co >= outChannels)
@@ -1784,7 +1792,7 @@ kernel void winograd_strided_output(global const float *restrict products, globa
   for (uint i = 0; i < 4; ++i) {
     #pragma unroll
     for (uint k = 0; k < 4; ++k)
-      tile[4 * i + k] += offset;
+      tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);
     store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight,
                    (int)outWidth, (int)i);
   }

@@ -163,6 +163,17 @@ for _ in range(5):
     optimiser.step()
 tensors["adam/after"] = p
 
+# A convolution and the activation after it, in one kernel of each algorithm.
+def rectified(slope, **arguments):
+    return lambda x, w, b: F.leaky_relu(F.conv2d(x, w, b, **arguments), slope)
+
+
+case("conv_rectified_3x3", rectified(0.1, padding=1), normal(1, 16, 17, 16), normal(17, 16, 3, 3), normal(17))
+case("conv_rectified_7x7", rectified(0.2, padding=3), normal(1, 3, 9, 18), normal(5, 3, 7, 7), normal(5))
+case("conv_rectified_1x1", rectified(0.0), normal(2, 5, 4, 6), normal(7, 5, 1, 1), normal(7))
+case("conv_rectified_s2", rectified(0.01, stride=2, padding=1), normal(2, 3, 8, 10), normal(4, 3, 4, 4), normal(4))
+case("conv_rectified_grouped", rectified(0.1, padding=1, groups=4), normal(1, 4, 6, 19), normal(8, 1, 3, 3), normal(8))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

@@ -9,6 +9,7 @@ final class PropertyTests: XCTestCase {
   private struct Convolution: CustomStringConvertible {
     var input: Shape, weight: Shape
     var stride = 1, padding = 1, dilation = 1, groups = 1
+    var slope: Float = 1
     var description: String { "conv \(input) * \(weight) s\(stride) p\(padding) d\(dilation) g\(groups)" }
 
     /// The output and the gradients of input, weight and bias for an upstream gradient, all from `seed`.
@@ -16,7 +17,8 @@ final class PropertyTests: XCTestCase {
       var random = RandomStream(seed: seed)
       let inputs = try [input, weight, [weight[0]]].map { try random.normal($0, device: device).requiringGradient() }
       let y = try inputs[0].convolved(
-        with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups)
+        with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups,
+        slope: slope)
       let upstream = try random.normal(y.shape, device: device)
       return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
     }
@@ -68,7 +70,7 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [1, 130, 66, 129], weight: [140, 130, 3, 3]),
       Convolution(input: [1, 16, 64, 64], weight: [18, 16, 4, 4], stride: 2),
       Convolution(input: [2, 18, 47, 51], weight: [16, 18, 4, 4], stride: 2),
-      Convolution(input: [17, 16, 16, 17], weight: [20, 16, 4, 4], stride: 2),
+      Convolution(input: [17, 16, 16, 17], weight: [20, 16, 4, 4], stride: 2, slope: 0.2),
       Convolution(input: [1, 70, 130, 258], weight: [64, 70, 4, 4], stride: 2),
       Convolution(input: [1, 8, 40, 70], weight: [19, 8, 7, 7], padding: 3),
       Convolution(input: [2, 5, 21, 40], weight: [3, 5, 7, 7], padding: 3),

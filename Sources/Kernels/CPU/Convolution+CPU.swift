@@ -1,12 +1,14 @@
 extension CPUDevice: ConvolutionKernels {
-  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ g: Conv2dGeometry) throws {
+  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ g: Conv2dGeometry) throws
+  {
     let depth = g.channels / g.groups * g.taps
-    try convolve(x, w, "rows", bias, y, g) { from, row, k in from[row &* depth &+ k] }
+    try convolve(x, w, "rows", bias, slope, y, g) { from, row, k in from[row &* depth &+ k] }
   }
 
   /// im2col by panels, times the rows that `weight` reads: (the group's weights, output channel, (ci, ky, kx)).
   private func convolve(
-    _ x: Buffer, _ w: Buffer, _ form: String, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry,
+    _ x: Buffer, _ w: Buffer, _ form: String, _ bias: Buffer?, _ slope: Float, _ y: Buffer,
+    _ g: Conv2dGeometry,
     weight: (UnsafePointer<Float>, Int, Int) -> Float
   ) throws {
     let (x, y, bias) = (x.floats, y.floats, bias?.floats)
@@ -22,14 +24,15 @@ extension CPUDevice: ConvolutionKernels {
       } store: { row, first, values, count in
         let channel = group &* outputs &+ row
         let offset = bias?[channel] ?? 0
+        func rectified(_ value: Float) -> Float { value < 0 ? slope * value : value }
         let (image, pixel) = (first / g.outArea, first % g.outArea)
         if pixel + count <= g.outArea {
           let to = y + ((image &* g.outChannels &+ channel) &* g.outArea &+ pixel)
-          for j in 0..<count { to[j] = values[j] + offset }
+          for j in 0..<count { to[j] = rectified(values[j] + offset) }
         } else {
           for j in 0..<count {
             let n = first &+ j
-            y[(n / g.outArea &* g.outChannels &+ channel) &* g.outArea &+ n % g.outArea] = values[j] + offset
+            y[(n / g.outArea &* g.outChannels &+ channel) &* g.outArea &+ n % g.outArea] = rectified(values[j] + offset)
           }
         }
       }
@@ -109,7 +112,7 @@ extension CPUDevice: ConvolutionKernels {
         batch: g.batch, channels: g.outChannels, height: g.outHeight, width: g.outWidth, outChannels: g.channels,
         kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
         dilation: g.dilation, groups: 1)
-      return try convolve(dy, w, "flipped", bias, dx, mirrored) { from, row, k in
+      return try convolve(dy, w, "flipped", bias, 1, dx, mirrored) { from, row, k in
         from[(k / g.taps &* g.channels &+ row) &* g.taps &+ (g.taps &- 1 &- k % g.taps)]
       }
     }

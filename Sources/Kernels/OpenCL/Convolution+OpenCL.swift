@@ -9,14 +9,26 @@ extension OpenCLDevice: ConvolutionKernels {
     var name: String { flipped ? "flipped" : "stored" }
   }
 
-  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ g: Conv2dGeometry) throws {
+  /// What follows a convolution in its kernel.
+  struct Epilogue {
+    var bias: Buffer?
+    /// Of a leaky ReLU; 1 for none.
+    var slope: Float = 1
+
+    /// The last arguments of every convolution kernel.
+    var arguments: [Argument] { [.uint(bias == nil ? 0 : 1), .float(slope)] }
+  }
+
+  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ g: Conv2dGeometry) throws
+  {
+    let epilogue = Epilogue(bias: bias, slope: slope)
     if g.groups > 1 {
-      return try grouped("conv2d_grouped", x, w, bias, y, g, global: [g.outHeight, g.outChannels * g.batch])
+      return try grouped("conv2d_grouped", x, w, epilogue, y, g, global: [g.outHeight, g.outChannels * g.batch])
     }
-    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStrided(x, w, bias, y, g) }
+    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
-    try convolve(x, view, bias, y, g)
+    try convolve(x, view, epilogue, y, g)
   }
 
   public func conv2dInputGradient(
@@ -24,7 +36,7 @@ extension OpenCLDevice: ConvolutionKernels {
   ) throws {
     if g.groups > 1 {
       return try grouped(
-        "conv2d_grouped_input_gradient", dy, w, bias, dx, g, global: [g.height, g.channels * g.batch])
+        "conv2d_grouped_input_gradient", dy, w, Epilogue(bias: bias), dx, g, global: [g.height, g.channels * g.batch])
     }
     if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStridedInputGradient(dy, w, bias, dx, g) }
     let reach = g.dilation * (g.kernelHeight - 1)
@@ -34,31 +46,34 @@ extension OpenCLDevice: ConvolutionKernels {
         kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
         dilation: g.dilation, groups: 1)
       let view = WeightView(buffer: w, rowStride: g.taps, channelStride: g.channels * g.taps, flipped: true)
-      return try convolve(dy, view, bias, dx, mirrored)
+      return try convolve(dy, view, Epilogue(bias: bias), dx, mirrored)
     }
     try scatterColumns(dy, w, bias, dx, g)
   }
 
   private func grouped(
-    _ kernel: String, _ x: Buffer, _ w: Buffer, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
+    _ kernel: String, _ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
   ) throws {
     try launch(
-      .conv, kernel, .rows, global: global, .buffer(x), .buffer(w), .buffer(bias ?? w), .buffer(y), .uint(g.batch),
+      .conv, kernel, .rows, global: global, ending: epilogue.arguments, .buffer(x), .buffer(w),
+      .buffer(epilogue.bias ?? w), .buffer(y), .uint(g.batch),
       .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
       .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
-      .uint(g.groups), .uint(bias == nil ? 0 : 1))
+      .uint(g.groups))
   }
 
-  private func convolve(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+  private func convolve(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     switch algorithm(for: g) {
-    case .winograd: try winograd(x, w, bias, y, g)
-    case .direct: try direct(x, w, bias, y, g)
-    case .columns: try multiplyColumns(x, w, bias, y, g)
+    case .winograd: try winograd(x, w, epilogue, y, g)
+    case .direct: try direct(x, w, epilogue, y, g)
+    case .columns: try multiplyColumns(x, w, epilogue, y, g)
     }
   }
 
   /// im2col in chunks that stay near the cache, times the packed weight.
-  private func multiplyColumns(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+  private func multiplyColumns(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry)
+    throws
+  {
     let depth = g.channels * g.taps
     let packed = try w.buffer.derived("rows \(w.name)", within: derivedBudget) {
       try packRows(
@@ -75,7 +90,7 @@ extension OpenCLDevice: ConvolutionKernels {
       let count = min(chunk, columns - first)
       let scratch = try columnPanels(x, g, first: first, count: count)
       target.firstColumn = first
-      try gemm(packed, scratch, bias: bias, into: y, rows: g.outChannels, columns: count, depth: depth, target)
+      try gemm(packed, scratch, epilogue, into: y, rows: g.outChannels, columns: count, depth: depth, target)
     }
   }
 
@@ -96,7 +111,7 @@ extension OpenCLDevice: ConvolutionKernels {
   }
 
   /// Straight from padded strips of the image, without columns.
-  private func direct(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+  private func direct(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     // The tile that wastes the fewest rows, the larger of equals.
     func waste(_ rows: Int) -> Int { (g.outChannels + rows - 1) / rows * rows }
     let tileRows = [3, 4, parameters.directVectors > 1 ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
@@ -120,10 +135,12 @@ extension OpenCLDevice: ConvolutionKernels {
         x, g, firstRow: first, rows: rows + overlap, pitch: pitch, images: 0..<g.batch)
       try launch(
         .direct, "conv2d_direct_\(tileRows)", .blocks,
-        global: [(g.outWidth + tileWidth - 1) / tileWidth, rows, tiles * g.batch], .buffer(padded), .buffer(packed),
-        .buffer(bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap), .uint(pitch),
+        global: [(g.outWidth + tileWidth - 1) / tileWidth, rows, tiles * g.batch], ending: epilogue.arguments,
+        .buffer(padded), .buffer(packed),
+        .buffer(epilogue.bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap),
+        .uint(pitch),
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
-        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation), .uint(bias == nil ? 0 : 1))
+        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))
     }
   }
 

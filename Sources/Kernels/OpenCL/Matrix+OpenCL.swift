@@ -71,10 +71,11 @@ extension OpenCLDevice: MatrixKernels {
     return packed
   }
 
-  /// C = A B (+ bias by row) over packed operands.
+  /// C = A B (+ bias by row), rectified, over packed operands.
   /// - Parameter panelStrides: where B's panels lie, if not one after another.
   func gemm(
-    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, bias: Buffer? = nil, into c: Buffer,
+    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, _ epilogue: Epilogue = Epilogue(),
+    into c: Buffer,
     rows: Int, columns: Int, depth: Int, batch: Int = 1,
     _ target: MatrixTarget
   ) throws {
@@ -82,15 +83,16 @@ extension OpenCLDevice: MatrixKernels {
     let panelsN = (columns + Self.tileColumns - 1) / Self.tileColumns
     let strides =
       panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
-    let flags = (target.accumulating ? 1 : 0) | (bias == nil ? 0 : 2)
+    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
     if parameters.tilePanels > 0 {
       let tile = parameters.tilePanels
       return try launch(
         .gemm, "gemm_tiled", .tiles([16, tile, 1]),
         global: [(panelsN + 3) / 4 * 16, (panelsM + tile - 1) / tile * tile, batch], .buffer(a), .buffer(b),
-        .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
+        .buffer(epilogue.bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
         .uint(strides.panel), .uint(target.firstColumn), .uint(target.batchStride), .uint(target.rowStride),
-        .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags))
+        .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags),
+        .float(epilogue.slope))
     }
     // Rows are split only where a few column panels a work-item leave units without work.
     let columnPanels = parameters.columnPanels
@@ -99,9 +101,11 @@ extension OpenCLDevice: MatrixKernels {
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
-      .buffer(b), .buffer(bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
+      .buffer(b), .buffer(epilogue.bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth),
+      .uint(strides.batch),
       .uint(strides.panel), .uint(target.firstColumn),
       .uint(rowPanels), .uint(columnPanels), .uint(target.batchStride), .uint(target.rowStride),
-      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags))
+      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags),
+      .float(epilogue.slope))
   }
 }

@@ -201,9 +201,12 @@ public final class OpenCLDevice: Device {
   }
 
   /// Queues a kernel of a section over `global` work-items (rounded up to whole groups: kernels guard their ids).
+  /// - Parameter ending: arguments after the others, that kernels of a family share.
   func launch(
-    _ section: KernelSection, _ kernelName: String, _ grouping: Grouping, global: [Int], _ arguments: Argument...
+    _ section: KernelSection, _ kernelName: String, _ grouping: Grouping, global: [Int], ending: [Argument] = [],
+    _ arguments: Argument...
   ) throws {
+    let arguments = arguments + ending
     lock.lock()
     defer { lock.unlock() }
     let kernel = try kernel(section, kernelName)

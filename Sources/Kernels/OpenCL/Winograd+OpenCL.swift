@@ -25,7 +25,7 @@ extension OpenCLDevice {
 
   }
 
-  func winograd(_ x: Buffer, _ w: WeightView, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+  func winograd(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     let transformed = try w.buffer.derived("winograd \(w.name)", within: derivedBudget) {
       let panels = Self.rowPanels(g.outChannels)
       let packed = try allocate(36 * panels * g.channels * Self.tileRows)
@@ -43,10 +43,10 @@ extension OpenCLDevice {
       let products = try multiplyPoints(
         transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
       try launch(
-        .winograd, "winograd_output", .blocks, global: [chunk.count * laneItems, g.outChannels], .buffer(products),
-        .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
-        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
-        .uint(bias == nil ? 0 : 1))
+        .winograd, "winograd_output", .blocks, global: [chunk.count * laneItems, g.outChannels],
+        ending: epilogue.arguments, .buffer(products),
+        .buffer(epilogue.bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
+        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
     }
   }
 
@@ -61,7 +61,7 @@ extension OpenCLDevice {
   }
 
   /// y = x * w of stride 2.
-  func winogradStrided(_ x: Buffer, _ w: Buffer, _ bias: Buffer?, _ y: Buffer, _ g: Conv2dGeometry) throws {
+  func winogradStrided(_ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     let transformed = try stridedWeights(
       w, rows: g.outChannels, depth: g.channels, rowStride: g.channels * 16, depthStride: 16, transposed: false)
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
@@ -73,10 +73,9 @@ extension OpenCLDevice {
         transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
       try launch(
         .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count * laneItems, g.outChannels],
-        .buffer(products),
-        .buffer(bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
-        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
-        .uint(bias == nil ? 0 : 1))
+        ending: epilogue.arguments, .buffer(products),
+        .buffer(epilogue.bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
+        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
     }
   }
 

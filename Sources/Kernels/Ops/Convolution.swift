@@ -23,8 +23,8 @@ public struct Conv2dGeometry: Hashable {
 
 /// What a back end provides for this file: convolution and its two gradients, each linear in both arguments.
 public protocol ConvolutionKernels {
-  /// y = x * w (+ bias), cross-correlation as in PyTorch.
-  func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, into y: Buffer, _ geometry: Conv2dGeometry) throws
+  /// y = leakyReLU(x * w (+ bias); slope), cross-correlation as in PyTorch; a slope of 1 is none.
+  func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ geometry: Conv2dGeometry) throws
   /// The gradient of x (+ bias by input channel, for the transposed convolution).
   func conv2dInputGradient(_ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ geometry: Conv2dGeometry) throws
   /// The gradient of w.
@@ -33,9 +33,12 @@ public protocol ConvolutionKernels {
 
 extension Tensor {
   /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw].
-  /// - Parameter bias: one value an output channel.
+  /// - Parameters:
+  ///   - bias: one value an output channel.
+  ///   - slope: of the leaky ReLU that follows in the same kernel (1: none, 0: ReLU).
   public func convolved(
-    with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1
+    with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
+    slope: Float = 1
   ) throws -> Tensor {
     try requireSameDevice(as: weight, "conv2d")
     guard rank == 4, weight.rank == 4, stride > 0, padding >= 0, dilation > 0, groups > 0,
@@ -56,7 +59,7 @@ extension Tensor {
     else {
       throw KernelsError.shape(operation: "conv2d", "input \(shape) is smaller than the kernel of \(weight.shape)")
     }
-    return try conv2d(weight, bias, geometry)
+    return try conv2d(weight, bias, geometry, slope: slope)
   }
 
   /// Transposed 2-D convolution of images [N, in, H, W] with a weight [in, out / groups, kh, kw].
@@ -90,20 +93,24 @@ extension Tensor {
 
   // The three maps below are closed under differentiation: each one's gradients are the other two.
 
-  private func conv2d(_ weight: Tensor, _ bias: Tensor?, _ geometry: Conv2dGeometry) throws -> Tensor {
+  private func conv2d(_ weight: Tensor, _ bias: Tensor?, _ geometry: Conv2dGeometry, slope: Float = 1) throws -> Tensor
+  {
     let output = try device.allocate(geometry.outputShape.elementCount)
-    try device.conv2d(buffer, weight.buffer, bias: bias?.buffer, into: output, geometry)
+    try device.conv2d(buffer, weight.buffer, bias: bias?.buffer, slope: slope, into: output, geometry)
     // A frozen weight costs nothing: then the input is not kept.
     let (keptInput, keptWeight) = (weight.isTracked ? self : nil, isTracked ? weight : nil)
-    return Tensor(shape: geometry.outputShape, device: device, buffer: output)
-      .recorded("conv2d", [self, weight] + (bias.map { [$0] } ?? [])) { g, wanted in
-        var result: [Tensor?] = [
-          wanted[0] ? try g.conv2dInputGradient(keptWeight!, nil, geometry) : nil,
-          wanted[1] ? try keptInput!.conv2dWeightGradient(g, geometry) : nil,
-        ]
-        if wanted.count > 2 { result.append(wanted[2] ? try g.sum(axes: [0, 2, 3]) : nil) }
-        return result
-      }
+    let y = Tensor(shape: geometry.outputShape, device: device, buffer: output)
+    // The sign of the output is that of what was rectified, so nothing else is kept for it.
+    let mask = slope == 1 ? nil : y
+    return y.recorded("conv2d", [self, weight] + (bias.map { [$0] } ?? [])) { g, wanted in
+      let g = try mask.map { try $0.leakyReLUGradient(g, slope) } ?? g
+      var result: [Tensor?] = [
+        wanted[0] ? try g.conv2dInputGradient(keptWeight!, nil, geometry) : nil,
+        wanted[1] ? try keptInput!.conv2dWeightGradient(g, geometry) : nil,
+      ]
+      if wanted.count > 2 { result.append(wanted[2] ? try g.sum(axes: [0, 2, 3]) : nil) }
+      return result
+    }
   }
 
   /// This being the gradient of a convolution's output, that of its input.

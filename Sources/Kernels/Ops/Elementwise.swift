@@ -177,7 +177,8 @@ extension Tensor {
     return y.recorded("leakyReLU", [self]) { g, _ in [try y.leakyReLUGradient(g, slope)] }
   }
 
-  private func leakyReLUGradient(_ g: Tensor, _ slope: Float) throws -> Tensor {
+  /// This being the output (or input) of a leaky ReLU, the gradient of its input.
+  func leakyReLUGradient(_ g: Tensor, _ slope: Float) throws -> Tensor {
     try Tensor.binary(.leakyReLUGradient, self, g, parameter: slope).recorded("leakyReLUGradient", [g]) {
       [mask = detached()] h, _ in [try mask.leakyReLUGradient(h, slope)]
     }

@@ -65,19 +65,22 @@ public final class RetinaFace: FaceDetector {
     try state.requireNothing(besides: used)
   }
 
-  private func convolve(_ x: Tensor, _ name: String, stride: Int = 1, padding: Int, groups: Int = 1) throws -> Tensor {
+  /// A convolution, and leaky ReLU of `slope` where one is given.
+  private func convolve(
+    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int, groups: Int = 1, slope: Float = 1
+  ) throws -> Tensor {
     let (weight, bias) = convolutions[name]!
-    return try x.convolved(with: weight, bias: bias, stride: stride, padding: padding, groups: groups)
+    return try x.convolved(with: weight, bias: bias, stride: stride, padding: padding, groups: groups, slope: slope)
   }
 
   private func block(_ x: Tensor, _ name: String, stride: Int) throws -> Tensor {
-    let depthwise = try convolve(x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1]).leakyReLU(slope: slope)
-    return try convolve(depthwise, "\(name).3", padding: 0).leakyReLU(slope: slope)
+    let depthwise = try convolve(x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1], slope: slope)
+    return try convolve(depthwise, "\(name).3", padding: 0, slope: slope)
   }
 
   private func context(_ x: Tensor, _ name: String) throws -> Tensor {
-    let half = try convolve(x, "\(name).conv5X5_1.0", padding: 1).leakyReLU(slope: slope)
-    let seven = try convolve(half, "\(name).conv7X7_2.0", padding: 1).leakyReLU(slope: slope)
+    let half = try convolve(x, "\(name).conv5X5_1.0", padding: 1, slope: slope)
+    let seven = try convolve(half, "\(name).conv7X7_2.0", padding: 1, slope: slope)
     return try Tensor.concatenated(
       [
         convolve(x, "\(name).conv3X3.0", padding: 1), convolve(half, "\(name).conv5X5_2.0", padding: 1),
@@ -96,7 +99,7 @@ public final class RetinaFace: FaceDetector {
       try images.sliced(axis: 1, (2 - $0)..<(3 - $0)).scaled(by: 127.5, plus: 127.5 - Self.means[$0])
     }
     var x = try Tensor.concatenated(planes, axis: 1)
-    x = try convolve(x, "body.stage1.0.0", stride: 2, padding: 1).leakyReLU(slope: slope)
+    x = try convolve(x, "body.stage1.0.0", stride: 2, padding: 1, slope: slope)
     var stages: [Tensor] = []
     for (stage, strides) in Self.blocks.enumerated() {
       for (index, stride) in strides.enumerated() {
@@ -105,11 +108,11 @@ public final class RetinaFace: FaceDetector {
       stages.append(x)
     }
     let lateral = try stages.enumerated().map {
-      try convolve($1, "fpn.output\($0 + 1).0", padding: 0).leakyReLU(slope: slope)
+      try convolve($1, "fpn.output\($0 + 1).0", padding: 0, slope: slope)
     }
     func merged(_ coarse: Tensor, _ fine: Tensor, _ name: String) throws -> Tensor {
       let up = try coarse.resized(height: fine.shape[2], width: fine.shape[3], mode: .nearest)
-      return try convolve(fine + up, name, padding: 1).leakyReLU(slope: slope)
+      return try convolve(fine + up, name, padding: 1, slope: slope)
     }
     let middle = try merged(lateral[2], lateral[1], "fpn.merge2.0")
     let fine = try merged(middle, lateral[0], "fpn.merge1.0")

@@ -260,8 +260,7 @@ public final class StarGANDiscriminator {
     for layer in 0..<configuration.layers {
       x = try x.convolved(
         with: parameters["main.\(2 * layer).weight"]!, bias: parameters["main.\(2 * layer).bias"]!, stride: 2,
-        padding: 1
-      ).leakyReLU(slope: 0.01)
+        padding: 1, slope: 0.01)
     }
     let logits = try x.convolved(with: parameters["conv2.weight"]!)
     return (
