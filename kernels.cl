@@ -441,8 +441,8 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 // places of B's panels: batch * bBatchStride + panel * bPanelStride.
 // Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
-// One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps an
-// A panel (6 KiB) in the first-level cache over all its B panels. Register tile: MR accumulators of NR floats.
+// One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps a B panel
+// (16 KiB) in the first-level cache over all its A panels. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
                         global const float *restrict bias, global float *restrict c, const uint rows,
@@ -466,8 +466,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
     const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
     const int addBias = k0 == 0 && (flags & GEMM_BIAS);
     const int isLast = k0 + count == depth;
-    for (uint pm = firstM; pm < lastM; ++pm) {
-      for (uint pn = firstN; pn < lastN; ++pn) {
+    for (uint pn = firstN; pn < lastN; ++pn) {
+      for (uint pm = firstM; pm < lastM; ++pm) {
         global const float *ap = aBatch + ((ulong)pm * depth + k0) * MR;
         global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
         float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;

@@ -7,7 +7,7 @@ struct KernelParameters: Codable, Hashable {
   var lanes: Int
   /// Vectors of 16 pixels in a tile of the direct convolution: as many as the registers hold.
   var directVectors: Int
-  /// Panels of B that one work-item of the register-tiled GEMM multiplies by an A panel while that is in the cache.
+  /// Panels of B that a work-item of the register-tiled GEMM takes: A is read once for all of them.
   var columnPanels = 4
   /// Panels of A in a work-group's tile of the local-memory GEMM; 0 for the register-tiled one.
   var tilePanels: Int
