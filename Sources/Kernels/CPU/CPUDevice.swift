@@ -43,7 +43,7 @@ public final class CPUDevice: Device {
 
   public func allocate(_ count: Int) throws -> Buffer {
     let (range, slab) = try arena.take(count * 4) { length in
-      guard let slab = HostMemory.allocate(byteCount: length) else {
+      guard let slab = aligned_alloc(4096, (length + 4095) / 4096 * 4096) else {
         throw KernelsError.outOfMemory(device: name, bytes: length)
       }
       return slab
