@@ -19,6 +19,23 @@ final class MetricsTests: XCTestCase {
     XCTAssertEqual(ssim(a, b, height: 12, width: 16), 0.027199050761651456, accuracy: 1e-6)
   }
 
+  /// Of pictures, the figures are those of their planes; a sample of rows comes close.
+  func testPicturesQuality() {
+    let (width, height) = (37, 90)
+    let a = Image(
+      width: width, height: height, channels: 3,
+      bytes: (0..<3 * width * height).map { UInt8(($0 * 29 + $0 / 37) % 200) })
+    let b = Image(
+      width: width, height: height, channels: 3,
+      bytes: a.bytes.enumerated().map { UInt8(Int($1) + ($0 * 7 + $0 / 11) % 13) })
+    XCTAssertEqual(psnr(a, b), psnr(a.planes(), b.planes()), accuracy: 1e-4)
+    XCTAssertEqual(psnr(a, a), .infinity)
+    let whole = ssim(a.planes(), b.planes(), height: height, width: width, range: 1)
+    XCTAssertEqual(sampledSSIM(a, b, rows: 1000), whole, accuracy: 1e-9)
+    XCTAssertEqual(sampledSSIM(a, b), whole, accuracy: 0.01)
+    XCTAssertNotEqual(whole, 1, accuracy: 0.001)
+  }
+
   func testInterruption() {
     let area = 4
     let zero = [Float](repeating: 0, count: 3 * area)
