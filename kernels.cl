@@ -447,7 +447,8 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
                         global const float *restrict bias, global float *restrict c, const uint rows,
                         const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
-                        const uint firstColumn, const uint rowPanels, const uint columnPanels, const uint cBatchStride, const uint cRowStride,
+                        const uint firstColumn, const uint rowPanels, const uint columnPanels,
+                        const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
                         const uint flags, const float slope) {
   const uint batch = get_global_id(2);
@@ -1195,7 +1196,7 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
   if (pitch % 4 == 0) {
     vec a[4];
     float left[4], right[4];
-    #pragma unroll
+#pragma unroll
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift;
@@ -1224,7 +1225,7 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
       for (int k = 0; k < 6; ++k)
         own[k * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
     }
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 6; ++k)
       column[k] = LOAD(k, own);
   }
@@ -1245,10 +1246,10 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
 #if LANES == 16
   if (pitch % 4 == 0) {
     float own[4 * NR];
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 4; ++k)
       STORE(value[k], k, own);
-    #pragma unroll 1
+#pragma unroll 1
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
@@ -1261,7 +1262,7 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
     }
   } else {
     float own[4 * NR];
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 4; ++k)
       STORE(value[k], k, own);
     for (uint j = 0; j < NR; ++j) {
@@ -1291,7 +1292,7 @@ static void four_columns(vec column[4], global const float *dy, const uint panel
                          const int height, const int width, const int i) {
   vec six[6];
   six_columns(six, dy, panel, lane, images, tileRows, pitch, channels, co, height, width, i, 0);
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 4; ++k)
     column[k] = six[k + 1];
 }
@@ -1401,11 +1402,11 @@ kernel void winograd_input(global const float *restrict x, global float *restric
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
   global float *to = packed + ((ulong)panel * 36 * channels + ci) * NR + lane;
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 6; ++k) {
     vec out[6];
     INPUT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 6; ++i)
       STORE(out[i], (i * 6 + k) * channels, to);
   }
@@ -1433,23 +1434,23 @@ kernel void winograd_output(global const float *restrict products, global const 
     return;
   global const float *from = products + ((ulong)panel * outChannels + co) * 36 * NR + lane;
   vec rows[24];
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 6; ++k) {
     vec m[6], out[4];
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 6; ++i)
       m[i] = LOAD(i * 6 + k, from);
     OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4], m[5]);
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 4; ++i)
       rows[i * 6 + k] = out[i];
   }
   const float offset = hasBias ? bias[co] : 0.0f;
-  #pragma unroll 1
+#pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
     vec out[4];
     OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 4; ++k)
       out[k] = RECTIFIED(out[k] + offset);
     store_tile_row(y, out, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
@@ -1487,11 +1488,11 @@ kernel void winograd_gradient(global const float *restrict dy, global float *res
   }
   global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
   const ulong plane = (ulong)panels * channels * NR;
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 6; ++k) {
     vec out[6];
     GRADIENT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k]);
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 6; ++i)
       STORE(out[i], 0, to + (i * 6 + k) * plane);
   }
@@ -1507,10 +1508,10 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
   global const float *from = sums + ci * outChannels + co;
   const uint plane = channels * outChannels;
   float h[18];
-  #pragma unroll
+#pragma unroll
   for (uint j = 0; j < 6; ++j) {
     float m[6];
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 6; ++i)
       m[i] = from[(i * 6 + j) * plane];
     h[j] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
@@ -1518,7 +1519,7 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
     h[12 + j] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
   }
   global float *to = dw + (co * channels + ci) * 9;
-  #pragma unroll
+#pragma unroll
   for (uint i = 0; i < 3; ++i) {
     const float *m = h + 6 * i;
     to[3 * i] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
@@ -1619,7 +1620,7 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
   if (pitch % 4 == 0) {
     vec even[4], odd[4];
     float left[4], right[4];
-    #pragma unroll
+#pragma unroll
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
@@ -1655,7 +1656,7 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
       for (int k = 0; k < 10; ++k)
         own[(k % 2 * 5 + k / 2) * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
     }
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 10; ++k)
       column[k] = LOAD(k, own);
   }
@@ -1686,20 +1687,20 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
       vec column[10];
       ten_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
                   (int)(2 * i + py) - 1);
-      #pragma unroll
+#pragma unroll
       for (uint px = 0; px < 2; ++px)
         PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2],
                            column[5 * px + 3], column[5 * px + 4]);
     }
-    #pragma unroll
+#pragma unroll
     for (uint px = 0; px < 2; ++px) {
       const vec *e = d + 25 * px;
       global float *to = packed + ((ulong)panel * 100 * channels + (py * 2 + px) * channels + ci) * NR + lane;
-      #pragma unroll
+#pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
-        #pragma unroll
+#pragma unroll
         for (uint i = 0; i < 5; ++i)
           STORE(out[i], (i * 5 + k) * 4 * channels, to);
       }
@@ -1723,22 +1724,22 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
     vec column[6];
     six_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width,
                 (int)i - 1, 0);
-    #pragma unroll
+#pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3],
                          column[ex + 4]);
   }
-  #pragma unroll
+#pragma unroll
   for (uint ey = 0; ey < 2; ++ey) {
-    #pragma unroll
+#pragma unroll
     for (uint ex = 0; ex < 2; ++ex) {
       const vec *e = d + 30 * ex + 5 * ey;
       global float *to = packed + (((ulong)panel * 100 + 25 * (ey * 2 + ex)) * channels + co) * NR + lane;
-      #pragma unroll
+#pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
-        #pragma unroll
+#pragma unroll
         for (uint i = 0; i < 5; ++i)
           STORE(out[i], (i * 5 + k) * channels, to);
       }
@@ -1759,18 +1760,18 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 // The 4x4 tile of outputs of 25 products: tile[4 * row + column].
 static void phase_output(vec tile[16], global const float *from) {
   vec rows[20];
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 5; ++k) {
     vec m[5], out[4];
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 5; ++i)
       m[i] = LOAD(i * 5 + k, from);
     PHASE_OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4]);
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 4; ++i)
       rows[i * 5 + k] = out[i];
   }
-  #pragma unroll
+#pragma unroll
   for (uint i = 0; i < 4; ++i)
     PHASE_OUTPUT_POINTS((tile + 4 * i), rows[i * 5], rows[i * 5 + 1], rows[i * 5 + 2], rows[i * 5 + 3], rows[i * 5 + 4]);
 }
@@ -1788,9 +1789,9 @@ kernel void winograd_strided_output(global const float *restrict products, globa
   vec tile[16];
   phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR + lane);
   const float offset = hasBias ? bias[co] : 0.0f;
-  #pragma unroll 1
+#pragma unroll 1
   for (uint i = 0; i < 4; ++i) {
-    #pragma unroll
+#pragma unroll
     for (uint k = 0; k < 4; ++k)
       tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);
     store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight,
@@ -1812,16 +1813,16 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
   const float offset = hasBias ? bias[ci] : 0.0f;
   for (uint ey = 0; ey < 2; ++ey) {
     vec tile[32];
-    #pragma unroll
+#pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
-    #pragma unroll 1
+#pragma unroll 1
     for (uint i = 0; i < 4; ++i) {
 #if LANES == 16
       float own[8 * NR];   // [2 * column + ex][tile]
-      #pragma unroll
+#pragma unroll
       for (uint k = 0; k < 4; ++k)
-        #pragma unroll
+#pragma unroll
         for (uint ex = 0; ex < 2; ++ex)
           STORE(tile[16 * ex + 4 * i + k] + offset, 2 * k + ex, own);
       // Two tiles are sixteen pixels of a row.
@@ -1892,11 +1893,11 @@ kernel void winograd_strided_gradient(global const float *restrict dy, global fl
   }
   global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
   const ulong plane = (ulong)panels * channels * NR;
-  #pragma unroll
+#pragma unroll
   for (uint k = 0; k < 5; ++k) {
     vec out[5];
     PHASE_GRADIENT_POINTS(out, d[k], d[5 + k], d[10 + k], d[15 + k]);
-    #pragma unroll
+#pragma unroll
     for (uint i = 0; i < 5; ++i)
       STORE(out[i], 0, to + (i * 5 + k) * plane);
   }

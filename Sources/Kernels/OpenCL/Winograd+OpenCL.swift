@@ -22,7 +22,6 @@ extension OpenCLDevice {
       let count = (panels + size - 1) / size
       return (0..<count).map { panels * $0 / count..<panels * ($0 + 1) / count }
     }
-
   }
 
   func winograd(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
@@ -31,8 +30,8 @@ extension OpenCLDevice {
       let packed = try allocate(36 * panels * g.channels * Self.tileRows)
       try launch(
         .winograd, "winograd_weights", .blocks, global: [weightRuns(g.channels), panels], .buffer(w.buffer),
-        .buffer(packed),
-        .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0))
+        .buffer(packed), .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride),
+        .uint(w.flipped ? 1 : 0))
       return packed
     }
     let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
