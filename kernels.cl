@@ -1156,15 +1156,16 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 
 // == section: tiles ==
 
-// What the Winograd kernels share. Transforms of registers are unrolled; what reads or stores a row is not: it is long, and
-// compiling it once a row made a first run seconds longer. An output (for the strided transposed convolution, one phase of it) is cut into
-// tiles of 4x4, counted over (image, tile row, tile column) with `pitch` tiles a row. Sixteen tiles are the lanes of a
-// vector and the columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a
-// multiple of 4, four neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as
-// whole vectors and dealt out by swizzles. Narrow images have any pitch, and read lane by lane. On a GPU (LANES 1) each
-// lane is a work-item of its own, neighbours in the first axis of the global size, and a vec is a float.
-
-// (None of the shared functions' pointers is restrict: what that becomes when it is inlined, oclgrind does not know.)
+// What the Winograd kernels share. An output (for the strided transposed convolution, one phase of it) is cut into tiles of
+// 4x4, counted over (image, tile row, tile column) with `pitch` tiles a row. Sixteen tiles are the lanes of a vector and the
+// columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a multiple of 4, four
+// neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as whole vectors and dealt out
+// by swizzles. Narrow images have any pitch, and go lane by lane. On a GPU (LANES 1) each lane is a work-item of its own,
+// neighbours in the first axis of the global size, and a vec is a float.
+//
+// Transforms of registers are unrolled; what reads or stores a row is not: it is long, and compiling it once a row made a
+// first run seconds longer. None of the shared functions' pointers is restrict: what that becomes when it is inlined,
+// oclgrind does not know.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
 static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
@@ -1174,18 +1175,53 @@ static int4 tile_of(const uint panel, const uint lane, const uint images, const 
   return (int4)(image < images ? (int)image : -1, (int)(rest / pitch), (int)(rest % pitch), 0);
 }
 
+// LOAD and STORE: vector I of an array [][NR] in global memory, P being moved to the work-item's lane. OWN and SET_OWN:
+// vector I of a private array own[][LANES].
 #if LANES == 16
 typedef float16 vec;
 #define LOAD(I, P) vload16(I, P)
 #define STORE(V, I, P) vstore16(V, I, P)
+#define OWN(I) vload16(I, own)
+#define SET_OWN(I, V) vstore16(V, I, own)
 #else
 typedef float vec;
 #define LOAD(I, P) (P)[(I) * NR]
 #define STORE(V, I, P) (P)[(I) * NR] = (V)
+#define OWN(I) own[I]
+#define SET_OWN(I, V) own[I] = (V)
 #endif
 #define LANE_ITEMS (NR / LANES)   // work-items of a panel
 
 #define DEAL(V, KEEP) (vec)(V[0].KEEP, V[1].KEEP, V[2].KEEP, V[3].KEEP)
+
+// The columns 4 * phases * tile column - 1 + shift + k of one row under one lane's tile: row 4 * phases * tile row + dy of
+// channel ci of x, 0 outside the image. Six for one phase; ten for two, five of phase 0 (k even), then five of phase 1.
+// column[i * step] gets the i-th.
+static void lane_columns(float *column, const uint step, global const float *x, const uint panel, const uint lane,
+                         const uint images, const uint tileRows, const uint pitch, const uint channels, const uint ci,
+                         const int height, const int width, const int phases, const int dy, const int shift) {
+  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+  const int y = at.s1 * 4 * phases + dy, x0 = at.s2 * 4 * phases - 1 + shift;
+  const int inside = at.s0 >= 0 && y >= 0 && y < height;
+  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+  const int each = phases == 1 ? 6 : 5;
+  for (int k = 0; k < each * phases; ++k)
+    column[(k % phases * each + k / phases) * (int)step] = inside ? row_element(row, x0 + k, width) : 0.0f;
+}
+
+// Stores value[k * step], k in 0 ..< 4 * phases, as the columns 4 * phases * tile column + k of row 4 * phases * tile row + i
+// under one lane's tile.
+static void store_lane(global float *y, const float *value, const uint step, const uint panel, const uint lane,
+                       const uint images, const uint tileRows, const uint pitch, const uint channels, const uint co,
+                       const int height, const int width, const int phases, const int i) {
+  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+  const int oy = at.s1 * 4 * phases + i, x0 = at.s2 * 4 * phases;
+  if (at.s0 < 0 || oy >= height)
+    return;
+  global float *to = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + x0;
+  for (int k = 0; k < 4 * phases && x0 + k < width; ++k)
+    to[k] = value[k * (int)step];
+}
 
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
@@ -1216,26 +1252,15 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
     column[4] = DEAL(a, s37bf);
     column[5] = (vec)(a[0].s48c, right[0], a[1].s48c, right[1], a[2].s48c, right[2], a[3].s48c, right[3]);
   } else {
-    float own[6 * NR];
-    for (uint j = 0; j < NR; ++j) {
-      const int4 at = tile_of(panel, j, images, tileRows, pitch);
-      const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift - 1;
-      const int inside = at.s0 >= 0 && y >= 0 && y < height;
-      global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
-      for (int k = 0; k < 6; ++k)
-        own[k * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
-    }
+    float own[6 * LANES];
+    for (uint j = 0; j < NR; ++j)
+      lane_columns(own + j, LANES, x, panel, j, images, tileRows, pitch, channels, ci, height, width, 1, dy, shift);
 #pragma unroll
     for (uint k = 0; k < 6; ++k)
-      column[k] = LOAD(k, own);
+      column[k] = OWN(k);
   }
 #else
-  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
-  const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift - 1;
-  const int inside = at.s0 >= 0 && y >= 0 && y < height;
-  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
-  for (int k = 0; k < 6; ++k)
-    column[k] = inside ? row_element(row, x0 + k, width) : 0.0f;
+  lane_columns(column, 1, x, panel, lane, images, tileRows, pitch, channels, ci, height, width, 1, dy, shift);
 #endif
 }
 
@@ -1244,11 +1269,11 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
                            const uint tileRows, const uint pitch, const uint channels, const uint co,
                            const int height, const int width, const int i) {
 #if LANES == 16
-  if (pitch % 4 == 0) {
-    float own[4 * NR];
+  float own[4 * LANES];
 #pragma unroll
-    for (uint k = 0; k < 4; ++k)
-      STORE(value[k], k, own);
+  for (uint k = 0; k < 4; ++k)
+    SET_OWN(k, value[k]);
+  if (pitch % 4 == 0) {
 #pragma unroll 1
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
@@ -1261,28 +1286,11 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
                   width - at.s2 * 4);
     }
   } else {
-    float own[4 * NR];
-#pragma unroll
-    for (uint k = 0; k < 4; ++k)
-      STORE(value[k], k, own);
-    for (uint j = 0; j < NR; ++j) {
-      const int4 at = tile_of(panel, j, images, tileRows, pitch);
-      const int oy = at.s1 * 4 + i;
-      if (at.s0 < 0 || oy >= height)
-        continue;
-      global float *row = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width;
-      for (int k = 0; k < 4 && at.s2 * 4 + k < width; ++k)
-        row[at.s2 * 4 + k] = own[k * NR + j];
-    }
+    for (uint j = 0; j < NR; ++j)
+      store_lane(y, own + j, LANES, panel, j, images, tileRows, pitch, channels, co, height, width, 1, i);
   }
 #else
-  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
-  const int oy = at.s1 * 4 + i;
-  if (at.s0 < 0 || oy >= height)
-    return;
-  global float *row = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width;
-  for (int k = 0; k < 4 && at.s2 * 4 + k < width; ++k)
-    row[at.s2 * 4 + k] = value[k];
+  store_lane(y, value, 1, panel, lane, images, tileRows, pitch, channels, co, height, width, 1, i);
 #endif
 }
 
@@ -1297,14 +1305,77 @@ static void four_columns(vec column[4], global const float *dy, const uint panel
     column[k] = six[k + 1];
 }
 
-// The vectors of a private array own[][LANES], and the part of one that lies before the end of an array.
+// The first `count` lanes of v into an array.
+static void store_some(global float *to, const vec v, const int count) {
 #if LANES == 16
-#define OWN(I) vload16(I, own)
-static void store_some(global float *to, const vec v, const int count) { store_lanes(to, v, count); }
+  store_lanes(to, v, count);
 #else
-#define OWN(I) own[I]
-static void store_some(global float *to, const vec v, const int count) { if (count > 0) *to = v; }
+  if (count > 0)
+    *to = v;
 #endif
+}
+
+// A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
+// POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
+#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
+  kernel void NAME(global const float *restrict dy, global float *restrict packed, const uint images, \
+                   const uint channels, const uint height, const uint width, const uint tileRows,  \
+                   const uint pitch, const uint firstPanel, const uint panels) {                   \
+    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
+    const uint panel = get_global_id(1);                                                           \
+    if (co >= channels || panel >= panels)                                                         \
+      return;                                                                                      \
+    vec d[4 * N];                                                                                  \
+    _Pragma("unroll 1") for (uint i = 0; i < 4; ++i) {                                             \
+      vec column[4];                                                                               \
+      four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co,    \
+                   (int)height, (int)width, (int)i);                                               \
+      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
+    }                                                                                              \
+    global float *to = packed + ((ulong)panel * channels + co) * NR + lane;                        \
+    const ulong plane = (ulong)panels * channels * NR;                                             \
+    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
+      vec out[N];                                                                                  \
+      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE(out[i], 0, to + (i * N + k) * plane);   \
+    }                                                                                              \
+  }
+
+// The 4x4 tile of outputs A^T m A of N * N products: tile[4 * row + column]. POINTS is one pass of A^T over N vectors.
+#define WINOGRAD_TILE(NAME, N, POINTS)                                                             \
+  static void NAME(vec tile[16], global const float *from) {                                       \
+    vec rows[4 * N];                                                                               \
+    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
+      vec m[N], out[4];                                                                            \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) m[i] = LOAD(i * N + k, from);                 \
+      POINTS(out, m);                                                                              \
+      _Pragma("unroll") for (uint i = 0; i < 4; ++i) rows[i * N + k] = out[i];                     \
+    }                                                                                              \
+    _Pragma("unroll") for (uint i = 0; i < 4; ++i) POINTS((tile + 4 * i), (rows + i * N));         \
+  }
+
+// y tile = A^T m A (+ bias), rectified, from products[panels][outChannels][N * N][NR] of the GEMM back to NCHW; the rows and
+// columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
+// Global size: (panels * LANE_ITEMS, outChannels).
+#define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
+  kernel void NAME(global const float *restrict products, global const float *restrict bias,       \
+                   global float *restrict y, const uint images, const uint outChannels,            \
+                   const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch, \
+                   const uint firstPanel, const uint panels, const uint hasBias, const float slope) { \
+    const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
+    const uint co = get_global_id(1);                                                              \
+    if (panel >= panels || co >= outChannels)                                                      \
+      return;                                                                                      \
+    vec tile[16];                                                                                  \
+    TILE(tile, products + ((ulong)panel * outChannels + co) * N * N * NR + lane);                  \
+    const float offset = hasBias ? bias[co] : 0.0f;                                                \
+    _Pragma("unroll 1") for (uint i = 0; i < 4; ++i) {                                             \
+      _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
+        tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);                                     \
+      store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, \
+                     (int)outHeight, (int)outWidth, (int)i);                                       \
+    }                                                                                              \
+  }
 
 // == section: winograd ==
 
@@ -1315,8 +1386,8 @@ static void store_some(global float *to, const vec v, const int count) { if (cou
 // One pass of G over three vectors.
 #define FILTER_POINTS(OUT, G0, G1, G2)                                                             \
   do {                                                                                             \
-    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                          \
-    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1; \
+    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                              \
+    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1;       \
     OUT[0] = 0.25f * G0;                                                                           \
     OUT[1] = p - q;                                                                                \
     OUT[2] = p + q;                                                                                \
@@ -1374,21 +1445,21 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
 // One pass of B^T over six vectors.
 #define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                  \
   do {                                                                                             \
-    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);            \
-    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                               \
-    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                              \
+    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);                        \
+    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                                   \
+    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                                      \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
     OUT[3] = s + t;                                                                                \
     OUT[4] = s - t;                                                                                \
-    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                              \
+    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                                      \
   } while (0)
 
 // V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
 // with zero padding `padding`. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint images,
                            const uint channels, const uint height, const uint width, const uint tileRows,
-                           const uint pitch, const uint padding, const uint firstPanel, const uint panels) {
+                           const uint pitch, const uint firstPanel, const uint panels, const uint padding) {
   const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (ci >= channels || panel >= panels)
@@ -1413,56 +1484,23 @@ kernel void winograd_input(global const float *restrict x, global float *restric
 }
 
 // One pass of A^T over six vectors.
-#define OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4, M5)                                                 \
+#define OUTPUT_POINTS(OUT, M)                                                                      \
   do {                                                                                             \
-    const vec p = M1 + M2, q = M1 - M2, s = M3 + M4, t = M3 - M4;                              \
-    OUT[0] = M0 + p + s;                                                                           \
-    OUT[1] = fma((vec)(2.0f), t, q);                                                           \
-    OUT[2] = fma((vec)(4.0f), s, p);                                                           \
-    OUT[3] = fma((vec)(8.0f), t, q) + M5;                                                      \
+    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2], s = (M)[3] + (M)[4], t = (M)[3] - (M)[4];  \
+    OUT[0] = (M)[0] + p + s;                                                                       \
+    OUT[1] = fma((vec)(2.0f), t, q);                                                               \
+    OUT[2] = fma((vec)(4.0f), s, p);                                                               \
+    OUT[3] = fma((vec)(8.0f), t, q) + (M)[5];                                                      \
   } while (0)
 
-// y tile = A^T m A (+ bias), from products[panels][outChannels][36][NR] of gemm_packed back to NCHW; the rows
-// and columns of a tile beyond the image are dropped. Global size: (panels * LANE_ITEMS, outChannels).
-kernel void winograd_output(global const float *restrict products, global const float *restrict bias,
-                            global float *restrict y, const uint images, const uint outChannels,
-                            const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch,
-                            const uint firstPanel, const uint panels, const uint hasBias, const float slope) {
-  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint co = get_global_id(1);
-  if (panel >= panels || co >= outChannels)
-    return;
-  global const float *from = products + ((ulong)panel * outChannels + co) * 36 * NR + lane;
-  vec rows[24];
-#pragma unroll
-  for (uint k = 0; k < 6; ++k) {
-    vec m[6], out[4];
-#pragma unroll
-    for (uint i = 0; i < 6; ++i)
-      m[i] = LOAD(i * 6 + k, from);
-    OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4], m[5]);
-#pragma unroll
-    for (uint i = 0; i < 4; ++i)
-      rows[i * 6 + k] = out[i];
-  }
-  const float offset = hasBias ? bias[co] : 0.0f;
-#pragma unroll 1
-  for (uint i = 0; i < 4; ++i) {
-    vec out[4];
-    OUTPUT_POINTS(out, rows[i * 6], rows[i * 6 + 1], rows[i * 6 + 2], rows[i * 6 + 3], rows[i * 6 + 4], rows[i * 6 + 5]);
-#pragma unroll
-    for (uint k = 0; k < 4; ++k)
-      out[k] = RECTIFIED(out[k] + offset);
-    store_tile_row(y, out, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight, (int)outWidth,
-                   (int)i);
-  }
-}
+WINOGRAD_TILE(winograd_tile, 6, OUTPUT_POINTS)
+WINOGRAD_OUTPUT(winograd_output, 6, winograd_tile)
 
 // The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
 #define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
   do {                                                                                             \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                        \
-    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);       \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
+    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
     OUT[0] = Y0;                                                                                   \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
@@ -1471,32 +1509,7 @@ kernel void winograd_output(global const float *restrict products, global const 
     OUT[5] = Y3;                                                                                   \
   } while (0)
 
-// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels * LANE_ITEMS, panels).
-kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const uint images,
-                              const uint channels, const uint height, const uint width, const uint tileRows,
-                              const uint pitch, const uint firstPanel, const uint panels) {
-  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint panel = get_global_id(1);
-  if (co >= channels || panel >= panels)
-    return;
-  vec d[24];
-#pragma unroll 1
-  for (uint i = 0; i < 4; ++i) {
-    vec column[4];
-    four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
-    GRADIENT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3]);
-  }
-  global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
-  const ulong plane = (ulong)panels * channels * NR;
-#pragma unroll
-  for (uint k = 0; k < 6; ++k) {
-    vec out[6];
-    GRADIENT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k]);
-#pragma unroll
-    for (uint i = 0; i < 6; ++i)
-      STORE(out[i], 0, to + (i * 6 + k) * plane);
-  }
-}
+WINOGRAD_GRADIENT(winograd_gradient, 6, GRADIENT_POINTS)
 
 // dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
 kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw,
@@ -1541,7 +1554,7 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
     OUT[0] = 0.5f * G0;                                                                            \
     OUT[1] = -0.5f * (G0 + G1);                                                                    \
     OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                            \
-    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                  \
+    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                      \
     OUT[4] = G1;                                                                                   \
   } while (0)
 
@@ -1603,12 +1616,12 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
 // One pass of B^T over five vectors.
 #define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                \
   do {                                                                                             \
-    const vec u = D3 - D1, w = D3 - D2;                                                        \
-    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                     \
-    OUT[1] = fma((vec)(-2.0f), D1, w);                                                         \
-    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                     \
+    const vec u = D3 - D1, w = D3 - D2;                                                            \
+    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                         \
+    OUT[1] = fma((vec)(-2.0f), D1, w);                                                             \
+    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                         \
     OUT[3] = u;                                                                                    \
-    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                    \
+    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                        \
   } while (0)
 
 // Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
@@ -1647,26 +1660,15 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
     column[9] =
         (vec)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
   } else {
-    float own[10 * NR];
-    for (uint j = 0; j < NR; ++j) {
-      const int4 at = tile_of(panel, j, images, tileRows, pitch);
-      const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1;
-      const int inside = at.s0 >= 0 && y >= 0 && y < height;
-      global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
-      for (int k = 0; k < 10; ++k)
-        own[(k % 2 * 5 + k / 2) * NR + j] = inside ? row_element(row, x0 + k, width) : 0.0f;
-    }
+    float own[10 * LANES];
+    for (uint j = 0; j < NR; ++j)
+      lane_columns(own + j, LANES, x, panel, j, images, tileRows, pitch, channels, ci, height, width, 2, dy, 0);
 #pragma unroll
     for (uint k = 0; k < 10; ++k)
-      column[k] = LOAD(k, own);
+      column[k] = OWN(k);
   }
 #else
-  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
-  const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1;
-  const int inside = at.s0 >= 0 && y >= 0 && y < height;
-  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
-  for (int k = 0; k < 10; ++k)
-    column[k % 2 * 5 + k / 2] = inside ? row_element(row, x0 + k, width) : 0.0f;
+  lane_columns(column, 1, x, panel, lane, images, tileRows, pitch, channels, ci, height, width, 2, dy, 0);
 #endif
 }
 
@@ -1748,64 +1750,25 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 }
 
 // One pass of A^T over five vectors.
-#define PHASE_OUTPUT_POINTS(OUT, M0, M1, M2, M3, M4)                                               \
+#define PHASE_OUTPUT_POINTS(OUT, M)                                                                \
   do {                                                                                             \
-    const vec p = M1 + M2, q = M1 - M2;                                                        \
-    OUT[0] = M0 + p + M3;                                                                          \
-    OUT[1] = fma((vec)(2.0f), M3, q);                                                          \
-    OUT[2] = fma((vec)(4.0f), M3, p);                                                          \
-    OUT[3] = fma((vec)(8.0f), M3, q) + M4;                                                     \
+    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2];                                            \
+    OUT[0] = (M)[0] + p + (M)[3];                                                                  \
+    OUT[1] = fma((vec)(2.0f), (M)[3], q);                                                          \
+    OUT[2] = fma((vec)(4.0f), (M)[3], p);                                                          \
+    OUT[3] = fma((vec)(8.0f), (M)[3], q) + (M)[4];                                                 \
   } while (0)
 
-// The 4x4 tile of outputs of 25 products: tile[4 * row + column].
-static void phase_output(vec tile[16], global const float *from) {
-  vec rows[20];
-#pragma unroll
-  for (uint k = 0; k < 5; ++k) {
-    vec m[5], out[4];
-#pragma unroll
-    for (uint i = 0; i < 5; ++i)
-      m[i] = LOAD(i * 5 + k, from);
-    PHASE_OUTPUT_POINTS(out, m[0], m[1], m[2], m[3], m[4]);
-#pragma unroll
-    for (uint i = 0; i < 4; ++i)
-      rows[i * 5 + k] = out[i];
-  }
-#pragma unroll
-  for (uint i = 0; i < 4; ++i)
-    PHASE_OUTPUT_POINTS((tile + 4 * i), rows[i * 5], rows[i * 5 + 1], rows[i * 5 + 2], rows[i * 5 + 3], rows[i * 5 + 4]);
-}
+WINOGRAD_TILE(phase_tile, 5, PHASE_OUTPUT_POINTS)
+WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
 
-// y tile = A^T m A (+ bias) from products[panels][outChannels][25][NR]. Global size: (panels * LANE_ITEMS, outChannels).
-kernel void winograd_strided_output(global const float *restrict products, global const float *restrict bias,
-                                    global float *restrict y, const uint images, const uint outChannels,
-                                    const uint outHeight, const uint outWidth, const uint tileRows,
-                                    const uint pitch, const uint firstPanel, const uint panels,
-                                    const uint hasBias, const float slope) {
-  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint co = get_global_id(1);
-  if (panel >= panels || co >= outChannels)
-    return;
-  vec tile[16];
-  phase_output(tile, products + ((ulong)panel * outChannels + co) * 25 * NR + lane);
-  const float offset = hasBias ? bias[co] : 0.0f;
-#pragma unroll 1
-  for (uint i = 0; i < 4; ++i) {
-#pragma unroll
-    for (uint k = 0; k < 4; ++k)
-      tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);
-    store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, (int)outHeight,
-                   (int)outWidth, (int)i);
-  }
-}
-
-// dx (+ bias) from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
+// dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
 kernel void winograd_transposed_output(global const float *restrict products, global const float *restrict bias,
                                        global float *restrict dx, const uint images, const uint channels,
                                        const uint height, const uint width, const uint tileRows,
                                        const uint pitch, const uint firstPanel, const uint panels,
-                                       const uint hasBias) {
+                                       const uint hasBias, const float slope) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
   if (panel >= panels || ci >= channels)
@@ -1815,21 +1778,20 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
     vec tile[32];
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
-      phase_output(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
+      phase_tile(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
 #pragma unroll 1
     for (uint i = 0; i < 4; ++i) {
+      const int dy = 2 * (int)i + (int)ey;
+      float own[8 * LANES];   // [2 * column + ex][lane]
+#pragma unroll
+      for (uint k = 0; k < 8; ++k)
+        SET_OWN(k, RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset));
 #if LANES == 16
-      float own[8 * NR];   // [2 * column + ex][tile]
-#pragma unroll
-      for (uint k = 0; k < 4; ++k)
-#pragma unroll
-        for (uint ex = 0; ex < 2; ++ex)
-          STORE(tile[16 * ex + 4 * i + k] + offset, 2 * k + ex, own);
-      // Two tiles are sixteen pixels of a row.
-      for (uint j = 0; j < NR; j += 2) {
-        const int4 at = tile_of(firstPanel + panel, j, images, tileRows, pitch);
-        const int y = at.s1 * 8 + 2 * (int)i + (int)ey;
-        if (pitch % 2 == 0) {
+      if (pitch % 2 == 0) {
+        // Two tiles are sixteen pixels of a row.
+        for (uint j = 0; j < NR; j += 2) {
+          const int4 at = tile_of(firstPanel + panel, j, images, tileRows, pitch);
+          const int y = at.s1 * 8 + dy;
           if (at.s0 < 0 || y >= (int)height)
             continue;
           float pair[16];
@@ -1838,27 +1800,16 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
             pair[8 + k] = own[k * NR + j + 1];
           }
           store_lanes(dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + at.s2 * 8,
-                      LOAD(0, pair), (int)width - at.s2 * 8);
-        } else {
-          for (uint t = j; t < j + 2; ++t) {
-            const int4 one = tile_of(firstPanel + panel, t, images, tileRows, pitch);
-            const int oneY = one.s1 * 8 + 2 * (int)i + (int)ey;
-            if (one.s0 < 0 || oneY >= (int)height)
-              continue;
-            global float *row = dx + ((one.s0 * (int)channels + (int)ci) * (int)height + oneY) * (int)width;
-            for (int k = 0; k < 8 && one.s2 * 8 + k < (int)width; ++k)
-              row[one.s2 * 8 + k] = own[k * NR + t];
-          }
+                      vload16(0, pair), (int)width - at.s2 * 8);
         }
+      } else {
+        for (uint j = 0; j < NR; ++j)
+          store_lane(dx, own + j, LANES, firstPanel + panel, j, images, tileRows, pitch, channels, ci, (int)height,
+                     (int)width, 2, dy);
       }
 #else
-      const int4 at = tile_of(firstPanel + panel, lane, images, tileRows, pitch);
-      const int y = at.s1 * 8 + 2 * (int)i + (int)ey;
-      if (at.s0 >= 0 && y < (int)height) {
-        global float *row = dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width;
-        for (int k = 0; k < 8 && at.s2 * 8 + k < (int)width; ++k)
-          row[at.s2 * 8 + k] = tile[16 * (k % 2) + 4 * i + k / 2] + offset;
-      }
+      store_lane(dx, own, 1, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width, 2,
+                 dy);
 #endif
     }
   }
@@ -1867,41 +1818,15 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
 // The transpose of A^T, of a gradient's tile.
 #define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                 \
   do {                                                                                             \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                        \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
     OUT[0] = Y0;                                                                                   \
     OUT[1] = p + q;                                                                                \
     OUT[2] = p - q;                                                                                \
-    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
+    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                           \
     OUT[4] = Y3;                                                                                   \
   } while (0)
 
-// A dy A^T into packed[25][panels][channels][NR]. Global size: (channels * LANE_ITEMS, panels).
-kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed,
-                                      const uint images, const uint channels, const uint height,
-                                      const uint width, const uint tileRows, const uint pitch,
-                                      const uint firstPanel, const uint panels) {
-  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint panel = get_global_id(1);
-  if (co >= channels || panel >= panels)
-    return;
-  vec d[20];
-#pragma unroll 1
-  for (uint i = 0; i < 4; ++i) {
-    vec column[4];
-    four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width, (int)i);
-    PHASE_GRADIENT_POINTS((d + 5 * i), column[0], column[1], column[2], column[3]);
-  }
-  global float *to = packed + ((ulong)panel * channels + co) * NR + lane;
-  const ulong plane = (ulong)panels * channels * NR;
-#pragma unroll
-  for (uint k = 0; k < 5; ++k) {
-    vec out[5];
-    PHASE_GRADIENT_POINTS(out, d[k], d[5 + k], d[10 + k], d[15 + k]);
-#pragma unroll
-    for (uint i = 0; i < 5; ++i)
-      STORE(out[i], 0, to + (i * 5 + k) * plane);
-  }
-}
+WINOGRAD_GRADIENT(winograd_strided_gradient, 5, PHASE_GRADIENT_POINTS)
 
 // One pass of G^T over five vectors.
 #define PHASE_FILTER_GRADIENT(OUT0, OUT1, M0, M1, M2, M3, M4)                                      \

@@ -28,7 +28,8 @@ extension Buffer {
   }
 }
 
-/// The fallback: every operation on all cores, in Swift but for the innermost loop of products, and the specification that kernels are tested against.
+/// The fallback: every operation on all cores, in Swift but for the innermost loop of products, and the specification that
+/// kernels are tested against.
 public final class CPUDevice: Device {
   public let name = "CPU fallback"
   public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores)" }

@@ -105,13 +105,8 @@ extension CPUDevice: ConvolutionKernels {
   public func conv2dInputGradient(
     _ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ g: Conv2dGeometry
   ) throws {
-    let reach = g.dilation * (g.kernelHeight - 1)
-    if g.stride == 1, g.groups == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
+    if let mirrored = g.mirrored {
       // A convolution with the flipped weights, output and input channels swapped.
-      let mirrored = Conv2dGeometry(
-        batch: g.batch, channels: g.outChannels, height: g.outHeight, width: g.outWidth, outChannels: g.channels,
-        kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
-        dilation: g.dilation, groups: 1)
       return try convolve(dy, w, "flipped", bias, 1, dx, mirrored) { from, row, k in
         from[(k / g.taps &* g.channels &+ row) &* g.taps &+ (g.taps &- 1 &- k % g.taps)]
       }

@@ -25,7 +25,7 @@ extension OpenCLDevice: ConvolutionKernels {
     if g.groups > 1 {
       return try grouped("conv2d_grouped", x, w, epilogue, y, g, global: [g.outHeight, g.outChannels * g.batch])
     }
-    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
+    if g.stride == 2, parameters.algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
     try convolve(x, view, epilogue, y, g)
@@ -38,13 +38,10 @@ extension OpenCLDevice: ConvolutionKernels {
       return try grouped(
         "conv2d_grouped_input_gradient", dy, w, Epilogue(bias: bias), dx, g, global: [g.height, g.channels * g.batch])
     }
-    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStridedInputGradient(dy, w, bias, dx, g) }
-    let reach = g.dilation * (g.kernelHeight - 1)
-    if g.stride == 1, g.kernelHeight == g.kernelWidth, reach >= g.padding {
-      let mirrored = Conv2dGeometry(
-        batch: g.batch, channels: g.outChannels, height: g.outHeight, width: g.outWidth, outChannels: g.channels,
-        kernelHeight: g.kernelHeight, kernelWidth: g.kernelWidth, stride: 1, padding: reach - g.padding,
-        dilation: g.dilation, groups: 1)
+    if g.stride == 2, parameters.algorithm(for: g) == .winograd {
+      return try winogradStridedInputGradient(dy, w, bias, dx, g)
+    }
+    if let mirrored = g.mirrored {
       let view = WeightView(buffer: w, rowStride: g.taps, channelStride: g.channels * g.taps, flipped: true)
       return try convolve(dy, view, Epilogue(bias: bias), dx, mirrored)
     }
@@ -63,7 +60,7 @@ extension OpenCLDevice: ConvolutionKernels {
   }
 
   private func convolve(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    switch algorithm(for: g) {
+    switch parameters.algorithm(for: g) {
     case .winograd: try winograd(x, w, epilogue, y, g)
     case .direct: try direct(x, w, epilogue, y, g)
     case .columns: try multiplyColumns(x, w, epilogue, y, g)
@@ -221,7 +218,7 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
         .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
     }
-    switch (algorithm(for: g), g.stride) {
+    switch (parameters.algorithm(for: g), g.stride) {
     case (.winograd, 1): return try winogradWeightGradient(x, dy, dw, g)
     case (.winograd, _): return try winogradStridedWeightGradient(x, dy, dw, g)
     case (.direct, _): return try directWeightGradient(x, dy, dw, g)

@@ -22,12 +22,12 @@ struct ConvolutionShape: Hashable, Codable {
   }
 }
 
-extension OpenCLDevice {
+extension KernelParameters {
   /// The algorithm for an ungrouped convolution: what the tuner found for its shape, else by rule.
   func algorithm(for g: Conv2dGeometry) -> ConvolutionAlgorithm {
-    let possible = Self.algorithms(for: g)
+    let possible = ConvolutionAlgorithm.possible(for: g)
     if possible.count == 1 { return possible[0] }
-    if let tuned = parameters.algorithms[ConvolutionShape(g)], possible.contains(tuned) { return tuned }
+    if let tuned = algorithms[ConvolutionShape(g)], possible.contains(tuned) { return tuned }
     if possible.contains(.winograd), g.channels >= 16, g.outChannels >= 16,
       g.batch * g.outArea >= (g.stride == 1 ? 256 : 1024)
     {
@@ -37,9 +37,11 @@ extension OpenCLDevice {
     let isThin = g.taps > 1 && (g.outChannels <= 4 || g.channels < 16)
     return possible.contains(.direct) && g.outWidth >= 12 && (g.taps >= 25 || isThin) ? .direct : .columns
   }
+}
 
-  /// Those that can compute it.
-  static func algorithms(for g: Conv2dGeometry) -> [ConvolutionAlgorithm] {
+extension ConvolutionAlgorithm {
+  /// Those that can compute a convolution.
+  static func possible(for g: Conv2dGeometry) -> [ConvolutionAlgorithm] {
     let isPlain3 = g.kernelHeight == 3 && g.kernelWidth == 3 && g.stride == 1
     let isHalving4 = g.kernelHeight == 4 && g.kernelWidth == 4 && g.stride == 2 && g.padding == 1
     let isWinograd = g.groups == 1 && g.dilation == 1 && (isPlain3 || isHalving4)

@@ -83,8 +83,8 @@ public struct KernelTuner {
     let workload = convolutions([convolution])
     let reference = try measure(best, workload)
     var winner: (algorithm: ConvolutionAlgorithm?, seconds: Double) = (nil, reference.seconds)
-    let present = try OpenCLDevice(info, parameters: best).algorithm(for: geometry)
-    for algorithm in OpenCLDevice.algorithms(for: geometry) where algorithm != present {
+    let present = best.algorithm(for: geometry)
+    for algorithm in ConvolutionAlgorithm.possible(for: geometry) where algorithm != present {
       var parameters = best
       parameters.algorithms[ConvolutionShape(geometry)] = algorithm
       guard let found = try? measure(parameters, workload), agrees(found.results, reference.results) else { continue }

@@ -41,11 +41,9 @@ extension OpenCLDevice {
       let input = try winogradInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
-      try launch(
-        .winograd, "winograd_output", .blocks, global: [chunk.count * laneItems, g.outChannels],
-        ending: epilogue.arguments, .buffer(products),
-        .buffer(epilogue.bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
-        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      try storeTiles(
+        .winograd, "winograd_output", products, epilogue, y, g.batch, g.outChannels, g.outHeight, g.outWidth, tiling,
+        chunk)
     }
   }
 
@@ -70,11 +68,9 @@ extension OpenCLDevice {
       let input = try stridedInput(x, g, tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
-      try launch(
-        .winogradStrided, "winograd_strided_output", .blocks, global: [chunk.count * laneItems, g.outChannels],
-        ending: epilogue.arguments, .buffer(products),
-        .buffer(epilogue.bias ?? products), .buffer(y), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight),
-        .uint(g.outWidth), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      try storeTiles(
+        .winogradStrided, "winograd_strided_output", products, epilogue, y, g.batch, g.outChannels, g.outHeight,
+        g.outWidth, tiling, chunk)
     }
   }
 
@@ -88,20 +84,14 @@ extension OpenCLDevice {
     for chunk in tiling.chunks(
       perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
     {
-      let input = try allocate(100 * chunk.count * g.outChannels * Self.tileColumns)
-      try launch(
-        .winogradStrided, "winograd_transposed_input", .blocks, global: [g.outChannels * laneItems, chunk.count],
-        .buffer(dy),
-        .buffer(input), .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
-        .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      let input = try transformedTiles(
+        .winogradStrided, "winograd_transposed_input", points: 100, dy, g.batch, g.outChannels, g.outHeight, g.outWidth,
+        tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
-      try launch(
-        .winogradStrided, "winograd_transposed_output", .blocks, global: [chunk.count * laneItems, g.channels],
-        .buffer(products),
-        .buffer(bias ?? products), .buffer(dx), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
-        .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count),
-        .uint(bias == nil ? 0 : 1))
+      try storeTiles(
+        .winogradStrided, "winograd_transposed_output", products, Epilogue(bias: bias), dx, g.batch, g.channels,
+        g.height, g.width, tiling, chunk)
     }
   }
 
@@ -127,21 +117,39 @@ extension OpenCLDevice {
   private func weightRuns(_ depth: Int) -> Int { (depth * Self.tileRows + parameters.lanes - 1) / parameters.lanes }
 
   private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
-    let input = try allocate(36 * chunk.count * g.channels * Self.tileColumns)
-    try launch(
-      .winograd, "winograd_input", .blocks, global: [g.channels * laneItems, chunk.count], .buffer(x), .buffer(input),
-      .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows), .uint(tiling.pitch),
-      .uint(g.padding), .uint(chunk.lowerBound), .uint(chunk.count))
-    return input
+    try transformedTiles(
+      .winograd, "winograd_input", points: 36, x, g.batch, g.channels, g.height, g.width, tiling, chunk,
+      ending: [.uint(g.padding)])
   }
 
   private func stridedInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
-    let input = try allocate(100 * chunk.count * g.channels * Self.tileColumns)
+    try transformedTiles(
+      .winogradStrided, "winograd_strided_input", points: 100, x, g.batch, g.channels, g.height, g.width, tiling, chunk)
+  }
+
+  /// What a transform makes of the tiles of a chunk of panels: `points` values a tile and channel.
+  private func transformedTiles(
+    _ section: KernelSection, _ kernel: String, points: Int, _ x: Buffer, _ images: Int, _ channels: Int,
+    _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>, ending: [Argument] = []
+  ) throws -> Buffer {
+    let packed = try allocate(points * chunk.count * channels * Self.tileColumns)
     try launch(
-      .winogradStrided, "winograd_strided_input", .blocks, global: [g.channels * laneItems, chunk.count], .buffer(x),
-      .buffer(input), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width), .uint(tiling.rows),
+      section, kernel, .blocks, global: [channels * laneItems, chunk.count], ending: ending, .buffer(x),
+      .buffer(packed), .uint(images), .uint(channels), .uint(height), .uint(width), .uint(tiling.rows),
       .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
-    return input
+    return packed
+  }
+
+  /// The output transform of a chunk of panels, back to NCHW.
+  private func storeTiles(
+    _ section: KernelSection, _ kernel: String, _ products: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ images: Int,
+    _ channels: Int, _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>
+  ) throws {
+    try launch(
+      section, kernel, .blocks, global: [chunk.count * laneItems, channels], ending: epilogue.arguments,
+      .buffer(products), .buffer(epilogue.bias ?? products), .buffer(y), .uint(images), .uint(channels),
+      .uint(height), .uint(width), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound),
+      .uint(chunk.count))
   }
 
   private func stridedWeights(
@@ -186,11 +194,8 @@ extension OpenCLDevice {
       perPanel: points * (depth + 2 * g.outChannels) * lanes, scratch: parameters.winogradScratch)
     {
       let a = try input(tiling, chunk)
-      let gradient = try allocate(points * chunk.count * g.outChannels * lanes)
-      try launch(
-        section, kernel, .blocks, global: [g.outChannels * laneItems, chunk.count], .buffer(dy), .buffer(gradient),
-        .uint(g.batch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(tiling.rows),
-        .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      let gradient = try transformedTiles(
+        section, kernel, points: points, dy, g.batch, g.outChannels, g.outHeight, g.outWidth, tiling, chunk)
       let b = try allocate(points * channelPanels * chunk.count * lanes * lanes)
       try launch(
         .gemm, "transpose_panels", .blocks, global: [channelPanels, chunk.count, points], .buffer(gradient),

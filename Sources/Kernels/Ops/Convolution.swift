@@ -17,6 +17,17 @@ public struct Conv2dGeometry: Hashable {
   var taps: Int { kernelHeight * kernelWidth }
   var outArea: Int { outHeight * outWidth }
 
+  /// The convolution of the output's gradient with flipped and transposed weights that is the input gradient: of stride 1,
+  /// ungrouped, with a square kernel; nil where there is none.
+  var mirrored: Conv2dGeometry? {
+    let reach = dilation * (kernelHeight - 1)
+    guard stride == 1, groups == 1, kernelHeight == kernelWidth, reach >= padding else { return nil }
+    return Conv2dGeometry(
+      batch: batch, channels: outChannels, height: outHeight, width: outWidth, outChannels: channels,
+      kernelHeight: kernelHeight, kernelWidth: kernelWidth, stride: 1, padding: reach - padding, dilation: dilation,
+      groups: 1)
+  }
+
   /// Multiply-adds of one pass, counted as two floating-point operations each.
   public var flops: Int { 2 * batch * outChannels * outArea * channels / groups * taps }
 }
