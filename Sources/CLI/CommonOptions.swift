@@ -9,17 +9,25 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "auto, cpu, opencl[:P[:D]], or part of a device's name. (default: TSDF_DEVICE, else auto)")
   var device: String?
 
+  @Option(help: "The most device memory for tensors, in MiB; larger batches are worked on in slices. (default: all)")
+  var memoryLimit: Int?
+
   @Flag(help: "No progress on stderr; results and errors only.")
   var quiet = false
 
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel: Logger.Level = .info
 
+  func validate() throws {
+    if let memoryLimit, memoryLimit < 1 { throw ValidationError("--memory-limit must be at least 1") }
+  }
+
   /// Opens the device and says which and why.
   func openDevice() throws -> any Device {
     let request = device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
     do {
-      let choice = try selectDevice(request?.isEmpty == false ? request : nil)
+      let choice = try selectDevice(
+        request?.isEmpty == false ? request : nil, memoryLimit: memoryLimit.map { $0 << 20 })
       progress.note("device: \(choice.device.summary): \(choice.reason)")
       if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {
         (choice.device as? OpenCLDevice)?.profiler = KernelProfiler(bySize: profile == "sizes")

@@ -87,7 +87,8 @@ struct EvaluateCommand: ParsableCommand {
 
     let refiner = Refiner(
       generators: generators.map(\.1),
-      detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [])
+      detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
+      device: device)
     let evaluator = Evaluator(generators: generators, detectors: found, refiner: refiner, seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(faces.count) faces") }
     let baseline = try evaluator.baseline(faces, progress: report)

@@ -56,13 +56,42 @@ final class DefenseTests: XCTestCase {
     }
   }
 
+  /// A batch that does not fit is worked on in slices, with the same gradients.
+  func testBatchesThatDoNotFitAreSplit() throws {
+    func gradient(on device: any Device, _ slicer: BatchSlicer) throws -> [Float] {
+      let generator = try generator(on: device)
+      let images = try faces(12, size: 64).batch(Array(0..<12), on: device)
+      let condition = try Tensor([Float](repeating: 1, count: 24), shape: [12, 2], device: device)
+      let leaf = try Tensor(repeating: 0.01, shape: [1, 3, 64, 64], device: device).requiringGradient()
+      let found = try slicer.gradient(through: images + leaf, to: leaf) { images, range in
+        let loss = try generator(images, condition: condition.slice(range)).image.squared().mean()
+        return (loss, [loss])
+      }
+      return try found.gradient.values() + [found.reported[0].item()]
+    }
+    for request in try ["cpu"] + (openCLDevices().isEmpty ? [] : ["opencl"]) {
+      let whole = try selectDevice(request).device
+      let narrow = try selectDevice(request, memoryLimit: 8 << 20).device
+      let (free, tight) = (BatchSlicer(device: whole), BatchSlicer(device: narrow))
+      let (expected, found) = (try gradient(on: whole, free), try gradient(on: narrow, tight))
+      XCTAssertNil(free.sliceLength)
+      let length = try XCTUnwrap(tight.sliceLength, "12 images fitted in 8 MiB on \(narrow.name)")
+      XCTAssertTrue(length < 12, "\(length)")
+      XCTAssertLessThanOrEqual(narrow.memory.peak, 8 << 20)
+      XCTAssertLessThan(relativeError(found, expected), 1e-4)
+      XCTAssertThrowsError(try gradient(on: selectDevice(request, memoryLimit: 1 << 20).device, tight)) {
+        guard case KernelsError.outOfMemory = $0 else { return XCTFail("\($0)") }
+      }
+    }
+  }
+
   /// Refinement breaks the generator's edit more than the perturbation that it starts from, within the budget.
   func testRefinementGoesWhereItShould() throws {
     let device = try selectDevice().device
     let generator = try generator(on: device)
     let image = try faces(1, size: 64).batch([0], on: device)
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
-    let refined = try Refiner(generators: [generator], detectors: []).refine(
+    let refined = try Refiner(generators: [generator], detectors: [], device: device).refine(
       image, start: zero, steps: 10, epsilon: 0.05, seed: 1)
     XCTAssertTrue(try refined.values().allSatisfy { abs($0) <= 0.05 + 1e-6 })
     XCTAssertTrue(try (image + refined).values().allSatisfy { abs($0) <= 1 + 1e-6 })

@@ -33,10 +33,14 @@ extension Buffer {
 public final class CPUDevice: Device {
   public let name = "CPU fallback"
   public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores)" }
-  fileprivate let arena = Arena<UnsafeMutableRawPointer>(granule: 256, slabLength: 64 << 20)
-  let derivedBudget = DerivedBudget(bytes: 64 << 20)
+  fileprivate let arena: Arena<UnsafeMutableRawPointer>
+  let derivedBudget: DerivedBudget
 
-  public init() {}
+  /// - Parameter memoryLimit: the most bytes to hold; nil for what the machine gives.
+  public init(memoryLimit: Int? = nil) {
+    arena = Arena(granule: 256, slabLength: 64 << 20, limit: memoryLimit)
+    derivedBudget = DerivedBudget(bytes: min(64 << 20, (memoryLimit ?? .max) / 16))
+  }
 
   deinit { trim() }
 
@@ -44,8 +48,8 @@ public final class CPUDevice: Device {
 
   public func allocate(_ count: Int) throws -> Buffer {
     let (range, slab) = try arena.take(count * 4) { length in
-      guard let slab = aligned_alloc(4096, (length + 4095) / 4096 * 4096) else {
-        throw KernelsError.outOfMemory(device: name, bytes: length)
+      guard let length, let slab = aligned_alloc(4096, (length + 4095) / 4096 * 4096) else {
+        throw KernelsError.outOfMemory(device: name, bytes: count * 4)
       }
       return slab
     }

@@ -26,10 +26,17 @@ package final class Arena<Memory> {
   private var nextSlab = 0
   private let lock = NSLock()
 
-  /// - Parameter slabLength: 0 for a slab of its own for every range.
-  package init(granule: Int, slabLength: Int) {
+  /// The most bytes in slabs.
+  let limit: Int
+
+  /// - Parameters:
+  ///   - slabLength: 0 for a slab of its own for every range.
+  ///   - limit: the most bytes in slabs; nil for no limit.
+  package init(granule: Int, slabLength: Int, limit: Int? = nil) {
     self.granule = granule
-    self.slabLength = slabLength
+    self.limit = limit ?? .max
+    // A tight limit is filled by slabs of its own measure, so that little of it stays unused.
+    self.slabLength = min(slabLength, self.limit / 16 / granule * granule)
   }
 
   private var bytes = (current: 0, peak: 0)
@@ -38,8 +45,9 @@ package final class Arena<Memory> {
   package var byteCount: (current: Int, peak: Int) { lock.withLock { bytes } }
 
   /// A range of at least `length` bytes and the slab that holds it: the smallest free range that is large enough, else
-  /// in a new slab that `make` returns for the length it is given.
-  package func take(_ length: Int, make: (Int) throws -> Memory) rethrows -> (Range, Memory) {
+  /// in a new slab that `make` returns for the length it is given: nil where that would exceed the limit, and then it
+  /// must throw.
+  package func take(_ length: Int, make: (Int?) throws -> Memory) rethrows -> (Range, Memory) {
     let length = max(1, (length + granule - 1) / granule) * granule
     lock.lock()
     defer { lock.unlock() }
@@ -54,7 +62,7 @@ package final class Arena<Memory> {
     }
     if best == nil {
       let whole = max(length, slabLength)
-      slabs[nextSlab] = Slab(memory: try make(whole), length: whole, free: [(0, whole)])
+      slabs[nextSlab] = Slab(memory: try make(bytes.current + whole <= limit ? whole : nil), length: whole, free: [(0, whole)])
       best = (nextSlab, 0, whole)
       nextSlab += 1
       bytes.current += whole

@@ -13,10 +13,11 @@ public struct DeviceChoice {
 /// - `cpu`: the CPU fallback, no OpenCL at all.
 /// - `opencl`, `opencl:P`, `opencl:P:D`: the first device; of platform P; device D of platform P.
 /// - anything else: the one device whose name or platform contains it, in any case.
+/// - Parameter memoryLimit: the most bytes to hold in tensors; nil for all that the device has.
 /// - Throws: `KernelsError.noDevice`, listing the devices there are.
-public func selectDevice(_ request: String? = nil) throws -> DeviceChoice {
+public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) throws -> DeviceChoice {
   let request = request ?? "auto"
-  if request == "cpu" { return DeviceChoice(device: CPUDevice(), reason: "asked for by name") }
+  if request == "cpu" { return DeviceChoice(device: CPUDevice(memoryLimit: memoryLimit), reason: "asked for by name") }
   let found = try openCLDevices()
 
   if request == "auto" {
@@ -24,10 +25,10 @@ public func selectDevice(_ request: String? = nil) throws -> DeviceChoice {
       guard let info = found.first(where: { $0.kind == kind }) else { continue }
       let reason =
         kind == .cpu ? "no GPU among the \(found.count) OpenCL device(s)" : "the first \(kind.rawValue)"
-      return DeviceChoice(device: try OpenCLDevice(info), reason: reason)
+      return DeviceChoice(device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason)
     }
     return DeviceChoice(
-      device: CPUDevice(),
+      device: CPUDevice(memoryLimit: memoryLimit),
       reason: "no OpenCL platform; install the GPU's driver, or pocl-opencl-icd for a faster CPU device")
   }
 
@@ -50,5 +51,5 @@ public func selectDevice(_ request: String? = nil) throws -> DeviceChoice {
   guard let first = matches.first else {
     throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
   }
-  return DeviceChoice(device: try OpenCLDevice(first), reason: "asked for by '\(request)'")
+  return DeviceChoice(device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'")
 }

@@ -49,17 +49,21 @@ public final class OpenCLDevice: Device {
   private var launchesSinceFlush = 0
 
   /// Opens a device; its kernels are built when first used. What `tune` found for it is used.
-  public convenience init(_ info: OpenCLDeviceInfo) throws { try self.init(info, parameters: nil) }
+  /// - Parameter memoryLimit: the most bytes to hold in tensors; nil for all that the device has.
+  public convenience init(_ info: OpenCLDeviceInfo, memoryLimit: Int? = nil) throws {
+    try self.init(info, parameters: nil, memoryLimit: memoryLimit)
+  }
 
   /// - Parameter parameters: instead of the stored or the built-in ones.
-  init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?) throws {
+  init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil) throws {
     self.info = info
     cache = ProgramCache(device: info)
     isCPU = Self.isProcessor(info)
     parameters =
       given ?? TuningStore(device: info, isProcessor: isCPU).load() ?? KernelParameters(for: info, isProcessor: isCPU)
-    derivedBudget = DerivedBudget(bytes: parameters.derivedBytes)
-    arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes)
+    let limit = min(memoryLimit ?? .max, info.globalMemoryBytes)
+    derivedBudget = DerivedBudget(bytes: min(parameters.derivedBytes, limit / 16))
+    arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes, limit: limit)
     var status: cl_int = 0
     var id: cl_device_id? = info.id
     guard let context = clCreateContext(nil, 1, &id, nil, nil, &status) else {
@@ -121,11 +125,16 @@ public final class OpenCLDevice: Device {
 
   /// A range of a slab; where the device is full, once more after the free slabs were given back.
   private func take(_ length: Int) throws -> (Arena<Slab>.Range, Slab) {
+    let full = KernelsError.outOfMemory(device: name, bytes: length)
+    func make(_ size: Int?) throws -> Slab {
+      guard let size else { throw full }
+      return try makeSlab(size)
+    }
     do {
-      return try arena.take(length, make: makeSlab)
+      return try arena.take(length, make: make)
     } catch KernelsError.outOfMemory {
       trim()
-      return try arena.take(length, make: makeSlab)
+      return try arena.take(length, make: make)
     }
   }
 

@@ -45,11 +45,13 @@ public final class StarGANTrainer {
   private let device: any Device
   private let generatorOptimizer: Adam
   private let discriminatorOptimizer: Adam
+  private let slicer: BatchSlicer
   private var random: RandomStream
 
   /// A fresh run.
   public init(_ recipe: StarGANRecipe, faces: FaceSet, device: any Device) throws {
     (self.recipe, self.faces, self.device) = (recipe, faces, device)
+    slicer = BatchSlicer(device: device)
     generator = try StarGANGenerator(
       .init(width: recipe.width, attributeCount: recipe.attributes.count, blocks: recipe.blocks),
       attributes: recipe.attributes, imageSize: recipe.imageSize, seed: recipe.seed, device: device)
@@ -94,41 +96,45 @@ public final class StarGANTrainer {
 
   private func criticStep() throws -> [Tensor] {
     let (images, labels, targets) = try drawBatch()
-    let fake = try generator(images, condition: targets).image
+    let fake = try slicer.map(count: recipe.batch) {
+      [try generator(images.slice($0), condition: targets.slice($0)).image]
+    }[0]
     let leaves = discriminator.parameters.mapValues { $0.requiringGradient() }
     let critic = discriminator.replacing(leaves)
 
-    let (realScore, realLogits) = try critic(images)
-    let (fakeScore, _) = try critic(fake)
-    let wasserstein = try fakeScore.mean() - realScore.mean()
-    let classification = try classificationLoss(realLogits, labels)
-
-    // The slope of the critic on straight lines between real and fake must be 1.
     let alpha = try random.uniform([recipe.batch, 1, 1, 1], device: device)
-    let between = try (alpha * images + (1 - alpha) * fake).requiringGradient()
-    let score = try critic(between).realness
-    let slope = try gradients(of: score.sum(), withRespectTo: [between], createGraph: true)[0]
-    let norm = try slope.reshaped([recipe.batch, -1]).squared().sum(axes: [1]).sqrt()
-    let penalty = try (norm - 1).squared().mean()
+    let mixed = try alpha * images + (1 - alpha) * fake
+    return try update(leaves, discriminatorOptimizer) { range in
+      let (realScore, realLogits) = try critic(images.slice(range))
+      let wasserstein = try critic(fake.slice(range)).realness.mean() - realScore.mean()
+      let classification = try classificationLoss(realLogits, labels.slice(range))
 
-    let loss = try wasserstein + classification * recipe.classificationWeight + penalty * recipe.penaltyWeight
-    try update(leaves, loss, discriminatorOptimizer)
-    return [wasserstein.detached(), penalty.detached(), classification.detached()]
+      // The slope of the critic on straight lines between real and fake must be 1.
+      let between = try mixed.slice(range).requiringGradient()
+      let score = try critic(between).realness
+      let slope = try gradients(of: score.sum(), withRespectTo: [between], createGraph: true)[0]
+      let norm = try slope.reshaped([range.count, -1]).squared().sum(axes: [1]).sqrt()
+      let penalty = try (norm - 1).squared().mean()
+      let loss = try wasserstein + classification * recipe.classificationWeight + penalty * recipe.penaltyWeight
+      return (loss, [wasserstein, penalty, classification])
+    }
   }
 
   private func generatorStep() throws -> [Tensor] {
     let (images, labels, targets) = try drawBatch()
     let leaves = generator.parameters.mapValues { $0.requiringGradient() }
     let trained = generator.replacing(leaves)
-    let fake = try trained(images, condition: targets).image
-    let (score, logits) = try discriminator(fake)
-    let adversarial = try -score.mean()
-    let classification = try classificationLoss(logits, targets)
-    let reconstruction = try trained(fake, condition: labels).image.meanAbsoluteError(to: images)
-    let loss =
-      try adversarial + reconstruction * recipe.reconstructionWeight + classification * recipe.classificationWeight
-    try update(leaves, loss, generatorOptimizer)
-    return [adversarial.detached(), reconstruction.detached(), classification.detached()]
+    return try update(leaves, generatorOptimizer) { range in
+      let (real, wanted) = (try images.slice(range), try targets.slice(range))
+      let fake = try trained(real, condition: wanted).image
+      let (score, logits) = try discriminator(fake)
+      let adversarial = try -score.mean()
+      let classification = try classificationLoss(logits, wanted)
+      let reconstruction = try trained(fake, condition: labels.slice(range)).image.meanAbsoluteError(to: real)
+      let loss =
+        try adversarial + reconstruction * recipe.reconstructionWeight + classification * recipe.classificationWeight
+      return (loss, [adversarial, reconstruction, classification])
+    }
   }
 
   /// Binary cross-entropy summed over the attributes, averaged over the images.
@@ -136,10 +142,15 @@ public final class StarGANTrainer {
     try logits.binaryCrossEntropy(withTarget: labels) * Float(recipe.attributes.count)
   }
 
-  private func update(_ leaves: [String: Tensor], _ loss: Tensor, _ optimizer: Adam) throws {
+  /// One step against a loss that is a mean over a range of the batch; what it reports.
+  private func update(
+    _ leaves: [String: Tensor], _ optimizer: Adam, _ loss: (Range<Int>) throws -> (loss: Tensor, reported: [Tensor])
+  ) throws -> [Tensor] {
     let names = leaves.keys.sorted()
-    let found = try gradients(of: loss, withRespectTo: names.map { leaves[$0]! })
+    let (found, reported) = try slicer.gradients(
+      count: recipe.batch, withRespectTo: names.map { leaves[$0]! }, of: loss)
     try optimizer.step(zip(names, found).map { ($0, leaves[$0]!, $1) })
+    return reported
   }
 
   // MARK: Checkpoints

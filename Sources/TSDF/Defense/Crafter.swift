@@ -13,6 +13,7 @@ public final class Crafter {
   private let generators: [EmbeddedGenerator]
   private let detectors: [any FaceDetector]
   private let device: any Device
+  private let slicer: BatchSlicer
   private let diversity: InputDiversity
   private var random: RandomStream
   private var velocity: Tensor
@@ -31,6 +32,7 @@ public final class Crafter {
     (self.recipe, self.faces, self.device) = (recipe, faces, device)
     self.generators = generators.map(EmbeddedGenerator.init)
     self.detectors = detectors
+    slicer = BatchSlicer(device: device)
     if [.tsdf, .interruption].contains(recipe.method), generators.isEmpty {
       throw KernelsError.usage("--method \(recipe.method.rawValue) needs a generator")
     }
@@ -87,29 +89,43 @@ public final class Crafter {
     let conditions = try generators.map {
       try $0.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
     }
-    let clean = try zip(generators, conditions).map { try $0(images, condition: $1) }
+    let clean = try zip(generators, conditions).map { generator, condition in
+      let made = try slicer.map(count: indices.count) {
+        let output = try generator(images.slice($0), condition: condition.slice($0))
+        return [output.image, output.feature]
+      }
+      return GeneratorOutput(image: made[0], feature: made[1])
+    }
     let cleanMap = try Interruption.map(clean.map(\.feature))
     for _ in 0..<recipe.featureSteps {
       let leaf = perturbation.requiringGradient()
       let input = try diversity(images + leaf, random: &random)
-      let features = try zip(generators, conditions).map { try $0(input, condition: $1).feature }
-      let loss = try Interruption.featureLoss(
-        clean: cleanMap, adversarial: Interruption.map(features), recipe)
-      try move(gradients(of: loss, withRespectTo: [leaf])[0], momentum: nil)
+      // In slices, the enhancement's attention is among the samples of a slice.
+      let (gradient, _) = try slicer.gradient(through: input, to: leaf) { images, range in
+        let features = try zip(generators, conditions).map { try $0(images, condition: $1.slice(range)).feature }
+        let loss = try Interruption.featureLoss(
+          clean: cleanMap.slice(range), adversarial: Interruption.map(features), recipe)
+        return (loss, [])
+      }
+      try move(gradient, momentum: nil)
     }
     if poisoning { try poison(images, indices) }
 
     let leaf = perturbation.requiringGradient()
     let input = try diversity(images + leaf, random: &random)
-    let losses = try generators.indices.map { i in
-      try Interruption.endToEndLoss(
-        clean: clean[i], adversarial: generators[i](input, condition: conditions[i]), outputShare: recipe.outputShare
-      ).reshaped([1])
-    }
-    let joined = try Tensor.concatenated(losses, axis: 0)
     let weights = try (averageLosses / recipe.weightTemperature).softmax(axis: 0)
-    try move(gradients(of: (joined * weights).sum(), withRespectTo: [leaf])[0], momentum: recipe.momentum)
-    averageLosses = try averageLosses * recipe.weightMemory + joined.detached() * (1 - recipe.weightMemory)
+    let (gradient, losses) = try slicer.gradient(through: input, to: leaf) { images, range in
+      let losses = try generators.indices.map { i in
+        try Interruption.endToEndLoss(
+          clean: clean[i].slice(range), adversarial: generators[i](images, condition: conditions[i].slice(range)),
+          outputShare: recipe.outputShare
+        ).reshaped([1])
+      }
+      let joined = try Tensor.concatenated(losses, axis: 0)
+      return (try (joined * weights).sum(), [joined])
+    }
+    try move(gradient, momentum: recipe.momentum)
+    averageLosses = try averageLosses * recipe.weightMemory + losses[0] * (1 - recipe.weightMemory)
   }
 
   /// W <- clip(W - alpha * sign(g)), g over its mean magnitude, with momentum where there is one.
@@ -136,30 +152,35 @@ public final class Crafter {
     let optimizer = Adam(learningRate: recipe.poisonRate)
     let side = recipe.size
     let known = try detectors.indices.map { try targets($0, images, indices) }
-    let clean = try Autograd.withoutRecording { try detectors.map { try $0.heads(images).features } }
+    let clean = try detectors.map { detector in
+      try slicer.map(count: indices.count) { try detector.heads(images.slice($0)).features }
+    }
     let noise = try clean.map { try $0.map { try random.normal($0.shape, device: device) } }
     for step in 0..<recipe.poisonSteps {
       optimizer.learningRate = cosineAnnealedRate(recipe.poisonRate, step: step, of: recipe.poisonSteps)
       let leaf = delta.requiringGradient()
       let input = try images + (perturbation + leaf).clamped(to: -recipe.epsilon...recipe.epsilon)
-      var total: Tensor?
-      var output: Tensor?
-      for (index, detector) in detectors.enumerated() {
-        let heads = try detector.heads(input)
-        let outputLoss = try Poisoning.outputLoss(
-          detector, heads, known[index], height: side, width: side, weight: recipe.outputLossWeight)
-        output = try output.map { try $0 + outputLoss } ?? outputLoss
-        var loss = outputLoss
-        if let featureLoss = try Poisoning.featureLoss(
-          heads.features, clean: clean[index], found: known[index].hasFace, noise: noise[index],
-          strength: recipe.featureNoise)
-        {
-          loss = try loss + featureLoss
+      let (gradient, outputs) = try slicer.gradient(through: input, to: leaf) { images, range in
+        var total: Tensor?
+        var output: Tensor?
+        for (index, detector) in detectors.enumerated() {
+          let heads = try detector.heads(images)
+          let outputLoss = try Poisoning.outputLoss(
+            detector, heads, known[index].slice(range), height: side, width: side, weight: recipe.outputLossWeight)
+          output = try output.map { try $0 + outputLoss } ?? outputLoss
+          var loss = outputLoss
+          if let featureLoss = try Poisoning.featureLoss(
+            heads.features, clean: clean[index].map { try $0.slice(range) }, found: known[index].hasFace,
+            noise: noise[index].map { try $0.slice(range) }, strength: recipe.featureNoise)
+          {
+            loss = try loss + featureLoss
+          }
+          total = try total.map { try $0 + loss } ?? loss
         }
-        total = try total.map { try $0 + loss } ?? loss
+        return (total!, [output!])
       }
       // The best delta so far is chosen on the device: no read-back in the loop.
-      let reached = try output!.detached().reshaped([1])
+      let reached = try outputs[0].reshaped([1])
       if let previous = best {
         let better = try previous.loss.greater(than: reached)
         best = (
@@ -168,7 +189,6 @@ public final class Crafter {
       } else {
         best = (reached, delta)
       }
-      let gradient = try gradients(of: total!, withRespectTo: [leaf])[0]
       let norm = try gradient.squared().sum().sqrt()
       let clip = try (norm + 1e-6).reciprocal().clamped(to: 0...1).reshaped([1])
       let next = try delta.scaled(by: 1)
@@ -185,7 +205,10 @@ public final class Crafter {
     if recipe.method == .joint {
       for generator in generators {
         let condition = try generator.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
-        parts.append(.generator(generator, condition, try generator(images, condition: condition).image))
+        let clean = try slicer.map(count: indices.count) {
+          [try generator(images.slice($0), condition: condition.slice($0)).image]
+        }[0]
+        parts.append(.generator(generator, condition, clean))
       }
     }
     for (number, detector) in detectors.enumerated() {
@@ -193,7 +216,7 @@ public final class Crafter {
     }
     let leaf = perturbation.requiringGradient()
     let gradient = try JointStep.gradient(
-      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget)
+      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget, slicer: slicer)
     let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
     let next = try perturbation.scaled(by: 1)
     let rate = recipe.epsilon / 20 * (1 - Float(step) / Float(max(1, stepCount)))

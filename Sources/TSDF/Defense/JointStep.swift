@@ -16,25 +16,34 @@ enum JointStep {
   /// - Parameters:
   ///   - input: the perturbed images, computed from `leaf`.
   ///   - leaf: what the gradient is taken with respect to.
-  static func gradient(_ parts: [Part], input: Tensor, leaf: Tensor, interruptionTarget: Float) throws -> Tensor {
+  static func gradient(
+    _ parts: [Part], input: Tensor, leaf: Tensor, interruptionTarget: Float, slicer: BatchSlicer
+  ) throws -> Tensor {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
-    let image = input.detached().requiringGradient()
+    let images = input.detached().requiringGradient()
+    let count = images.shape[0]
     var total: Tensor?
     for part in parts {
-      let loss: Tensor
-      let need: Tensor
-      switch part {
-      case .generator(let generator, let condition, let cleanEdit):
-        let error = try squaredErrorByImage(generator(image, condition: condition).image, cleanEdit)
-        // Images that are broken enough are left alone.
-        loss = try (interruptionTarget - error).relu().mean()
-        need = try loss.detached() / interruptionTarget
-      case .detector(let detector, let targets):
-        loss = try Poisoning.detectionLoss(detector, image, targets)
-        need = try loss.detached() / detectorScale
+      let (found, losses) = try slicer.gradients(count: count, withRespectTo: [images]) { range in
+        let image = try images.slice(range)
+        let loss: Tensor
+        switch part {
+        case .generator(let generator, let condition, let cleanEdit):
+          let edit = try generator(image, condition: condition.slice(range)).image
+          // Images that are broken enough are left alone.
+          loss = try (interruptionTarget - squaredErrorByImage(edit, cleanEdit.slice(range))).relu().mean()
+        case .detector(let detector, let targets):
+          loss = try Poisoning.detectionLoss(detector, image, targets.slice(range))
+        }
+        return (loss, [loss])
       }
-      let found = try gradients(of: loss, withRespectTo: [image])[0]
-      let unit = try found / (found.abs().mean() + 1e-12)
+      let scale: Float
+      switch part {
+      case .generator: scale = interruptionTarget
+      case .detector: scale = detectorScale
+      }
+      let need = try losses[0] / scale
+      let unit = try found[0] / (found[0].abs().mean() + 1e-12)
       let share = try unit * need.clamped(to: 0.02...1)
       total = try total.map { try $0 + share } ?? share
     }

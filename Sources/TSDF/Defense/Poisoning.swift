@@ -82,6 +82,16 @@ struct DetectorTargets {
     regions = truths.map { Array($0.regions.prefix(regionCount)) }
     hasFace = truths.contains(where: \.hasFace)
   }
+
+  /// Those of a range of the images.
+  func slice(_ range: Range<Int>) throws -> DetectorTargets { try DetectorTargets(self, range) }
+
+  private init(_ whole: DetectorTargets, _ range: Range<Int>) throws {
+    func part(_ tensor: Tensor) throws -> Tensor { try tensor.slice(range) }
+    (finders, near, shrunkBoxes) = (try part(whole.finders), try part(whole.near), try part(whole.shrunkBoxes))
+    quadrants = try whole.quadrants?.map(part)
+    (relevant, regions, hasFace) = (whole.relevant, Array(whole.regions[range]), whole.hasFace)
+  }
 }
 
 /// The losses that make a detector fail.
@@ -89,14 +99,14 @@ enum Poisoning {
   /// How sure of no face a prior is driven to be, in logits, and how sure of one a false face is.
   private static let hidden: Float = 3, invented: Float = 2.5
 
-  /// Hide true faces and invent false ones: over the priors that find a face mean relu(d + 3), and relu of their
-  /// log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
+  /// Hide true faces and invent false ones, a mean over the images: over the priors that find a face mean relu(d + 3), and
+  /// relu of their log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
   /// stages say of the faces' regions. d is the face logit less the background's.
   static func detectionLoss(_ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets) throws -> Tensor
   {
     let margins = try detector.margins(images, where: targets.relevant)
-    let finderCount = try targets.finders.sum() + 1e-6
-    var loss = try ((margins + hidden).relu() * targets.finders).sum() / finderCount
+    let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
+    var loss = try (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
     let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
     loss = try loss + (anyNear + hidden).relu().mean()
     if let quadrants = targets.quadrants {
@@ -141,17 +151,17 @@ enum Poisoning {
   }
 
   /// The output loss of equation 13: weight * mean(s^2) over the face scores + weight * mean |b - b_target|, each box's target
-  /// being its own centre at (almost) no size. Over the priors near true faces, in units of the image's width.
+  /// being its own centre at (almost) no size. Over the priors near each image's faces, in units of its width.
   static func outputLoss(
     _ detector: any FaceDetector, _ heads: DetectorHeads, _ targets: DetectorTargets, height: Int, width: Int,
     weight: Float
   ) throws -> Tensor {
-    let count = try targets.near.sum() + 1e-6
+    let count = try targets.near.sum(axes: [1]) + 1e-6
     let scores = try heads.margins().sigmoid()
-    let score = try (scores.squared() * targets.near).sum() / count
+    let score = try ((scores.squared() * targets.near).sum(axes: [1]) / count).mean()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width)
     let mask = try targets.near.reshaped(targets.near.shape + [1])
-    let shift = try ((boxes - targets.shrunkBoxes).abs() * mask).sum() / (count * (4 * Float(width)))
+    let shift = try (((boxes - targets.shrunkBoxes).abs() * mask).sum(axes: [1, 2]) / (count * (4 * Float(width)))).mean()
     return try (score + shift) * weight
   }
 }

@@ -5,10 +5,12 @@ import Kernels
 public final class Refiner {
   private let generators: [EmbeddedGenerator]
   private let detectors: [any FaceDetector]
+  private let slicer: BatchSlicer
   private let interruptionTarget: Float = 0.2
   private let momentum: Float = 0.5
 
-  public init(generators: [any Generator], detectors: [any FaceDetector]) {
+  public init(generators: [any Generator], detectors: [any FaceDetector], device: any Device) {
+    slicer = BatchSlicer(device: device)
     self.generators = generators.map(EmbeddedGenerator.init)
     self.detectors = detectors
   }
@@ -51,7 +53,7 @@ public final class Refiner {
         + zip(detectors, targets).map { JointStep.Part.detector($0, $1) }
       let leaf = delta.requiringGradient()
       let gradient = try JointStep.gradient(
-        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget)
+        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)

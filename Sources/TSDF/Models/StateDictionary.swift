@@ -66,6 +66,11 @@ public struct GeneratorOutput {
   public let image: Tensor
   /// The encoder feature that interruption drives away (method section 2), [N, C, h, w].
   public let feature: Tensor
+
+  /// That of a range of the images.
+  func slice(_ range: Range<Int>) throws -> GeneratorOutput {
+    GeneratorOutput(image: try image.slice(range), feature: try feature.slice(range))
+  }
 }
 
 /// An image-to-image network that edits faces by a condition.
