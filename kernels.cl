@@ -142,6 +142,26 @@ kernel void strided_copy(global const float *restrict x, global float *restrict 
   }
 }
 
+// y = x in IEEE 754 halves, rounded to nearest even; and back. Halves are for storage alone, so no extension is needed.
+// Global size: ceil(count / 8).
+kernel void pack_halves(global const float *restrict x, global half *restrict y, const uint count) {
+  const uint i = get_global_id(0);
+  if (i * 8 + 8 <= count)
+    vstore_half8_rte(vload8(i, x), i, y);
+  else
+    for (uint j = i * 8; j < count; ++j)
+      vstore_half_rte(x[j], j, y);
+}
+
+kernel void unpack_halves(global const half *restrict x, global float *restrict y, const uint count) {
+  const uint i = get_global_id(0);
+  if (i * 8 + 8 <= count)
+    vstore8(vload_half8(i, x), i, y);
+  else
+    for (uint j = i * 8; j < count; ++j)
+      y[j] = vload_half(j, x);
+}
+
 // y[r, :] = x[indices[r], :] for rows of `width`. Global size: (width, rows).
 kernel void gather_rows(global const float *restrict x, global const uint *restrict indices,
                         global float *restrict y, const uint rows, const uint width) {

@@ -23,6 +23,7 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
   @Option(help: "Where the results go.") var output: String
   @OptionGroup var models: ModelOptions
+  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
   func run() throws {
@@ -72,11 +73,12 @@ struct BenchStepCommand: ParsableCommand {
         return [:]
       }
     }
-    try Safetensors.write(body(), to: URL(fileURLWithPath: output))
+    let step = { try Autograd.keeping(gradientOptions.keptPrecision, body) }
+    try Safetensors.write(step(), to: URL(fileURLWithPath: output))
     try device.synchronize()
     while readLine() != nil {
       let start = DispatchTime.now().uptimeNanoseconds
-      let made = try body()
+      let made = try step()
       try device.synchronize()
       withExtendedLifetime(made) {}
       print(Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)

@@ -56,6 +56,14 @@ struct CommonOptions: ParsableArguments {
   var progress: Progress { Progress(isQuiet: quiet || logLevel > .info) }
 }
 
+extension KeptPrecision: ExpressibleByArgument {}
+
+/// For commands that take gradients.
+struct GradientOptions: ParsableArguments {
+  @Option(help: "How activations are kept for gradients: single, or half for half the memory.")
+  var keptPrecision = KeptPrecision.single
+}
+
 extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 /// Lines about what is going on, on stderr: one that is rewritten on a terminal, an occasional plain one elsewhere.

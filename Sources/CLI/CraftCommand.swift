@@ -53,6 +53,7 @@ struct CraftCommand: ParsableCommand {
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Batches between checkpoints.") var checkpointEvery = 20
   @OptionGroup var models: ModelOptions
+  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -94,6 +95,7 @@ struct CraftCommand: ParsableCommand {
     (recipe.diversityProbability, recipe.diversityCanvas) = (diversityProbability, diversityCanvas)
     (recipe.poisonBound, recipe.outputLossWeight, recipe.featureNoise) = (poisonBound, outputLossWeight, featureNoise)
     (recipe.jointMomentum, recipe.interruptionTarget) = (jointMomentum, interruptionTarget)
+    recipe.keptPrecision = gradientOptions.keptPrecision
     recipe.generators = generators.map { _ in StarGANGenerator.name }
     recipe.detectors = found.map(\.name)
 

@@ -70,7 +70,8 @@ struct ProtectCommand: ParsableCommand {
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
     let refiner =
       refine > 0
-      ? Refiner(generators: [try models.loadGenerator(on: device)], detectors: found.map(\.detector), device: device) : nil
+      ? Refiner(generators: [try models.loadGenerator(on: device)], detectors: found.map(\.detector), device: device)
+      : nil
     let protector = try Protector(
       perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device)
 

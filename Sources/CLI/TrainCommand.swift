@@ -40,6 +40,7 @@ struct TrainStarGANCommand: ParsableCommand {
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Steps between checkpoints.") var checkpointEvery = 200
   @Option(help: "Steps between sample sheets.") var sampleEvery = 200
+  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -70,6 +71,7 @@ struct TrainStarGANCommand: ParsableCommand {
     (recipe.learningRate, recipe.decaySteps) = (learningRate, decaySteps ?? steps / 2)
     (recipe.classificationWeight, recipe.reconstructionWeight) = (classificationWeight, reconstructionWeight)
     (recipe.penaltyWeight, recipe.seed, recipe.holdOut) = (penaltyWeight, seed, holdOut)
+    recipe.keptPrecision = gradientOptions.keptPrecision
 
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut

@@ -22,6 +22,11 @@ extension Buffer {
   /// The elements of a CPU buffer.
   var floats: UnsafeMutablePointer<Float> { unsafeDowncast(self, to: CPUBuffer.self).memory }
 
+  /// The same memory as halves, two an element.
+  var halves: UnsafeMutablePointer<Float16> {
+    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Float16.self)
+  }
+
   /// The same memory as 32-bit indices.
   var indices: UnsafeMutablePointer<UInt32> {
     UnsafeMutableRawPointer(floats).assumingMemoryBound(to: UInt32.self)

@@ -11,6 +11,16 @@ extension CPUDevice: MovementKernels {
     }
   }
 
+  public func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+    let (x, y) = (x.floats, y.halves)
+    parallel(count, grain: 1 << 14) { for i in $0 { y[i] = Float16(x[i]) } }
+  }
+
+  public func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+    let (x, y) = (x.halves, y.floats)
+    parallel(count, grain: 1 << 14) { for i in $0 { y[i] = Float(x[i]) } }
+  }
+
   public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     let (x, y, indices) = (x.floats, y.floats, indices.indices)
     for row in 0..<rows { (y + row * width).update(from: x + Int(indices[row]) * width, count: width) }

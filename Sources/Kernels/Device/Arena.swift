@@ -62,7 +62,8 @@ package final class Arena<Memory> {
     }
     if best == nil {
       let whole = max(length, slabLength)
-      slabs[nextSlab] = Slab(memory: try make(bytes.current + whole <= limit ? whole : nil), length: whole, free: [(0, whole)])
+      slabs[nextSlab] = Slab(
+        memory: try make(bytes.current + whole <= limit ? whole : nil), length: whole, free: [(0, whole)])
       best = (nextSlab, 0, whole)
       nextSlab += 1
       bytes.current += whole

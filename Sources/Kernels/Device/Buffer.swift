@@ -33,6 +33,9 @@ final class DerivedBudget {
   private var remaining: Int
   private let lock = NSLock()
 
+  /// For forms that are held by others anyway.
+  static let unlimited = DerivedBudget(bytes: .max)
+
   init(bytes: Int) { remaining = bytes }
 
   /// A part of the budget, given back when released.

@@ -6,6 +6,18 @@ extension OpenCLDevice: MovementKernels {
       .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]), .uint(xOffset), .uint(yOffset))
   }
 
+  public func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+    try convert("pack_halves", x, y, count)
+  }
+
+  public func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+    try convert("unpack_halves", x, y, count)
+  }
+
+  private func convert(_ kernel: String, _ x: Buffer, _ y: Buffer, _ count: Int) throws {
+    try launch(.movement, kernel, .elements, global: [(count + 7) / 8], .buffer(x), .buffer(y), .uint(count))
+  }
+
   public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     try launch(
       .movement, "gather_rows", .elements, global: [width, rows], .buffer(x), .buffer(indices), .buffer(y),

@@ -109,15 +109,15 @@ extension Tensor {
     let output = try device.allocate(geometry.outputShape.elementCount)
     try device.conv2d(buffer, weight.buffer, bias: bias?.buffer, slope: slope, into: output, geometry)
     // A frozen weight costs nothing: then the input is not kept.
-    let (keptInput, keptWeight) = (weight.isTracked ? self : nil, isTracked ? weight : nil)
+    let (keptInput, keptWeight) = (weight.isTracked ? try KeptTensor(self) : nil, isTracked ? weight : nil)
     let y = Tensor(shape: geometry.outputShape, device: device, buffer: output)
     // The sign of the output is that of what was rectified, so nothing else is kept for it.
-    let mask = slope == 1 ? nil : y
+    let mask = slope != 1 && (isTracked || weight.isTracked || bias?.isTracked == true) ? try KeptTensor(y) : nil
     return y.recorded("conv2d", [self, weight] + (bias.map { [$0] } ?? [])) { g, wanted in
-      let g = try mask.map { try $0.leakyReLUGradient(g, slope) } ?? g
+      let g = try mask.map { try $0.restored().leakyReLUGradient(g, slope) } ?? g
       var result: [Tensor?] = [
         wanted[0] ? try g.conv2dInputGradient(keptWeight!, nil, geometry) : nil,
-        wanted[1] ? try keptInput!.conv2dWeightGradient(g, geometry) : nil,
+        wanted[1] ? try keptInput!.restored().conv2dWeightGradient(g, geometry) : nil,
       ]
       if wanted.count > 2 { result.append(wanted[2] ? try g.sum(axes: [0, 2, 3]) : nil) }
       return result
@@ -128,12 +128,12 @@ extension Tensor {
   private func conv2dInputGradient(_ weight: Tensor, _ bias: Tensor?, _ geometry: Conv2dGeometry) throws -> Tensor {
     let output = try device.allocate(geometry.inputShape.elementCount)
     try device.conv2dInputGradient(buffer, weight.buffer, bias: bias?.buffer, into: output, geometry)
-    let (keptGradient, keptWeight) = (weight.isTracked ? self : nil, isTracked ? weight : nil)
+    let (keptGradient, keptWeight) = (weight.isTracked ? try KeptTensor(self) : nil, isTracked ? weight : nil)
     return Tensor(shape: geometry.inputShape, device: device, buffer: output)
       .recorded("conv2d input gradient", [self, weight] + (bias.map { [$0] } ?? [])) { h, wanted in
         var result: [Tensor?] = [
           wanted[0] ? try h.conv2d(keptWeight!, nil, geometry) : nil,
-          wanted[1] ? try h.conv2dWeightGradient(keptGradient!, geometry) : nil,
+          wanted[1] ? try h.conv2dWeightGradient(keptGradient!.restored(), geometry) : nil,
         ]
         if wanted.count > 2 { result.append(wanted[2] ? try h.sum(axes: [0, 2, 3]) : nil) }
         return result
@@ -144,12 +144,14 @@ extension Tensor {
   private func conv2dWeightGradient(_ gradient: Tensor, _ geometry: Conv2dGeometry) throws -> Tensor {
     let output = try device.allocate(geometry.weightShape.elementCount)
     try device.conv2dWeightGradient(buffer, gradient.buffer, into: output, geometry)
-    let (keptInput, keptGradient) = (gradient.isTracked ? self : nil, isTracked ? gradient : nil)
+    let (keptInput, keptGradient) = (
+      gradient.isTracked ? try KeptTensor(self) : nil, isTracked ? try KeptTensor(gradient) : nil
+    )
     return Tensor(shape: geometry.weightShape, device: device, buffer: output)
       .recorded("conv2d weight gradient", [self, gradient]) { h, wanted in
         [
-          wanted[0] ? try keptGradient!.conv2dInputGradient(h, nil, geometry) : nil,
-          wanted[1] ? try keptInput!.conv2d(h, nil, geometry) : nil,
+          wanted[0] ? try keptGradient!.restored().conv2dInputGradient(h, nil, geometry) : nil,
+          wanted[1] ? try keptInput!.restored().conv2d(h, nil, geometry) : nil,
         ]
       }
   }

@@ -161,7 +161,9 @@ extension Tensor {
   /// max(x, 0)
   public func relu() throws -> Tensor {
     let y = try unary(.relu)
-    return y.recorded("relu", [self]) { g, _ in [try y.reluGradient(g)] }
+    guard isTracked else { return y }
+    let kept = try KeptTensor(y)
+    return y.recorded("relu", [self]) { g, _ in [try kept.restored().reluGradient(g)] }
   }
 
   /// g where this is positive, else 0: linear in g, and constant in this almost everywhere.
@@ -174,7 +176,9 @@ extension Tensor {
   /// x, or slope * x where x is negative.
   public func leakyReLU(slope: Float = 0.01) throws -> Tensor {
     let y = try unary(.leakyReLU, a: slope)
-    return y.recorded("leakyReLU", [self]) { g, _ in [try y.leakyReLUGradient(g, slope)] }
+    guard isTracked else { return y }
+    let kept = try KeptTensor(y)
+    return y.recorded("leakyReLU", [self]) { g, _ in [try kept.restored().leakyReLUGradient(g, slope)] }
   }
 
   /// This being the output (or input) of a leaky ReLU, the gradient of its input.

@@ -75,12 +75,15 @@ extension Tensor {
     try device.normalize(
       buffer, gamma: gamma.buffer, beta: beta.buffer, into: output, statistics: statistics, geometry, epsilon: epsilon,
       slope: slope)
-    let result = Tensor(shape: shape, device: device, buffer: output).recorded("norm", [self, gamma, beta]) {
-      [self] g, wanted in
+    let inputs = [self, gamma, beta]
+    let kept = inputs.contains(where: \.isTracked) ? try KeptTensor(self) : nil
+    let result = Tensor(shape: shape, device: device, buffer: output).recorded("norm", inputs) {
+      [shape, count, device] g, wanted in
+      let x = try kept!.restored()
       if Autograd.isRecording {
         // For a gradient of this gradient: the same function in operations that have second derivatives.
-        let plain = try composed(gamma, beta, axes: axes, epsilon, slope)
-        let inputs = [self, gamma, beta]
+        let plain = try x.composed(gamma, beta, axes: axes, epsilon, slope)
+        let inputs = [x, gamma, beta]
         let asked = inputs.indices.filter { wanted[$0] }
         let found = try gradients(of: plain, withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
         return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } }
@@ -88,7 +91,7 @@ extension Tensor {
       let dx = try device.allocate(count)
       let sums = try device.allocate(geometry.groups * 2)
       try device.normalizeGradient(
-        buffer, g.buffer, gamma: gamma.buffer, beta: beta.buffer, statistics: statistics, into: dx, sums: sums,
+        x.buffer, g.buffer, gamma: gamma.buffer, beta: beta.buffer, statistics: statistics, into: dx, sums: sums,
         geometry, slope: slope)
       var parameters: Tensor?
       if wanted[1] || wanted[2] {

@@ -20,10 +20,16 @@ typealias Pullback = (_ gradient: Tensor, _ wanted: [Bool]) throws -> [Tensor?]
 /// Whether operations on tensors that require gradients record how to compute them.
 public enum Autograd {
   @TaskLocal static var isRecording = true
+  @TaskLocal static var keptPrecision = KeptPrecision.single
 
   /// Runs `body` without recording: results carry no graph and hold on to no intermediate.
   public static func withoutRecording<R>(_ body: () throws -> R) rethrows -> R {
     try $isRecording.withValue(false) { try body() }
+  }
+
+  /// Runs `body` with activations kept for gradients in `precision`.
+  public static func keeping<R>(_ precision: KeptPrecision, _ body: () throws -> R) rethrows -> R {
+    try $keptPrecision.withValue(precision) { try body() }
   }
 }
 

@@ -20,6 +20,7 @@ public struct StarGANRecipe: Codable, Equatable, Sendable {
   public var reconstructionWeight: Float = 10
   public var penaltyWeight: Float = 10
   public var seed: UInt64 = 1
+  public var keptPrecision = KeptPrecision.single
   /// The last this many faces of the list are never trained on.
   public var holdOut = 480
 
@@ -72,12 +73,14 @@ public final class StarGANTrainer {
     let rate = recipe.learningRate * min(1, Float(remaining) / Float(max(1, recipe.decaySteps)))
     generatorOptimizer.learningRate = rate
     discriminatorOptimizer.learningRate = rate
-    var criticParts: [Tensor] = []
-    for _ in 0..<recipe.criticSteps { criticParts = try criticStep() }
-    let generatorParts = try generatorStep()
+    var parts: [Tensor] = []
+    try Autograd.keeping(recipe.keptPrecision) {
+      for _ in 0..<recipe.criticSteps { parts = try criticStep() }
+      parts += try generatorStep()
+    }
     step += 1
     guard reporting else { return nil }
-    let values = try (criticParts + generatorParts).map { try $0.item() }
+    let values = try parts.map { try $0.item() }
     return StarGANLosses(
       critic: values[0], penalty: values[1], criticClassification: values[2], generator: values[3],
       reconstruction: values[4], classification: values[5])

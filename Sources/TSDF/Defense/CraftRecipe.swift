@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 
 /// How a universal perturbation is made.
 public enum CraftMethod: String, Codable, CaseIterable, Sendable {
@@ -24,6 +25,7 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var batch = 8
   public var passes = 30
   public var seed: UInt64 = 1
+  public var keptPrecision = KeptPrecision.single
 
   /// Stage 1.
   public var featureSteps = 3

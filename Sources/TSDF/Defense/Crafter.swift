@@ -63,7 +63,9 @@ public final class Crafter {
   }
 
   /// One batch.
-  public func craftStep() throws {
+  public func craftStep() throws { try Autograd.keeping(recipe.keptPrecision, nextBatch) }
+
+  private func nextBatch() throws {
     let pass = step / batchesAPass
     var order = RandomStream(seed: recipe.seed &+ 1, position: UInt64(pass) << 32)
     let all = order.permutation(faces.count)

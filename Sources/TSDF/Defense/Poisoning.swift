@@ -161,7 +161,8 @@ enum Poisoning {
     let score = try ((scores.squared() * targets.near).sum(axes: [1]) / count).mean()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width)
     let mask = try targets.near.reshaped(targets.near.shape + [1])
-    let shift = try (((boxes - targets.shrunkBoxes).abs() * mask).sum(axes: [1, 2]) / (count * (4 * Float(width)))).mean()
+    let shift = try (((boxes - targets.shrunkBoxes).abs() * mask).sum(axes: [1, 2]) / (count * (4 * Float(width))))
+      .mean()
     return try (score + shift) * weight
   }
 }

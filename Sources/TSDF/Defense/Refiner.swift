@@ -53,7 +53,8 @@ public final class Refiner {
         + zip(detectors, targets).map { JointStep.Part.detector($0, $1) }
       let leaf = delta.requiringGradient()
       let gradient = try JointStep.gradient(
-        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget, slicer: slicer)
+        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget,
+        slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
