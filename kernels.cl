@@ -276,13 +276,15 @@ static float fold8(const float8 v) {
 // leaky ReLU of `slope` (1 = none, 0 = ReLU). A group is the set of elements that share statistics:
 // `planes` planes of `area` elements, `planeStride` apart. Instance norm: groups = N * C, planes = 1;
 // batch norm: groups = C, planes = N, planeStride = C * area. Channel c = group % channels. The variance is
-// the biased one, by a second pass over the data (cancellation-safe). statistics[group] = (mean, invstd).
+// the biased one, by a second pass over the data (cancellation-safe), and invstd = 1 / sqrt(variance + epsilon); under
+// `unbiased`, invstd = 1 / (the unbiased deviation + epsilon). statistics[group] = (mean, invstd).
 // One work-group a group; local size a power of two; scratch: one float2 a work-item.
 kernel void normalize_forward(global const float *restrict x, global const float *restrict gamma,
                               global const float *restrict beta, global float *restrict y,
                               global float2 *restrict statistics, local float2 *restrict scratch,
                               const uint channels, const uint planes, const uint area,
-                              const uint planeStride, const float epsilon, const float slope) {
+                              const uint planeStride, const float epsilon, const uint unbiased,
+                              const float slope) {
   const uint lid = get_local_id(0);
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
@@ -313,7 +315,8 @@ kernel void normalize_forward(global const float *restrict x, global const float
       sum += (plane[i] - mean) * (plane[i] - mean);
   }
   const float variance = group_sum2(scratch, (float2)(sum + fold8(sum8), 0.0f), lid, size).s0 / count;
-  const float invstd = 1.0f / sqrt(variance + epsilon);
+  const float invstd =
+      1.0f / (unbiased ? sqrt(variance * count / fmax(count - 1.0f, 1.0f)) + epsilon : sqrt(variance + epsilon));
 
   const uint c = group % channels;
   const float scale = invstd * gamma[c];
@@ -336,15 +339,17 @@ kernel void normalize_forward(global const float *restrict x, global const float
 
 // The gradient of normalize_forward: with z the value before the leaky ReLU, g = dy * (z > 0 ? 1 : slope)
 // and h = (x - mean) * invstd,
-//   dx = gamma * invstd * (g - mean(g) - h * mean(g * h)),  sums[group] = (sum g * h, sum g),
-// the latter two being the gradients of gamma and beta (instance norm: still to be added over the images).
+//   dx = gamma * invstd * (g - mean(g) - h * mean(g * h) * k),  sums[group] = (sum g * h, sum g),
+// the latter two being the gradients of gamma and beta (instance norm: still to be added over the images). k is 1; under
+// `unbiased`, n / (n - 1) * (deviation + epsilon) / deviation.
 // Work sizes and layouts as in normalize_forward.
 kernel void normalize_gradient(global const float *restrict x, global const float *restrict dy,
                                global const float *restrict gamma, global const float *restrict beta,
                                global const float2 *restrict statistics, global float *restrict dx,
                                global float2 *restrict sums, local float2 *restrict scratch,
                                const uint channels, const uint planes, const uint area,
-                               const uint planeStride, const float slope) {
+                               const uint planeStride, const float epsilon, const uint unbiased,
+                               const float slope) {
   const uint lid = get_local_id(0);
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
@@ -376,7 +381,9 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     }
   }
   const float2 total = group_sum2(scratch, (float2)(gh + fold8(gh8), g + fold8(g8)), lid, size);
-  const float meanGH = total.s0 / count;
+  const float k =
+      unbiased ? count / fmax(count - 1.0f, 1.0f) / fmax(1.0f - epsilon * invstd, 1e-6f) : 1.0f;
+  const float meanGH = total.s0 / count * k;
   const float meanG = total.s1 / count;
   const float outer = scale * invstd;
 

@@ -174,6 +174,16 @@ case("conv_rectified_1x1", rectified(0.0), normal(2, 5, 4, 6), normal(7, 5, 1, 1
 case("conv_rectified_s2", rectified(0.01, stride=2, padding=1), normal(2, 3, 8, 10), normal(4, 3, 4, 4), normal(4))
 case("conv_rectified_grouped", rectified(0.1, padding=1, groups=4), normal(1, 4, 6, 19), normal(8, 1, 3, 3), normal(8))
 
+# HiSD's norm: the unbiased deviation plus epsilon; and with parameters of each image's own.
+def unbiased_norm(x, g, b):
+    flat = x.reshape(*x.shape[:2], -1)
+    h = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-5)
+    return F.leaky_relu((h * g.reshape(-1, x.shape[1], 1) + b.reshape(-1, x.shape[1], 1)).reshape(x.shape), 0.2)
+
+
+case("instance_norm_unbiased", unbiased_norm, normal(2, 3, 4, 5), normal(3), normal(3))
+case("instance_norm_adaptive", unbiased_norm, normal(2, 3, 3, 7), normal(2, 3), normal(2, 3))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

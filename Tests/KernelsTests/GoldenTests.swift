@@ -35,6 +35,8 @@ final class GoldenTests: XCTestCase {
     "instance_norm": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2]) },
     "instance_norm_relu": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0) },
     "instance_norm_leaky": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2) },
+    "instance_norm_unbiased": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
+    "instance_norm_adaptive": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
     "batch_norm_train": { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2]).output },
     "relu": { try $0[0].relu() },
     "leaky_relu": { try $0[0].leakyReLU(slope: 0.01) },

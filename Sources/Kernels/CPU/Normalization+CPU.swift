@@ -1,7 +1,7 @@
 extension CPUDevice: NormalizationKernels {
   public func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    epsilon: Float, slope: Float
+    slope: Float
   ) throws {
     let (x, y, gamma, beta, statistics) = (x.floats, y.floats, gamma.floats, beta.floats, statistics.floats)
     let count = Float(geometry.planes * geometry.area)
@@ -9,7 +9,11 @@ extension CPUDevice: NormalizationKernels {
       for group in groups {
         let mean = geometry.sum(group) { x[$0] } / count
         let variance = geometry.sum(group) { (x[$0] - mean) * (x[$0] - mean) } / count
-        let inverse = 1 / (variance + epsilon).squareRoot()
+        let inverse =
+          1
+          / (geometry.isUnbiased
+            ? (variance * count / max(count - 1, 1)).squareRoot() + geometry.epsilon
+            : (variance + geometry.epsilon).squareRoot())
         let scale = inverse * gamma[group % geometry.channels]
         let shift = beta[group % geometry.channels] - mean * scale
         geometry.forEach(group) {
@@ -38,7 +42,9 @@ extension CPUDevice: NormalizationKernels {
         func masked(_ i: Int) -> Float { normal(i) * scale + shift > 0 ? dy[i] : slope * dy[i] }
         let product = geometry.sum(group) { masked($0) * normal($0) }
         let total = geometry.sum(group) { masked($0) }
-        let (meanProduct, meanTotal) = (product / count, total / count)
+        let k =
+          geometry.isUnbiased ? count / max(count - 1, 1) / max(1 - geometry.epsilon * inverse, 1e-6) : 1
+        let (meanProduct, meanTotal) = (product / count * k, total / count)
         geometry.forEach(group) {
           dx[$0] = scale * inverse * (masked($0) - meanTotal - normal($0) * meanProduct)
         }

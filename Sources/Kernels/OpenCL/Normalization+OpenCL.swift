@@ -1,12 +1,13 @@
 extension OpenCLDevice: NormalizationKernels {
   public func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    epsilon: Float, slope: Float
+    slope: Float
   ) throws {
     try launch(
       .norm, "normalize_forward", .groups, global: [geometry.groups], .buffer(x), .buffer(gamma), .buffer(beta),
       .buffer(y), .buffer(statistics), .localPerItem(8), .uint(geometry.channels), .uint(geometry.planes),
-      .uint(geometry.area), .uint(geometry.planeStride), .float(epsilon), .float(slope))
+      .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
+      .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
   }
 
   public func normalizeGradient(
@@ -16,6 +17,7 @@ extension OpenCLDevice: NormalizationKernels {
     try launch(
       .norm, "normalize_gradient", .groups, global: [geometry.groups], .buffer(x), .buffer(dy), .buffer(gamma),
       .buffer(beta), .buffer(statistics), .buffer(dx), .buffer(sums), .localPerItem(8), .uint(geometry.channels),
-      .uint(geometry.planes), .uint(geometry.area), .uint(geometry.planeStride), .float(slope))
+      .uint(geometry.planes), .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
+      .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
   }
 }

@@ -2,15 +2,18 @@
 /// to channel g % channels. Instance norm has one plane a group, batch norm one an image.
 public struct NormGeometry {
   public var channels: Int, groups: Int, planes: Int, area: Int, planeStride: Int
+  public var epsilon: Float
+  /// Divide by the unbiased deviation plus epsilon instead of the root of the biased variance plus epsilon.
+  public var isUnbiased = false
 }
 
 /// What a back end provides for this file.
 public protocol NormalizationKernels {
-  /// y = leakyReLU((x - mean) / sqrt(variance + epsilon) * gamma + beta; slope); statistics gets (mean, 1 / deviation)
+  /// y = leakyReLU((x - mean) / deviation * gamma + beta; slope); statistics gets (mean, 1 / deviation)
   /// for each group.
   func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    epsilon: Float, slope: Float) throws
+    slope: Float) throws
   /// dx, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
   /// the activation.
   func normalizeGradient(
@@ -22,13 +25,20 @@ extension Tensor {
   /// Instance normalisation with each image's own statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta over
   /// the pixels of each channel of each image (biased variance), then leaky ReLU of `slope` (1: none, 0: ReLU).
   /// Ulyanov, Vedaldi, Lempitsky (2016), "Instance Normalization".
-  public func instanceNormalized(gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1) throws -> Tensor
-  {
-    try requireChannels("instance norm", [gamma, beta])
-    let area = shape[2] * shape[3]
+  /// - Parameters:
+  ///   - gamma: one value a channel; or, as `beta`, one an image and channel [N, C] (adaptive instance norm; Huang,
+  ///     Belongie, 2017).
+  ///   - isUnbiased: divide by the unbiased deviation plus epsilon, as HiSD does.
+  public func instanceNormalized(
+    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1, isUnbiased: Bool = false
+  ) throws -> Tensor {
+    let isAdaptive = rank == 4 && gamma.shape == [shape[0], shape[1]] && beta.shape == gamma.shape
+    if !isAdaptive { try requireChannels("instance norm", [gamma, beta]) }
+    let groups = shape[0] * shape[1]
     let geometry = NormGeometry(
-      channels: shape[1], groups: shape[0] * shape[1], planes: 1, area: area, planeStride: 0)
-    return try normalized(gamma, beta, geometry, axes: [2, 3], epsilon, slope).output
+      channels: isAdaptive ? groups : shape[1], groups: groups, planes: 1, area: shape[2] * shape[3], planeStride: 0,
+      epsilon: epsilon, isUnbiased: isUnbiased)
+    return try normalized(gamma, beta, geometry, axes: [2, 3], slope).output
   }
 
   /// Batch normalisation with the batch's own statistics (training mode), and those statistics: the mean and the
@@ -39,8 +49,9 @@ extension Tensor {
     try requireChannels("batch norm", [gamma, beta])
     let area = shape[2] * shape[3]
     let geometry = NormGeometry(
-      channels: shape[1], groups: shape[1], planes: shape[0], area: area, planeStride: shape[1] * area)
-    let (output, statistics) = try normalized(gamma, beta, geometry, axes: [0, 2, 3], epsilon, slope)
+      channels: shape[1], groups: shape[1], planes: shape[0], area: area, planeStride: shape[1] * area,
+      epsilon: epsilon)
+    let (output, statistics) = try normalized(gamma, beta, geometry, axes: [0, 2, 3], slope)
     let mean = try statistics.sliced(axis: 1, 0..<1).reshaped([shape[1]])
     let inverse = try statistics.sliced(axis: 1, 1..<2).reshaped([shape[1]])
     let count = Float(shape[0] * area)
@@ -68,12 +79,12 @@ extension Tensor {
   }
 
   private func normalized(
-    _ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ epsilon: Float, _ slope: Float
+    _ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ slope: Float
   ) throws -> (output: Tensor, statistics: Tensor) {
     let output = try device.allocate(count)
     let statistics = try device.allocate(geometry.groups * 2)
     try device.normalize(
-      buffer, gamma: gamma.buffer, beta: beta.buffer, into: output, statistics: statistics, geometry, epsilon: epsilon,
+      buffer, gamma: gamma.buffer, beta: beta.buffer, into: output, statistics: statistics, geometry,
       slope: slope)
     let inputs = [self, gamma, beta]
     let kept = inputs.contains(where: \.isTracked) ? try KeptTensor(self) : nil
@@ -82,7 +93,7 @@ extension Tensor {
       let x = try kept!.restored()
       if Autograd.isRecording {
         // For a gradient of this gradient: the same function in operations that have second derivatives.
-        let plain = try x.composed(gamma, beta, axes: axes, epsilon, slope)
+        let plain = try x.composed(gamma, beta, geometry, axes: axes, slope)
         let inputs = [x, gamma, beta]
         let asked = inputs.indices.filter { wanted[$0] }
         let found = try gradients(of: plain, withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
@@ -109,11 +120,17 @@ extension Tensor {
   }
 
   /// What the fused kernel computes, in elementary operations.
-  private func composed(_ gamma: Tensor, _ beta: Tensor, axes: [Int], _ epsilon: Float, _ slope: Float) throws -> Tensor
+  private func composed(_ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ slope: Float) throws
+    -> Tensor
   {
-    let channels = [shape[1], 1, 1]
+    let channels = gamma.shape + [1, 1]
     let centred = try self - mean(axes: axes, keepingAxes: true)
-    let deviation = try (centred.squared().mean(axes: axes, keepingAxes: true) + epsilon).sqrt()
+    let variance = try centred.squared().mean(axes: axes, keepingAxes: true)
+    let count = Float(geometry.planes * geometry.area)
+    let deviation =
+      try geometry.isUnbiased
+      ? variance.scaled(by: count / Swift.max(count - 1, 1)).sqrt() + geometry.epsilon
+      : (variance + geometry.epsilon).sqrt()
     let plain = try centred / deviation * gamma.reshaped(channels) + beta.reshaped(channels)
     return slope == 1 ? plain : try plain.leakyReLU(slope: slope)
   }
