@@ -19,7 +19,7 @@ struct BenchKernelsCommand: ParsableCommand {
   @Flag(help: "First find the fastest tiles and algorithms for this device, and keep them for all commands.") var tune =
     false
   @Flag(help: "As JSON.") var json = false
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -134,10 +134,9 @@ struct BenchKernelsCommand: ParsableCommand {
     }
 
     let generator = try StarGANGenerator(
-      .init(width: 64, attributeCount: 5, blocks: 6), attributes: ["a", "b", "c", "d", "e"], imageSize: 256, seed: 1,
-      device: device)
+      attributes: ["a", "b", "c", "d", "e"], imageSize: 256, seed: 1, device: device)
     let image = try random.uniform([1, 3, 256, 256], in: -1..<1, device: device)
-    let condition = try Tensor([1, 0, 1, 0, 0], shape: [1, 5], device: device)
+    let condition = Condition(try Tensor([1, 0, 1, 0, 0], shape: [1, 5], device: device))
     let flops = 80_000_000_000  // of the convolutions, counted by layer
     try arithmetic("StarGAN 256 forward", flops: flops) { _ = try generator(image, condition: condition) }
     try arithmetic("StarGAN 256 gradient step", flops: 2 * flops) {
@@ -146,7 +145,7 @@ struct BenchKernelsCommand: ParsableCommand {
     }
     if FileManager.default.fileExists(atPath: models.directory.appendingPathComponent("retinaface.safetensors").path) {
       let photo = try random.uniform([1, 3, 1080, 1920], in: -1..<1, device: device)
-      for name in detectorNames {
+      for name in fetchedDetectorNames {
         let detector = try models.loadDetector(name, on: device)
         let seconds = try measure { _ = try detector.detect(photo, threshold: 0.7) }
         rows.append(Row(name: "\(name) 1920x1080", seconds: seconds, rate: 1 / seconds, unit: "images/s", share: nil))

@@ -22,7 +22,7 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "The generator's weights (gradient, craft).") var weights: String?
   @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
   @Option(help: "Where the results go.") var output: String
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
@@ -38,17 +38,17 @@ struct BenchStepCommand: ParsableCommand {
     }
     switch step {
     case .gradient:
-      let generator = try StarGANGenerator(state())
-      let c = try source.tensor("c", on: device)
+      let generator = try StarGANGenerator(state(), GeneratorDescription())
+      let c = Condition(try source.tensor("c", on: device))
       body = {
         let leaf = x.requiringGradient()
         let y = try generator(leaf, condition: c).image
         return ["y": y.detached(), "x.grad": try gradients(of: y.squared().mean(), withRespectTo: [leaf])[0]]
       }
     case .craft:
-      let generator = try StarGANGenerator(state())
-      let detectors = try detectorNames.map { try models.loadDetector($0, on: device) }
-      let c = try source.tensor("c", on: device)
+      let generator = try StarGANGenerator(state(), GeneratorDescription())
+      let detectors = try fetchedDetectorNames.map { try models.loadDetector($0, on: device) }
+      let c = Condition(try source.tensor("c", on: device))
       let clean = try generator(x, condition: c).image
       let start = try source.tensor("start", on: device)
       body = {
@@ -62,12 +62,12 @@ struct BenchStepCommand: ParsableCommand {
       }
     case .train:
       let c = try source.tensor("c", on: device)
-      var recipe = StarGANRecipe()
+      var recipe = try TrainingRecipe(defaultsOf: StarGANGenerator.name)
       recipe.attributes = (0..<c.shape[1]).map { "\($0)" }
       (recipe.imageSize, recipe.batch) = (x.shape[2], x.shape[0])
       (recipe.width, recipe.blocks, recipe.discriminatorWidth, recipe.discriminatorLayers) = (16, 4, 32, 5)
-      let trainer = try StarGANTrainer(
-        recipe, faces: FaceSet(images: Image.images(from: x), labels: rows(of: c)), device: device)
+      let faces = FaceSet(images: try Image.images(from: x), attributes: recipe.attributes, labels: try rows(of: c))
+      let trainer = try Trainer(recipe, faces: faces, device: device)
       body = {
         _ = try trainer.trainStep(reporting: false)
         return [:]
@@ -91,7 +91,7 @@ struct BenchStepCommand: ParsableCommand {
   /// One joint step on a universal perturbation: the gradient of the edit's squared change (ascending) and of each
   /// detector's softplus of face margins (descending), each at unit mean magnitude, added; then a sign step and the budget.
   private func craftStep(
-    _ x: Tensor, start: Tensor, clean: Tensor, condition: Tensor, generator: StarGANGenerator,
+    _ x: Tensor, start: Tensor, clean: Tensor, condition: Condition, generator: StarGANGenerator,
     detectors: [any FaceDetector]
   ) throws -> Tensor {
     let image = try (x + start).clamped(to: -1...1).requiringGradient()

@@ -49,10 +49,10 @@ struct CraftCommand: ParsableCommand {
       Detectors, separated by commas, or none. A universal perturbation hardly moves MTCNN, and trying costs what it does \
       to RetinaFace.
       """) var detectors = RetinaFace.name
-  @Flag(help: "Work against detectors only.") var noGenerator = false
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Batches between checkpoints.") var checkpointEvery = 20
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var generatorOptions: GeneratorOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
@@ -78,8 +78,8 @@ struct CraftCommand: ParsableCommand {
     let device = try common.openDevice()
     let progress = common.progress
     let found = try models.loadDetectors(detectors, on: device)
-    let generators = noGenerator || method == .poison || method == .noise ? [] : [try models.loadGenerator(on: device)]
-    let dataset = try loadFaces(data, attributes: generators.first?.attributes)
+    let generators = method == .poison || method == .noise ? [] : try generatorOptions.load(on: device)
+    let dataset = try loadFaces(data)
     guard dataset.count > holdOut else {
       throw ValidationError("\(data) has \(dataset.count) faces; holding out \(holdOut) leaves none")
     }
@@ -96,12 +96,13 @@ struct CraftCommand: ParsableCommand {
     (recipe.poisonBound, recipe.outputLossWeight, recipe.featureNoise) = (poisonBound, outputLossWeight, featureNoise)
     (recipe.jointMomentum, recipe.interruptionTarget) = (jointMomentum, interruptionTarget)
     recipe.keptPrecision = gradientOptions.keptPrecision
-    recipe.generators = generators.map { _ in StarGANGenerator.name }
+    recipe.generators = generators.map(\.name)
     recipe.detectors = found.map(\.name)
 
     let set = try FaceSet(dataset[0..<used], size: size)
     let crafter = try Crafter(
-      recipe, faces: set, generators: generators, detectors: found.map(\.detector), device: device)
+      recipe, faces: set, generators: generators.map(\.generator), detectors: found.map(\.detector),
+      device: device)
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try crafter.restore(from: checkpoint)
@@ -126,9 +127,9 @@ struct CraftCommand: ParsableCommand {
 }
 
 /// A labelled folder if it holds a list, else a folder of images.
-func loadFaces(_ path: String, attributes: [String]?) throws -> Dataset {
+func loadFaces(_ path: String) throws -> Dataset {
   let url = URL(fileURLWithPath: path)
   let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
   let isLabelled = names.contains { $0.hasPrefix("list_attr") && $0.hasSuffix(".txt") }
-  return isLabelled ? try Dataset(labelled: url, selecting: attributes) : try Dataset(images: url)
+  return isLabelled ? try Dataset(labelled: url) : try Dataset(images: url)
 }

@@ -12,7 +12,7 @@ struct DetectCommand: ParsableCommand {
   @Option(help: "The lowest score reported.") var threshold: Float = 0.7
   @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
   @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {

@@ -5,42 +5,41 @@ import TSDF
 
 struct EditCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "edit", abstract: "What an attacker would get: run a generator on faces.",
-    subcommands: [EditStarGANCommand.self])
-}
+    commandName: "edit", abstract: "What an attacker would get: run a generator on faces.")
 
-struct EditStarGANCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "stargan", abstract: "Edit attributes with StarGAN.")
-
+  @Argument(
+    help: "A generator: \(generatorNames.joined(separator: ", ")) for weights/NAME.safetensors, a file, or NAME=FILE.")
+  var model: String
   @Argument(help: "Images, or folders of images.") var inputs: [String]
-  @Option(name: .shortAndLong, help: "The folder for the edits: INPUT.ATTRIBUTE.png.") var output: String
-  @Option(help: "The attributes to edit, separated by commas. (default: each in turn)") var attributes: String?
+  @Option(name: .shortAndLong, help: "The folder for the edits: INPUT.EDIT.png.") var output: String
+  @Option(help: "The edits, separated by commas. (default: each in turn)") var edits: String?
   @Option(help: "What the faces are now, as NAME=0 or NAME=1 separated by commas; the rest counts as 0.")
   var labels: String?
   @Option(help: "faces: each face's square; image: the largest centred square.") var region = ProtectedRegion.image
   @Option(help: "The detector that finds the faces.") var detector = RetinaFace.name
-  @OptionGroup var models: ModelOptions
+  @Option(help: "The seed of edits that vary.") var seed: UInt64 = 1
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   func run() throws {
     let device = try common.openDevice()
-    let generator = try models.loadGenerator(on: device)
-    let names = generator.attributes
-    func position(_ name: String) throws -> Int {
+    let generator = try loadGenerator(model, on: device)
+    func position(_ name: String, in names: [String]) throws -> Int {
       guard let index = names.firstIndex(of: name) else {
-        throw ValidationError("the generator has no attribute \(name); it has \(names.joined(separator: ", "))")
+        throw ValidationError("the generator has no \(name); it has \(names.joined(separator: ", "))")
       }
       return index
     }
     let chosen =
-      try attributes.map { try $0.split(separator: ",").map { try position(String($0)) } } ?? Array(names.indices)
-    var known = [Float](repeating: 0, count: names.count)
+      try edits.map { try $0.split(separator: ",").map { try position(String($0), in: generator.edits) } }
+      ?? Array(generator.edits.indices)
+    var known = [Float](repeating: 0, count: generator.attributes.count)
     for part in labels?.split(separator: ",") ?? [] {
       let fields = part.split(separator: "=")
       guard fields.count == 2, let value = Float(fields[1]) else {
         throw ValidationError("--labels takes NAME=0 or NAME=1")
       }
-      known[try position(String(fields[0]))] = value
+      known[try position(String(fields[0]), in: generator.attributes)] = value
     }
     let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
     let work = try openWork(inputs)
@@ -53,11 +52,12 @@ struct EditStarGANCommand: ParsableCommand {
         if parts.isEmpty { throw FileError(item.url.path, "no face found") }
         for (number, part) in parts.enumerated() {
           let square = try squareImage(part, size: generator.imageSize, device: device)
-          for attribute in chosen {
-            let condition = editCondition(names, labels: known, toggling: attribute)
-            let edited = try generator(
-              square.tensor(on: device), condition: Tensor(condition, shape: [1, names.count], device: device))
-            let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(names[attribute]).png"
+          var random = RandomStream(seed: seed)
+          for edit in chosen {
+            let condition = try generator.condition([edit], labels: [known], random: &random, device: device)
+            let edited = try generator(square.tensor(on: device), condition: condition)
+            let name = generator.edits[edit].replacingOccurrences(of: " ", with: "-")
+            let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(name).png"
             let target = URL(fileURLWithPath: output).appendingPathComponent(item.relativePath + suffix)
             try writeAtomically(encodePNG(Image.images(from: edited.image)[0]), to: target)
             print(target.path)

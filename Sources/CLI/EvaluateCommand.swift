@@ -26,12 +26,12 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "image: the data are aligned faces; faces: photos, whose faces are cut out.")
   var region = ProtectedRegion.image
   @Option(help: "Pixels a side that faces are brought to.") var size = 256
-  @Option(help: "Detectors, separated by commas, or none.") var detectors = detectorNames.joined(separator: ",")
-  @Flag(help: "Judge detectors only.") var noGenerator = false
+  @Option(help: "Detectors, separated by commas, or none.") var detectors = fetchedDetectorNames.joined(separator: ",")
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(name: .shortAndLong, help: "A folder for report.json, report.csv and sheet.png.") var output: String?
   @Flag(help: "The report as JSON on stdout instead of the table.") var json = false
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var generatorOptions: GeneratorOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -50,9 +50,9 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     let device = try common.openDevice()
     let progress = common.progress
-    let generators = noGenerator ? [] : [(StarGANGenerator.name, try models.loadGenerator(on: device) as any Generator)]
+    let generators = try generatorOptions.load(on: device)
     let found = try models.loadDetectors(detectors, on: device)
-    let dataset = try loadFaces(data, attributes: generators.first?.1.attributes)
+    let dataset = try loadFaces(data)
     let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
     let chosen = dataset[first..<min(dataset.count, first + count)]
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }

@@ -3,13 +3,10 @@ import Foundation
 import Kernels
 import TSDF
 
-/// Where weights are.
-struct ModelOptions: ParsableArguments {
+/// Where detectors' weights are.
+struct DetectorOptions: ParsableArguments {
   @Option(help: "The folder with the detectors' weights. (default: TSDF_MODELS, else models)")
   var models: String?
-
-  @Option(help: "The embedded generator's weights. (default: weights/stargan.safetensors)")
-  var generator: String?
 
   /// The folder of the detectors' weights.
   var directory: URL {
@@ -28,14 +25,38 @@ struct ModelOptions: ParsableArguments {
     try names.split(separator: ",").map(String.init).filter { $0 != "none" }
       .map { ($0, try loadDetector($0, on: device)) }
   }
+}
 
-  func loadGenerator(on device: any Device) throws -> StarGANGenerator {
-    let url = locate(generator ?? "weights/stargan.safetensors")
-    guard FileManager.default.fileExists(atPath: url.path) else {
-      throw FileError(url.path, "does not exist; give the generator's weights with --generator")
+/// Which generators to work with.
+struct GeneratorOptions: ParsableArguments {
+  @Option(
+    help: """
+      Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
+      weights/NAME.safetensors, files that say which they are, or NAME=FILE.
+      """) var generators = StarGANGenerator.name
+
+  /// The generators, each under a name of its own.
+  func load(on device: any Device) throws -> [(name: String, generator: any Generator)] {
+    var found: [(name: String, generator: any Generator)] = []
+    for item in generators.split(separator: ",").map(String.init) where item != "none" {
+      let generator = try loadGenerator(item, on: device)
+      var name = type(of: generator).name
+      if found.contains(where: { $0.name == name }) { name += " \(found.count + 1)" }
+      found.append((name, generator))
     }
-    return try StarGANGenerator(contentsOf: url, device: device)
+    return found
   }
+}
+
+/// A generator by name, file, or NAME=FILE.
+func loadGenerator(_ item: String, on device: any Device) throws -> any Generator {
+  let parts = item.split(separator: "=", maxSplits: 1).map(String.init)
+  let isName = generatorNames.contains(parts[0])
+  let url = locate(isName ? parts.count > 1 ? parts[1] : "weights/\(item).safetensors" : item)
+  guard FileManager.default.fileExists(atPath: url.path) else {
+    throw FileError(url.path, "does not exist; a generator is a name, the file of its weights, or NAME=FILE")
+  }
+  return try TSDF.loadGenerator(url, named: isName ? parts[0] : nil, on: device)
 }
 
 /// A path as given if it exists, else the same relative path in the folder of the executable or one above it: so that

@@ -32,7 +32,8 @@ struct ProtectCommand: ParsableCommand {
       """) var detectors = RetinaFace.name
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
-  @OptionGroup var models: ModelOptions
+  @OptionGroup var generatorOptions: GeneratorOptions
+  @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable { case keep, png, jpeg }
@@ -70,7 +71,9 @@ struct ProtectCommand: ParsableCommand {
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
     let refiner =
       refine > 0
-      ? Refiner(generators: [try models.loadGenerator(on: device)], detectors: found.map(\.detector), device: device)
+      ? Refiner(
+        generators: try generatorOptions.load(on: device).map(\.generator), detectors: found.map(\.detector),
+        device: device)
       : nil
     let protector = try Protector(
       perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device)

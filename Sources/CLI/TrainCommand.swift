@@ -5,37 +5,42 @@ import TSDF
 
 struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "train", abstract: "Train a generator from scratch on labelled faces.",
-    subcommands: [TrainStarGANCommand.self])
-}
-
-struct TrainStarGANCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "stargan",
-    abstract: "Train StarGAN: WGAN-GP, attribute classification, cycle reconstruction.",
+    commandName: "train",
+    abstract: "Train a generator from scratch on labelled faces, with its own discriminator and losses.",
     discussion: """
       Reads a folder with list_attr*.txt in CelebA's format and writes the generator to OUTPUT, and beside it \
       OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit, and one with more \
-      --steps makes a finished run longer) and OUTPUT.samples/ (edits of held-out faces).
+      --steps makes a finished run longer) and OUTPUT.samples/ (edits of held-out faces). What is not given is as the \
+      model's authors have it.
       """)
 
+  @Argument(help: "\(generatorNames.joined(separator: ", ")).") var model: String
   @Option(help: "The labelled folder.") var data: String
   @Option(help: "Where the generator goes (.safetensors).") var output: String
   @Option(help: "Attributes to train on, separated by commas. (default: all)") var attributes: String?
-  @Option(help: "Pixels a side.") var imageSize = 128
-  @Option(help: "Channels of the generator's first layer.") var width = 64
-  @Option(help: "Residual blocks.") var blocks = 6
-  @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth = 64
-  @Option(help: "Layers of the discriminator.") var discriminatorLayers = 6
-  @Option(help: "Faces a batch.") var batch = 16
-  @Option(help: "Generator steps.") var steps = 200_000
-  @Option(help: "Critic steps a generator step.") var criticSteps = 5
-  @Option(help: "Adam's learning rate.") var learningRate: Float = 1e-4
-  @Option(help: "The learning rate falls to 0 over the last this many steps. (default: half of them)")
-  var decaySteps: Int?
-  @Option(help: "Weight of the attribute loss.") var classificationWeight: Float = 1
-  @Option(help: "Weight of the cycle loss.") var reconstructionWeight: Float = 10
-  @Option(help: "Weight of the gradient penalty.") var penaltyWeight: Float = 10
+  @Option(
+    help: """
+      HiSD's tags, separated by semicolons: an attribute, or several that exclude each other, separated by commas. For \
+      example 'Male;Child,Young,Middle,Senior'.
+      """) var tags: String?
+  @Option(help: "Pixels a side.") var imageSize: Int?
+  @Option(help: "Channels of the generator's first layer.") var width: Int?
+  @Option(help: "Residual blocks (stargan, attentiongan), encoder layers (attgan), translator blocks (hisd).")
+  var blocks: Int?
+  @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth: Int?
+  @Option(help: "Layers of the discriminator.") var discriminatorLayers: Int?
+  @Option(help: "Units of hidden layers (attgan), values of a style (hisd).") var hiddenCount: Int?
+  @Option(help: "Faces a batch.") var batch: Int?
+  @Option(help: "Generator steps.") var steps: Int?
+  @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
+  @Option(help: "Adam's learning rate.") var learningRate: Float?
+  @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
+  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps: Int?
+  @Option(help: "Weight of the generator's attribute loss.") var classificationWeight: Float?
+  @Option(help: "Weight of the discriminator's attribute loss.") var criticClassificationWeight: Float?
+  @Option(help: "Weight of the reconstruction loss.") var reconstructionWeight: Float?
+  @Option(help: "Weight of the gradient penalty.") var penaltyWeight: Float?
+  @Option(help: "Weight of HiSD's style loss.") var styleWeight: Float?
   @Option(help: "The last this many faces of the list are never trained on.") var holdOut = 480
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Steps between checkpoints.") var checkpointEvery = 200
@@ -44,15 +49,19 @@ struct TrainStarGANCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
+    guard generatorNames.contains(model) else {
+      throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
+    }
     for (name, value) in [
       ("--image-size", imageSize), ("--width", width), ("--discriminator-width", discriminatorWidth),
-      ("--discriminator-layers", discriminatorLayers), ("--batch", batch), ("--steps", steps),
-      ("--critic-steps", criticSteps), ("--checkpoint-every", checkpointEvery), ("--sample-every", sampleEvery),
-    ] where value < 1 {
-      throw ValidationError("\(name) must be at least 1")
+      ("--discriminator-layers", discriminatorLayers), ("--hidden-count", hiddenCount), ("--batch", batch),
+      ("--steps", steps), ("--critic-steps", criticSteps), ("--checkpoint-every", checkpointEvery),
+      ("--sample-every", sampleEvery), ("--blocks", blocks),
+    ] {
+      if let value, value < 1 { throw ValidationError("\(name) must be at least 1") }
     }
-    if blocks < 0 || holdOut < 1 { throw ValidationError("--blocks must not be negative, --hold-out at least 1") }
-    if imageSize % 4 != 0 { throw ValidationError("--image-size must be a multiple of 4") }
+    if holdOut < 1 { throw ValidationError("--hold-out must be at least 1") }
+    if let imageSize, imageSize % 4 != 0 { throw ValidationError("--image-size must be a multiple of 4") }
   }
 
   func run() throws {
@@ -63,21 +72,12 @@ struct TrainStarGANCommand: ParsableCommand {
     guard dataset.count > holdOut else {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
-    var recipe = StarGANRecipe()
-    recipe.attributes = dataset.attributes
-    (recipe.imageSize, recipe.width, recipe.blocks) = (imageSize, width, blocks)
-    (recipe.discriminatorWidth, recipe.discriminatorLayers) = (discriminatorWidth, discriminatorLayers)
-    (recipe.batch, recipe.steps, recipe.criticSteps) = (batch, steps, criticSteps)
-    (recipe.learningRate, recipe.decaySteps) = (learningRate, decaySteps ?? steps / 2)
-    (recipe.classificationWeight, recipe.reconstructionWeight) = (classificationWeight, reconstructionWeight)
-    (recipe.penaltyWeight, recipe.seed, recipe.holdOut) = (penaltyWeight, seed, holdOut)
-    recipe.keptPrecision = gradientOptions.keptPrecision
-
+    let recipe = try recipe(attributes: dataset.attributes)
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut
-    let training = try FaceSet(dataset[0..<split], size: imageSize)
-    let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: imageSize)
-    let trainer = try StarGANTrainer(recipe, faces: training, device: device)
+    let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)
+    let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: recipe.imageSize)
+    let trainer = try Trainer(recipe, faces: training, device: device)
 
     let target = URL(fileURLWithPath: output)
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
@@ -86,28 +86,56 @@ struct TrainStarGANCommand: ParsableCommand {
       progress.note("resuming at step \(trainer.step)")
     }
     let started = (step: trainer.step, time: Date())
-    while trainer.step < steps {
-      let reporting = trainer.step % 10 == 9 || trainer.step + 1 == steps
+    while trainer.step < recipe.steps {
+      let reporting = trainer.step % 10 == 9 || trainer.step + 1 == recipe.steps
       if let losses = try trainer.trainStep(reporting: reporting) {
         let pace = Date().timeIntervalSince(started.time) / Double(trainer.step - started.step)
+        let text = losses.map { String(format: "\($0.name) %.3f", $0.value) }.joined(separator: "  ")
         progress.update(
-          String(
-            format: "step %d/%d  %.2f s a step  critic %.2f  penalty %.3f  reconstruction %.3f  classes %.2f / %.2f",
-            trainer.step, steps, pace, losses.critic, losses.penalty, losses.reconstruction,
-            losses.criticClassification, losses.classification), isLast: trainer.step == steps)
+          String(format: "step %d/%d  %.2f s a step  ", trainer.step, recipe.steps, pace) + text,
+          isLast: trainer.step == recipe.steps)
       }
-      if trainer.step % sampleEvery == 0 || trainer.step == steps {
-        let sheet = try editSheet(
-          trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
+      let isLast = trainer.step == recipe.steps
+      if trainer.step % sampleEvery == 0 || isLast {
+        let sheet = try editSheet(trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
         let name = String(format: "step-%06d.png", trainer.step)
         try writeAtomically(encodePNG(sheet), to: URL(fileURLWithPath: output + ".samples/" + name))
       }
-      if trainer.step % checkpointEvery == 0 || trainer.step == steps {
+      if trainer.step % checkpointEvery == 0 || isLast {
         try trainer.writeCheckpoint(to: checkpoint)
         try trainer.writeGenerator(to: target)
       }
     }
     try common.reportProfile(of: device)
     print("\(target.path): \(trainer.step) steps")
+  }
+
+  /// The model's defaults with what was given instead.
+  private func recipe(attributes: [String]) throws -> TrainingRecipe {
+    var recipe = try TrainingRecipe(defaultsOf: model)
+    func set<T>(_ path: WritableKeyPath<TrainingRecipe, T>, _ value: T?) {
+      if let value { recipe[keyPath: path] = value }
+    }
+    (recipe.attributes, recipe.seed, recipe.holdOut) = (attributes, seed, holdOut)
+    recipe.keptPrecision = gradientOptions.keptPrecision
+    set(\.tags, tags)
+    set(\.imageSize, imageSize)
+    set(\.width, width)
+    set(\.blocks, blocks)
+    set(\.discriminatorWidth, discriminatorWidth)
+    set(\.discriminatorLayers, discriminatorLayers)
+    set(\.hiddenCount, hiddenCount)
+    set(\.batch, batch)
+    set(\.steps, steps)
+    set(\.criticSteps, criticSteps)
+    set(\.learningRate, learningRate)
+    set(\.mapperLearningRate, mapperLearningRate)
+    set(\.decaySteps, decaySteps ?? steps.map { $0 / 2 })
+    set(\.classificationWeight, classificationWeight)
+    set(\.criticClassificationWeight, criticClassificationWeight)
+    set(\.reconstructionWeight, reconstructionWeight)
+    set(\.penaltyWeight, penaltyWeight)
+    set(\.styleWeight, styleWeight)
+    return recipe
   }
 }

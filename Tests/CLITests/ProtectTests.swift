@@ -156,7 +156,7 @@ final class ProtectTests: XCTestCase {
   func testRefinementAndFaces() throws {
     let result = try tsdf(
       "protect", "photos/astronaut.png", "photos/coffee.png", "--output", folder.path("out"), "--refine", "2",
-      "--perturbation", folder.path("perturbation.safetensors"), "--generator", folder.path("generator.safetensors"),
+      "--perturbation", folder.path("perturbation.safetensors"), "--generators", folder.path("generator.safetensors"),
       "--json")
     XCTAssertEqual(result.status, 0, result.errors)
     XCTAssertTrue(result.errors.contains("coffee.png: no face found"), result.errors)

@@ -15,12 +15,12 @@ final class DefenseTests: XCTestCase {
         width: size, height: size, channels: 3,
         bytes: (0..<3 * size * size).map { UInt8(($0 * 7 + n * 31 + $0 / (3 * size) * 5) % 256) })
     }
-    return FaceSet(images: images, labels: images.map { _ in [1, 0] })
+    return FaceSet(images: images, attributes: ["A", "B"], labels: images.map { _ in [1, 0] })
   }
 
   private func generator(on device: any Device) throws -> StarGANGenerator {
     try StarGANGenerator(
-      .init(width: 4, attributeCount: 2, blocks: 1), attributes: ["A", "B"], imageSize: 32, seed: 3, device: device)
+      width: 4, blocks: 1, attributes: ["A", "B"], imageSize: 32, seed: 3, device: device)
   }
 
   /// Crafting interrupted and resumed from its checkpoint gives the same bits as crafting in one go.
@@ -61,7 +61,7 @@ final class DefenseTests: XCTestCase {
     func gradient(on device: any Device, _ slicer: BatchSlicer) throws -> [Float] {
       let generator = try generator(on: device)
       let images = try faces(12, size: 64).batch(Array(0..<12), on: device)
-      let condition = try Tensor([Float](repeating: 1, count: 24), shape: [12, 2], device: device)
+      let condition = Condition(try Tensor([Float](repeating: 1, count: 24), shape: [12, 2], device: device))
       let leaf = try Tensor(repeating: 0.01, shape: [1, 3, 64, 64], device: device).requiringGradient()
       let found = try slicer.gradient(through: images + leaf, to: leaf) { images, range in
         let loss = try generator(images, condition: condition.slice(range)).image.squared().mean()
@@ -95,7 +95,7 @@ final class DefenseTests: XCTestCase {
       image, start: zero, steps: 10, epsilon: 0.05, seed: 1)
     XCTAssertTrue(try refined.values().allSatisfy { abs($0) <= 0.05 + 1e-6 })
     XCTAssertTrue(try (image + refined).values().allSatisfy { abs($0) <= 1 + 1e-6 })
-    let condition = try Tensor([0, 1], shape: [1, 2], device: device)
+    let condition = Condition(try Tensor([0, 1], shape: [1, 2], device: device))
     func edit(_ x: Tensor) throws -> Tensor {
       try generator(x.resized(height: 32, width: 32, mode: .area), condition: condition).image
     }
@@ -128,7 +128,7 @@ final class DefenseTests: XCTestCase {
 
   func testShippedWeightsLoad() throws {
     let device = CPUDevice()
-    let generator = try StarGANGenerator(contentsOf: projectURL("weights/stargan.safetensors"), device: device)
+    let generator = try loadGenerator(projectURL("weights/stargan.safetensors"), on: device)
     XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
     let (perturbation, epsilon) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
     XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])

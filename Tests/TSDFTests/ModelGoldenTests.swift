@@ -34,12 +34,11 @@ final class ModelGoldenTests: XCTestCase {
     for device in try testDevices() {
       for (name, size, width, blocks, batch) in [("stargan-256", 256, 64, 6, 1), ("stargan-small", 36, 8, 2, 3)] {
         let generator = try StarGANGenerator(
-          .init(width: width, attributeCount: 5, blocks: blocks), attributes: ["a", "b", "c", "d", "e"],
-          imageSize: size,
-          seed: 11, device: device)
+          width: width, blocks: blocks, attributes: ["a", "b", "c", "d", "e"], imageSize: size, seed: 11,
+          device: device)
         let x = try image([batch, 3, size, size], seed: 7, on: device)
         let c = try Tensor((0..<batch).flatMap { _ in [1, 0, 1, 0, 0] as [Float] }, shape: [batch, 5], device: device)
-        let made = try generator(x, condition: c)
+        let made = try generator(x, condition: Condition(c))
         try check(name, golden, x: x, outputs: [("y", made.image), ("feature", made.feature)])
       }
     }
@@ -69,10 +68,57 @@ final class ModelGoldenTests: XCTestCase {
     }
   }
 
+  /// Official checkpoints as PyTorch writes them: nested, averaged weights beside others, counts of batches; then the
+  /// networks that they hold.
+  func testCheckpoints() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    for device in try testDevices() {
+      for name in ["attentiongan", "attgan", "hisd"] {
+        let generator = try loadGenerator(
+          projectURL("Tests/Goldens/checkpoints/\(name).pth"), named: name, on: device)
+        let x = try image([2, 3, 24, 32], seed: 27, on: device)
+        let on: Float = name == "attgan" ? 0.5 : 1
+        let inputs = [
+          "c": try Tensor([on, on - 1, on, on - 1], shape: [2, 2], device: device),
+          "reference": try image([2, 3, 24, 32], seed: 28, on: device).detached(),
+        ]
+        let made = try generator(x, condition: generator.condition(from: { inputs[$0]! }, tag: 1))
+        try check(name, golden, x: x, outputs: [("y", made.image), ("feature", made.feature)])
+        // What it writes, it reads.
+        let copy = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).safetensors")
+        defer { try? FileManager.default.removeItem(at: copy) }
+        try generator.write(to: copy)
+        let again = try loadGenerator(copy, on: device)
+        XCTAssertEqual(again.edits, generator.edits)
+        let second = try again(x.detached(), condition: again.condition(from: { inputs[$0]! }, tag: 1)).image
+        XCTAssertEqual(try second.values(), try made.image.values(), name)
+      }
+    }
+  }
+
+  func testVGGDetectors() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    for device in try testDevices() where !(device is CPUDevice) {
+      for (name, detector) in try [
+        ("s3fd", S3FD(seed: 13, device: device)), ("dsfd", DSFD(seed: 13, device: device)),
+      ] as [(String, any FaceDetector)] {
+        let x = try image([1, 3, 68, 92], seed: 23, on: device)
+        let heads = try detector.heads(x)
+        let features = heads.features.enumerated().map { ("feature\($0 + 1)", $1) }
+        try check(
+          name, golden, x: x, outputs: [("conf", heads.confidence), ("loc", heads.location)] + features,
+          gradientTolerance: 2e-2)
+      }
+    }
+  }
+
   func testPriorsMatchHeads() throws {
     let device = try selectDevice().device
-    for name in detectorNames {
-      let detector = try loadDetector(name, from: projectURL("models"), on: device)
+    var detectors = try fetchedDetectorNames.map {
+      ($0, try loadDetector($0, from: projectURL("models"), on: device))
+    }
+    detectors.append(("s3fd", try S3FD(seed: 1, device: device)))
+    for (name, detector) in detectors {
       for (height, width) in [(64, 64), (97, 131), (200, 60)] {
         let x = try Tensor(repeating: 0, shape: [1, 3, height, width], device: device)
         let heads = try detector.heads(x)

@@ -88,9 +88,7 @@ public final class Crafter {
 
   /// One batch of stage 1, or of stage 2 with its poisoning block.
   private func interrupt(_ images: Tensor, _ indices: [Int], poisoning: Bool) throws {
-    let conditions = try generators.map {
-      try $0.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
-    }
+    let conditions = try generators.map { try draw(for: $0, indices) }
     let clean = try zip(generators, conditions).map { generator, condition in
       let made = try slicer.map(count: indices.count) {
         let output = try generator(images.slice($0), condition: condition.slice($0))
@@ -206,7 +204,7 @@ public final class Crafter {
     var parts: [JointStep.Part] = []
     if recipe.method == .joint {
       for generator in generators {
-        let condition = try generator.conditions(indices.map { faces.labels[$0] }, random: &random, device: device)
+        let condition = try draw(for: generator, indices)
         let clean = try slicer.map(count: indices.count) {
           [try generator(images.slice($0), condition: condition.slice($0)).image]
         }[0]
@@ -226,6 +224,12 @@ public final class Crafter {
       gradient: gradient, centre: zero, velocity: velocity, stepSize: rate, momentum: recipe.jointMomentum,
       bound: recipe.epsilon)
     perturbation = next
+  }
+
+  /// A random edit of each face of a batch.
+  private func draw(for generator: EmbeddedGenerator, _ indices: [Int]) throws -> Condition {
+    let labels = indices.map { faces.labels(of: $0, named: generator.generator.attributes) }
+    return try generator.conditions(labels, random: &random, device: device)
   }
 
   /// What a detector finds in a batch of clean faces.

@@ -11,18 +11,14 @@ struct EmbeddedGenerator {
     return try images.resized(height: side, width: side, mode: images.shape[2] > side ? .area : .bilinear)
   }
 
-  func callAsFunction(_ images: Tensor, condition: Tensor) throws -> GeneratorOutput {
+  func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
     try generator(input(images), condition: condition)
   }
 
-  /// Conditions for a random edit of each face; a face without labels gets a random one.
-  func conditions(_ labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Tensor {
-    let count = generator.attributes.count
-    let values = labels.flatMap { known -> [Float] in
-      let labels = known.count == count ? known : [Float](repeating: 0, count: count)
-      return editCondition(generator.attributes, labels: labels, toggling: random.integer(below: count))
-    }
-    return try Tensor(values, shape: [labels.count, count], device: device)
+  /// Conditions for a random edit of each face.
+  func conditions(_ labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Condition {
+    let edits = labels.map { _ in random.integer(below: generator.edits.count) }
+    return try generator.condition(edits, labels: labels, random: &random, device: device)
   }
 }
 

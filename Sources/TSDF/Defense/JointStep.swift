@@ -5,7 +5,7 @@ import Kernels
 enum JointStep {
   enum Part {
     /// Break this edit: the condition and the clean image's edit.
-    case generator(EmbeddedGenerator, Tensor, Tensor)
+    case generator(EmbeddedGenerator, Condition, Tensor)
     /// Blind this detector.
     case detector(any FaceDetector, DetectorTargets)
   }

@@ -19,10 +19,10 @@ public final class Refiner {
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon.
   ///   - steps: sign steps of epsilon / 8, falling linearly.
-  ///   - labels: the face's attributes in the generator's order, or nothing.
+  ///   - labels: the face's labels of the given names, in their order; nothing where they are not known.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor, steps: Int, epsilon: Float, labels: [Float] = [], seed: UInt64
+    _ image: Tensor, start: Tensor, steps: Int, epsilon: Float, labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
   ) throws -> Tensor {
     let device = image.device
     var random = RandomStream(seed: seed)
@@ -30,9 +30,9 @@ public final class Refiner {
       try DetectorTargets(
         $0, [DetectorTruth($0, image: image)], width: image.shape[3], regionCount: 6, device: device)
     }
-    var edits: [(condition: Tensor, clean: Tensor)] = []
+    var edits: [(condition: Condition, clean: Tensor)] = []
     for generator in generators {
-      let condition = try generator.conditions([labels], random: &random, device: device)
+      let condition = try generator.conditions([labels(generator.generator.attributes)], random: &random, device: device)
       edits.append((condition, try generator(image, condition: condition).image))
     }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)

@@ -21,6 +21,12 @@ public struct DetectorHeads {
 public protocol FaceDetector {
   /// The name on the command line.
   static var name: String { get }
+  /// Where checkpoints nest the network, the most wanted first.
+  static var checkpointKeys: [String] { get }
+
+  /// The parameters of a checkpoint under official names.
+  /// - Throws: `FileError` naming a tensor that is missing, of the wrong shape or too many.
+  init(_ state: StateDictionary) throws
 
   /// The faces in one image [1, 3, H, W] in [-1, 1], with scores of at least `threshold`, best first.
   func detect(_ image: Tensor, threshold: Float) throws -> [Detection]
@@ -51,6 +57,8 @@ public protocol FaceDetector {
 }
 
 extension FaceDetector {
+  public static var checkpointKeys: [String] { ["state_dict", "weight", "model"] }
+
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 
   public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
@@ -85,23 +93,6 @@ extension FaceDetector {
       return image.cropped(x: x, y: y, width: side, height: side)
     }
   }
-}
-
-/// All detectors by name.
-public let detectorNames = [RetinaFace.name, MTCNN.name]
-
-/// The detector of a name, its weights from `directory/NAME.safetensors`.
-/// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
-public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
-  let url = directory.appendingPathComponent("\(name).safetensors")
-  guard detectorNames.contains(name) else {
-    throw FileError(name, "is no detector; there are \(detectorNames.joined(separator: ", "))")
-  }
-  guard FileManager.default.fileExists(atPath: url.path) else {
-    throw FileError(url.path, "does not exist; tools/fetch-models gets it")
-  }
-  let state = StateDictionary(try Safetensors(contentsOf: url).tensors(on: device), origin: url.path)
-  return name == RetinaFace.name ? try RetinaFace(state) : try MTCNN(state)
 }
 
 /// The face probability for a margin of logits.

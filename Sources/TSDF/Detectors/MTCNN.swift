@@ -52,6 +52,9 @@ public final class MTCNN: FaceDetector {
     return all
   }()
 
+  /// The nets of the cascade.
+  public static let netNames = ["pnet", "rnet", "onet"]
+
   /// All three nets of one file.
   public init(_ state: StateDictionary) throws {
     var parameters: [String: Tensor] = [:]

@@ -1,26 +1,31 @@
 import Foundation
 import Kernels
 
-/// RetinaFace with MobileNet-0.25 (Deng et al., CVPR 2020): a depthwise backbone, a feature pyramid, three context
-/// modules (SSH), and heads for faces, boxes and five landmarks. Parameters carry the official names; batch norms are
-/// folded into the convolutions, in the file or here.
+/// RetinaFace (Deng et al., CVPR 2020) with MobileNet-0.25 or ResNet-50, as its weights tell: a feature pyramid on three
+/// stages of the backbone, three context modules (SSH), and heads for faces, boxes and five landmarks. Parameters carry the
+/// official names; batch norms are folded into the convolutions, in the file or here.
 public final class RetinaFace: FaceDetector {
   public static let name = "retinaface"
 
   public let inventablePriorArea: Float? = 64 * 64
 
   private var convolutions: [String: (weight: Tensor, bias: Tensor)] = [:]
-  private let slope: Float = 0.1
+  private let isResNet: Bool
+  /// Of the leaky ReLUs in pyramid and context modules: narrow ones leak.
+  private let slope: Float
 
   private static let strides = [8, 16, 32]
   private static let sizes: [[Float]] = [[16, 32], [64, 128], [256, 512]]
-  /// Means of blue, green and red on 0...255 that the input is taken relative to.
-  private static let means: [Float] = [104, 117, 123]
 
-  /// Blocks of the three stages: the strides of their depthwise convolutions.
+  /// MobileNet's blocks of the three stages: the strides of their depthwise convolutions.
   private static let blocks: [[Int]] = [[1, 2, 1, 2, 1], [2, 1, 1, 1, 1, 1], [2, 1]]
+  private static let mobileSlope: Float = 0.1
+  /// ResNet-50's bottlenecks in its four layers.
+  private static let bottlenecks = [3, 4, 6, 3]
 
   public init(_ state: StateDictionary) throws {
+    isResNet = state.tensors["body.layer1.0.conv1.weight"] != nil
+    slope = try state.require("fpn.output1.0.weight", [nil, nil, 1, 1]).shape[0] <= 64 ? 0.1 : 0
     var used: Set<String> = []
     func add(_ name: String, norm: String?, _ shape: [Int?]) throws {
       var weight = try state.require("\(name).weight", shape)
@@ -42,12 +47,25 @@ public final class RetinaFace: FaceDetector {
       }
       convolutions[name] = (weight, bias)
     }
-    try add("body.stage1.0.0", norm: "body.stage1.0.1", [nil, 3, 3, 3])
-    for (stage, strides) in Self.blocks.enumerated() {
-      for index in strides.indices {
-        let name = "body.stage\(stage + 1).\(stage == 0 ? index + 1 : index)"
-        try add("\(name).0", norm: "\(name).1", [nil, 1, 3, 3])
-        try add("\(name).3", norm: "\(name).4", [nil, nil, 1, 1])
+    if isResNet {
+      try add("body.conv1", norm: "body.bn1", [64, 3, 7, 7])
+      for (layer, count) in Self.bottlenecks.enumerated() {
+        for index in 0..<count {
+          let name = "body.layer\(layer + 1).\(index)"
+          for (part, side) in [(1, 1), (2, 3), (3, 1)] {
+            try add("\(name).conv\(part)", norm: "\(name).bn\(part)", [nil, nil, side, side])
+          }
+          if index == 0 { try add("\(name).downsample.0", norm: "\(name).downsample.1", [nil, nil, 1, 1]) }
+        }
+      }
+    } else {
+      try add("body.stage1.0.0", norm: "body.stage1.0.1", [nil, 3, 3, 3])
+      for (stage, strides) in Self.blocks.enumerated() {
+        for index in strides.indices {
+          let name = Self.blockName(stage, index)
+          try add("\(name).0", norm: "\(name).1", [nil, 1, 3, 3])
+          try add("\(name).3", norm: "\(name).4", [nil, nil, 1, 1])
+        }
       }
     }
     for level in 1...3 { try add("fpn.output\(level).0", norm: "fpn.output\(level).1", [nil, nil, 1, 1]) }
@@ -73,9 +91,43 @@ public final class RetinaFace: FaceDetector {
     return try x.convolved(with: weight, bias: bias, stride: stride, padding: padding, groups: groups, slope: slope)
   }
 
-  private func block(_ x: Tensor, _ name: String, stride: Int) throws -> Tensor {
-    let depthwise = try convolve(x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1], slope: slope)
-    return try convolve(depthwise, "\(name).3", padding: 0, slope: slope)
+  /// The first stage starts with a convolution of its own.
+  private static func blockName(_ stage: Int, _ index: Int) -> String {
+    "body.stage\(stage + 1).\(stage == 0 ? index + 1 : index)"
+  }
+
+  /// MobileNet's three stages.
+  private func mobileStages(_ images: Tensor) throws -> [Tensor] {
+    let slope = Self.mobileSlope
+    var x = try convolve(images, "body.stage1.0.0", stride: 2, padding: 1, slope: slope)
+    return try Self.blocks.enumerated().map { stage, strides in
+      for (index, stride) in strides.enumerated() {
+        let name = Self.blockName(stage, index)
+        let depthwise = try convolve(x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1], slope: slope)
+        x = try convolve(depthwise, "\(name).3", padding: 0, slope: slope)
+      }
+      return x
+    }
+  }
+
+  /// ResNet-50's last three layers.
+  private func residualStages(_ images: Tensor) throws -> [Tensor] {
+    var x = try convolve(images, "body.conv1", stride: 2, padding: 3, slope: 0)
+    x = try x.maxPooled(size: 3, stride: 2, padding: 1)
+    var stages: [Tensor] = []
+    for (layer, count) in Self.bottlenecks.enumerated() {
+      for index in 0..<count {
+        let name = "body.layer\(layer + 1).\(index)"
+        let stride = layer > 0 && index == 0 ? 2 : 1
+        var y = try convolve(x, "\(name).conv1", padding: 0, slope: 0)
+        y = try convolve(y, "\(name).conv2", stride: stride, padding: 1, slope: 0)
+        y = try convolve(y, "\(name).conv3", padding: 0)
+        let shortcut = index == 0 ? try convolve(x, "\(name).downsample.0", stride: stride, padding: 0) : x
+        x = try (y + shortcut).relu()
+      }
+      stages.append(x)
+    }
+    return Array(stages.dropFirst())
   }
 
   private func context(_ x: Tensor, _ name: String) throws -> Tensor {
@@ -91,22 +143,8 @@ public final class RetinaFace: FaceDetector {
 
   /// The three SSH outputs of images in [-1, 1].
   private func features(_ images: Tensor) throws -> [Tensor] {
-    guard images.rank == 4, images.shape[1] == 3 else {
-      throw KernelsError.shape(operation: "RetinaFace", "takes RGB images, not \(images.shape)")
-    }
-    // To 0...255, red and blue swapped, less the means.
-    let planes = try (0..<3).map {
-      try images.sliced(axis: 1, (2 - $0)..<(3 - $0)).scaled(by: 127.5, plus: 127.5 - Self.means[$0])
-    }
-    var x = try Tensor.concatenated(planes, axis: 1)
-    x = try convolve(x, "body.stage1.0.0", stride: 2, padding: 1, slope: slope)
-    var stages: [Tensor] = []
-    for (stage, strides) in Self.blocks.enumerated() {
-      for (index, stride) in strides.enumerated() {
-        x = try block(x, "body.stage\(stage + 1).\(stage == 0 ? index + 1 : index)", stride: stride)
-      }
-      stages.append(x)
-    }
+    let input = try SingleShot.preprocessed(images, Self.name)
+    let stages = try isResNet ? residualStages(input) : mobileStages(input)
     let lateral = try stages.enumerated().map {
       try convolve($1, "fpn.output\($0 + 1).0", padding: 0, slope: slope)
     }
@@ -119,64 +157,42 @@ public final class RetinaFace: FaceDetector {
     return try [context(fine, "ssh1"), context(middle, "ssh2"), context(lateral[2], "ssh3")]
   }
 
-  /// A head over all levels: [N, priors, values], rows, columns, then anchors.
+  /// A head over all levels: [N, priors, values].
   private func head(_ features: [Tensor], _ name: String, values: Int) throws -> Tensor {
-    try Tensor.concatenated(
-      features.enumerated().map { level, feature in
-        try convolve(feature, "\(name).\(level).conv1x1", padding: 0).permuted([0, 2, 3, 1])
-          .reshaped([feature.shape[0], -1, values])
-      }, axis: 1)
+    try SingleShot.joined(
+      features.enumerated().map { level, feature in try convolve(feature, "\(name).\(level).conv1x1", padding: 0) },
+      values: values)
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
-    let features = try features(images)
-    return DetectorHeads(
+  public func heads(_ images: Tensor) throws -> DetectorHeads { try heads(features(images)) }
+
+  private func heads(_ features: [Tensor]) throws -> DetectorHeads {
+    DetectorHeads(
       confidence: try head(features, "ClassHead", values: 2), location: try head(features, "BboxHead", values: 4),
       features: features)
   }
 
   public func priorBoxes(height: Int, width: Int) -> [Box] {
-    zip(Self.strides, Self.sizes).flatMap { stride, sizes -> [Box] in
-      let (rows, columns) = ((height + stride - 1) / stride, (width + stride - 1) / stride)
-      return (0..<rows * columns).flatMap { cell -> [Box] in
-        let x = (Float(cell % columns) + 0.5) * Float(stride)
-        let y = (Float(cell / columns) + 0.5) * Float(stride)
-        return sizes.map { Box(centerX: x, centerY: y, width: $0, height: $0) }
-      }
+    zip(Self.strides, Self.sizes).flatMap { stride, sizes in
+      SingleShot.priors(
+        rows: (height + stride - 1) / stride, columns: (width + stride - 1) / stride, stride: stride, sizes: sizes)
     }
   }
 
   public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    let priors = priorBoxes(height: height, width: width)
-    func constant(_ value: (Box) -> [Float]) throws -> Tensor {
-      try Tensor(priors.flatMap(value), shape: [1, priors.count, 2], device: location.device)
-    }
-    let (center, size) = (try constant { [$0.centerX, $0.centerY] }, try constant { [$0.width, $0.height] })
-    let moved = try center + location.sliced(axis: 2, 0..<2) * size * 0.1
-    return try Tensor.concatenated([moved, (location.sliced(axis: 2, 2..<4) * 0.2).exp() * size], axis: 2)
+    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
   }
 
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let levels = try Autograd.withoutRecording { try features(image.detached()) }
-    let margins = try head(levels, "ClassHead", values: 2).values()
-    let location = try head(levels, "BboxHead", values: 4).values()
     let landmarks = try head(levels, "LandmarkHead", values: 10).values()
     let priors = priorBoxes(height: image.shape[2], width: image.shape[3])
-    var found: [Detection] = []
-    for (i, prior) in priors.enumerated() {
-      let score = probability(margins[2 * i + 1] - margins[2 * i])
-      guard score >= threshold else { continue }
-      func moved(_ dx: Float, _ dy: Float) -> Point {
-        Point(x: prior.centerX + dx * 0.1 * prior.width, y: prior.centerY + dy * 0.1 * prior.height)
+    return try SingleShot.detections(heads(levels), priors, threshold: threshold, suppression: 0.4) { i in
+      (0..<5).map { point in
+        Point(
+          x: priors[i].centerX + landmarks[10 * i + 2 * point] * 0.1 * priors[i].width,
+          y: priors[i].centerY + landmarks[10 * i + 2 * point + 1] * 0.1 * priors[i].height)
       }
-      let center = moved(location[4 * i], location[4 * i + 1])
-      let (width, height) = (exp(location[4 * i + 2] * 0.2), exp(location[4 * i + 3] * 0.2))
-      let box = Box(
-        centerX: center.x, centerY: center.y, width: prior.width * width, height: prior.height * height)
-      let points = (0..<5).map { moved(landmarks[10 * i + 2 * $0], landmarks[10 * i + 2 * $0 + 1]) }
-      found.append(Detection(box: box, score: score, landmarks: points))
     }
-    let kept = nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: 0.4)
-    return kept.map { found[$0] }
   }
 }

@@ -70,6 +70,8 @@ public struct Dataset {
 public struct FaceSet {
   /// Pixels a side.
   public let size: Int
+  /// The names of the labels.
+  public let attributes: [String]
   public let labels: [[Float]]
   private let pixels: [[UInt8]]
 
@@ -84,11 +86,13 @@ public struct FaceSet {
       pixels[index] = try squareImage(file.image.upright(from: file.orientation), size: size, device: host).bytes
     }
     (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
+    attributes = dataset.attributes
   }
 
   /// Faces that are square pictures of one size already.
-  public init(images: [Image], labels: [[Float]]) {
+  public init(images: [Image], attributes: [String], labels: [[Float]]) {
     precondition(images.count == labels.count && !images.isEmpty, "labels for every image")
+    self.attributes = attributes
     (size, self.labels, pixels) = (images[0].width, labels, images.map(\.bytes))
   }
 
@@ -107,7 +111,13 @@ public struct FaceSet {
     guard !pixels.isEmpty else {
       throw FileError(dataset.items[0].url.deletingLastPathComponent().path, "no face found")
     }
-    (self.size, self.pixels, labels) = (size, pixels, pixels.map { _ in [] })
+    (self.size, self.pixels, labels, attributes) = (size, pixels, pixels.map { _ in [] }, [])
+  }
+
+  /// A face's labels of these names, in this order; nothing where it lacks one.
+  public func labels(of index: Int, named names: [String]) -> [Float] {
+    let columns = names.compactMap { attributes.firstIndex(of: $0) }
+    return columns.count == names.count ? columns.map { labels[index][$0] } : []
   }
 
   /// The faces at `indices` as [N, 3, size, size] in [-1, 1], those marked in `mirrored` flipped left to right.

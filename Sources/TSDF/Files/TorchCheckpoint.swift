@@ -80,6 +80,15 @@ public struct TorchCheckpoint {
     }
   }
 
+  /// Whether the checkpoint is a dictionary with this key, and a dictionary under it.
+  public func contains(key: String) -> Bool {
+    guard case .dictionary(let top) = root else { return false }
+    return top.items.contains {
+      guard case (.string(key), .dictionary) = $0 else { return false }
+      return true
+    }
+  }
+
   /// The float tensors by name. Dictionaries within dictionaries join their keys with dots; `module.` in front, which
   /// parallel training leaves, is dropped.
   /// - Parameter key: only what lies under this key (`G`, `gen_test`, `state_dict`).

@@ -64,8 +64,8 @@ public final class Evaluator {
 
   /// What the unprotected faces give, computed once.
   public struct Baseline {
-    fileprivate var images: [Image]
-    fileprivate var labels: [[Float]]
+    fileprivate let faces: FaceSet
+    fileprivate var images: [Image] = []
     /// For each generator, for each face, its edits' planes, one an attribute.
     fileprivate var edits: [[[[Float]]]]
     /// For each detector, for each face.
@@ -75,11 +75,11 @@ public final class Evaluator {
   /// - Parameter progress: called with a phase and faces done.
   public func baseline(_ faces: FaceSet, progress: (String, Int) -> Void) throws -> Baseline {
     var result = Baseline(
-      images: [], labels: faces.labels, edits: generators.map { _ in [] }, detections: detectors.map { _ in [] })
+      faces: faces, edits: generators.map { _ in [] }, detections: detectors.map { _ in [] })
     for index in 0..<faces.count {
       let image = try Image.images(from: faces.batch([index], on: device))[0]
       result.images.append(image)
-      let (edits, detections) = try look(at: image, labels: faces.labels[index])
+      let (edits, detections) = try look(at: image, face: index, of: faces)
       for i in generators.indices { result.edits[i].append(edits[i]) }
       for i in detectors.indices { result.detections[i].append(detections[i]) }
       progress("clean", index + 1)
@@ -98,14 +98,14 @@ public final class Evaluator {
     var visibility = stages.map { _ in [(psnr: Double, ssim: Double)]() }
     var protected: [Image] = []
     for (index, image) in baseline.images.enumerated() {
-      let saved = try protect(image, variant, labels: baseline.labels[index], number: index)
+      let saved = try protect(image, variant, face: index, of: baseline.faces)
       protected.append(saved)
       for (stage, quality) in stages.enumerated() {
         let seen = try quality.map { try jpegRoundTrip(saved, quality: $0) } ?? saved
         let (before, after) = (image.planes(), seen.planes())
         visibility[stage].append(
           (psnr(after, before), ssim(after, before, height: image.height, width: image.width, range: 1)))
-        let (edits, detections) = try look(at: seen, labels: baseline.labels[index])
+        let (edits, detections) = try look(at: seen, face: index, of: baseline.faces)
         for i in generators.indices {
           let embedded = EmbeddedGenerator(generator: generators[i].generator)
           let side = generators[i].generator.imageSize
@@ -126,29 +126,32 @@ public final class Evaluator {
     return (reports, protected)
   }
 
-  private func protect(_ image: Image, _ variant: ProtectionVariant, labels: [Float], number: Int) throws -> Image {
+  private func protect(_ image: Image, _ variant: ProtectionVariant, face: Int, of faces: FaceSet) throws -> Image {
     guard let perturbation = variant.perturbation else { return image }
     var delta = try perturbation.resized(
       height: image.height, width: image.width, mode: image.height < perturbation.shape[2] ? .area : .bilinear)
     if variant.refineSteps > 0 {
       delta = try refiner.refine(
-        image.tensor(on: device), start: delta, steps: variant.refineSteps, epsilon: variant.epsilon, labels: labels,
-        seed: seed &+ UInt64(number))
+        image.tensor(on: device), start: delta, steps: variant.refineSteps, epsilon: variant.epsilon, 
+        labels: { faces.labels(of: face, named: $0) }, seed: seed &+ UInt64(face))
     }
     return image.adding(try delta.values(), budget: variant.epsilon)
   }
 
   /// Every generator's edits (at its own size) and every detector's faces.
-  private func look(at image: Image, labels: [Float]) throws -> (edits: [[[Float]]], detections: [[Detection]]) {
+  private func look(at image: Image, face: Int, of faces: FaceSet) throws -> (edits: [[[Float]]], detections: [[Detection]]) {
     let tensor = try image.tensor(on: device)
     let edits = try generators.map { _, generator -> [[Float]] in
       let embedded = EmbeddedGenerator(generator: generator)
-      let count = generator.attributes.count
-      let known = labels.count == count ? labels : [Float](repeating: 0, count: count)
-      let conditions = (0..<count).flatMap { editCondition(generator.attributes, labels: known, toggling: $0) }
+      let count = generator.edits.count
+      // The same styles for the original and the protected picture.
+      var random = RandomStream(seed: seed)
+      let labels = faces.labels(of: face, named: generator.attributes)
+      let condition = try generator.condition(
+        Array(0..<count), labels: [[Float]](repeating: labels, count: count), random: &random, device: device)
       let repeated = try embedded.input(tensor).broadcast(to: [count, 3, generator.imageSize, generator.imageSize])
       let values = try Autograd.withoutRecording {
-        try generator(repeated, condition: Tensor(conditions, shape: [count, count], device: device)).image.values()
+        try generator(repeated, condition: condition).image.values()
       }
       let size = values.count / count
       return (0..<count).map { Array(values[$0 * size..<($0 + 1) * size]) }
@@ -194,7 +197,7 @@ public final class Evaluator {
         let edits = baseline.edits[0][index]
         let input = try EmbeddedGenerator(generator: generator).input(original.tensor(on: device)).values()
         let strongest = edits.indices.max { distance(edits[$0], input) < distance(edits[$1], input) }!
-        let broken = try look(at: changed, labels: baseline.labels[index]).edits[0][strongest]
+        let broken = try look(at: changed, face: index, of: baseline.faces).edits[0][strongest]
         for planes in [edits[strongest], broken] {
           let edit = try Tensor(planes, shape: [1, 3, generator.imageSize, generator.imageSize], device: device)
           row.append(try Image.images(from: edit.resized(height: cell, width: cell))[0])

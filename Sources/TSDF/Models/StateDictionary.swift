@@ -11,6 +11,29 @@ public struct StateDictionary {
     (self.tensors, self.origin) = (tensors, origin)
   }
 
+  /// The tensors of a safetensors file, or of a PyTorch checkpoint, zip or legacy, and the metadata of the former.
+  /// - Parameter keys: where a checkpoint nests the network, the most wanted first; tensors at the top are taken where
+  ///   none of these is there.
+  /// - Throws: `FileError` when the file is neither, or does not hold what it says.
+  public static func read(_ url: URL, under keys: [String] = [], on device: any Device) throws
+    -> (state: StateDictionary, metadata: [String: String])
+  {
+    if isSafetensors(url) {
+      let file = try Safetensors(contentsOf: url)
+      return (StateDictionary(try file.tensors(on: device), origin: url.path), file.metadata)
+    }
+    let checkpoint = try TorchCheckpoint(contentsOf: url)
+    let key = keys.first { checkpoint.contains(key: $0) }
+    return (StateDictionary(try checkpoint.tensors(under: key, on: device), origin: url.path), [:])
+  }
+
+  /// A safetensors file starts with the length of its header, which starts with a brace.
+  private static func isSafetensors(_ url: URL) -> Bool {
+    guard let handle = try? FileHandle(forReadingFrom: url), let start = try? handle.read(upToCount: 9) else { return true }
+    try? handle.close()
+    return url.pathExtension == "safetensors" || (start.count == 9 && start.last == UInt8(ascii: "{"))
+  }
+
   /// A tensor of the given shape; nil extents are free.
   /// - Throws: `FileError` naming a tensor that is missing or of another shape.
   public func require(_ name: String, _ shape: [Int?]) throws -> Tensor {
@@ -35,52 +58,4 @@ public struct StateDictionary {
         "has \(extra.count) unexpected tensors (\(extra.prefix(3).joined(separator: ", "))): is it another model's?")
     }
   }
-}
-
-/// Draws fresh parameters as PyTorch's layers do: uniform in +-1 / sqrt(fan-in) (Kaiming uniform with a = sqrt 5).
-public struct Initializer {
-  private var random: RandomStream
-  private let device: any Device
-
-  public init(seed: UInt64, device: any Device) {
-    random = RandomStream(seed: seed)
-    self.device = device
-  }
-
-  /// A convolution weight; its fan-in is all but the first extent.
-  public mutating func weight(_ shape: Shape) throws -> Tensor {
-    let bound = 1 / Float(shape.dropFirst().reduce(1, *)).squareRoot()
-    return try random.uniform(shape, in: -bound..<bound, device: device)
-  }
-
-  /// The bias that goes with a weight of shape `weight`.
-  public mutating func bias(_ count: Int, for weight: Shape) throws -> Tensor {
-    let bound = 1 / Float(weight.dropFirst().reduce(1, *)).squareRoot()
-    return try random.uniform([count], in: -bound..<bound, device: device)
-  }
-}
-
-/// What a generator makes of an image, and what it saw in it.
-public struct GeneratorOutput {
-  /// The edited image, [N, 3, H, W] in [-1, 1].
-  public let image: Tensor
-  /// The encoder feature that interruption drives away (method section 2), [N, C, h, w].
-  public let feature: Tensor
-
-  /// That of a range of the images.
-  func slice(_ range: Range<Int>) throws -> GeneratorOutput {
-    GeneratorOutput(image: try image.slice(range), feature: try feature.slice(range))
-  }
-}
-
-/// An image-to-image network that edits faces by a condition.
-public protocol Generator {
-  /// The name on the command line.
-  static var name: String { get }
-  /// The attributes of its condition, in order.
-  var attributes: [String] { get }
-  /// Pixels a side that it was made for.
-  var imageSize: Int { get }
-  /// The edit of images [N, 3, H, W] under conditions [N, attributes].
-  func callAsFunction(_ images: Tensor, condition: Tensor) throws -> GeneratorOutput
 }

@@ -33,35 +33,18 @@ public struct PictureSheet {
   }
 }
 
-/// What a generator makes of some faces: a row a face, first the original, then each attribute toggled.
-public func editSheet(_ generator: some Generator, faces: FaceSet, indices: [Int], device: any Device) throws -> Image {
+/// What a generator makes of some faces: a row a face, first the original, then each edit.
+public func editSheet(_ generator: any Generator, faces: FaceSet, indices: [Int], device: any Device) throws -> Image {
   var sheet = PictureSheet(cell: faces.size)
+  var random = RandomStream(seed: 1)
   for index in indices {
     let original = try faces.batch([index], on: device)
     var row = try Image.images(from: original)
-    for attribute in generator.attributes.indices {
-      let condition = editCondition(generator.attributes, labels: faces.labels[index], toggling: attribute)
-      let edited = try generator(
-        original, condition: Kernels.Tensor(condition, shape: [1, condition.count], device: device))
-      row += try Image.images(from: edited.image)
+    for edit in generator.edits.indices {
+      let condition = try generator.condition([edit], labels: [faces.labels(of: index, named: generator.attributes)], random: &random, device: device)
+      row += try Image.images(from: generator(original, condition: condition).image)
     }
     sheet.addRow(row)
   }
   return sheet.image()
-}
-
-/// The age bands of the development faces exclude each other.
-private let exclusive: Set = ["Child", "Young", "Middle", "Senior"]
-
-/// The condition for one edit: an attribute of an exclusive group is switched on and the rest of the group off, any
-/// other is inverted.
-public func editCondition(_ attributes: [String], labels: [Float], toggling index: Int) -> [Float] {
-  var condition = labels
-  if exclusive.contains(attributes[index]), attributes.filter(exclusive.contains).count > 1 {
-    for other in attributes.indices where exclusive.contains(attributes[other]) { condition[other] = 0 }
-    condition[index] = 1
-  } else {
-    condition[index] = 1 - condition[index]
-  }
-  return condition
 }

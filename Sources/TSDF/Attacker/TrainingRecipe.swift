@@ -1,0 +1,47 @@
+import Kernels
+
+/// How a generator is trained. What a model does not have is left alone.
+public struct TrainingRecipe: Codable, Equatable, Sendable {
+  public var model = ""
+  public var attributes: [String] = []
+  /// HiSD's tags, as `StyleTag.parse` reads them.
+  public var tags = ""
+  public var imageSize = 128
+  public var width = 64
+  /// Residual blocks of StarGAN and AttentionGAN, encoder layers of AttGAN, translator blocks of HiSD.
+  public var blocks = 6
+  public var discriminatorWidth = 64
+  public var discriminatorLayers = 6
+  /// Units of AttGAN's hidden layers, values of HiSD's styles.
+  public var hiddenCount = 256
+  public var batch = 16
+  /// Generator steps.
+  public var steps = 200_000
+  public var criticSteps = 5
+  public var learningRate: Float = 1e-4
+  /// Of HiSD's mappers.
+  public var mapperLearningRate: Float = 1e-6
+  public var beta1: Float = 0.5
+  public var beta2: Float = 0.999
+  /// Over the last this many generator steps the learning rate falls linearly to 0.
+  public var decaySteps = 100_000
+  /// Of the attribute loss of the generator, and of the discriminator.
+  public var classificationWeight: Float = 1
+  public var criticClassificationWeight: Float = 1
+  public var reconstructionWeight: Float = 10
+  public var penaltyWeight: Float = 10
+  public var styleWeight: Float = 1
+  public var seed: UInt64 = 1
+  public var keptPrecision = KeptPrecision.single
+  /// The last this many faces of the list are never trained on.
+  public var holdOut = 480
+
+  public init() {}
+
+  /// What a model's authors trained with.
+  /// - Throws: `FileError` when there is no such model.
+  public init(defaultsOf model: String) throws {
+    self = try trainerType(model).defaults
+    self.model = model
+  }
+}

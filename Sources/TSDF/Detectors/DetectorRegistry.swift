@@ -1,0 +1,35 @@
+import Foundation
+import Kernels
+
+/// All detectors by name: what adding one takes, besides its own files.
+private let detectorTypes: [(name: String, type: any FaceDetector.Type)] = [
+  (RetinaFace.name, RetinaFace.self), ("retinaface-resnet50", RetinaFace.self), (S3FD.name, S3FD.self),
+  (DSFD.name, DSFD.self), (MTCNN.name, MTCNN.self),
+]
+
+/// The names of all detectors.
+public let detectorNames = detectorTypes.map(\.name)
+
+/// The names of those whose weights tools/fetch-models gets.
+public let fetchedDetectorNames = [RetinaFace.name, MTCNN.name]
+
+/// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
+/// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
+public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
+  let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
+  guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
+    let advice =
+      fetchedDetectorNames.contains(name)
+      ? "tools/fetch-models gets it" : "its weights are yours to bring (.pth files are read as they are)"
+    throw FileError(candidates[0].path, "does not exist; \(advice)")
+  }
+  return try loadDetector(name, weights: url, on: device)
+}
+
+/// The detector of a name, its weights from a safetensors file or a PyTorch checkpoint.
+public func loadDetector(_ name: String, weights url: URL, on device: any Device) throws -> any FaceDetector {
+  guard let (_, type) = detectorTypes.first(where: { $0.name == name }) else {
+    throw FileError(name, "is no detector; there are \(detectorNames.joined(separator: ", "))")
+  }
+  return try type.init(StateDictionary.read(url, under: type.checkpointKeys, on: device).state)
+}

@@ -1,0 +1,501 @@
+"""The networks in PyTorch, as functions of official parameter names: what Sources/TSDF is checked against.
+
+`declare_MODEL` lists the parameters in the order in which Swift draws fresh ones, `run_MODEL` computes
+outputs and features as `tsdf forward` writes them.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+# Random numbers: Philox4x32-10 under (seed, stream), as Sources/Kernels/Tensor/Random.swift draws them.
+
+
+def uniform(shape, seed, stream):
+    """Floats in [0, 1)."""
+    count = int(np.prod(shape))
+    blocks = (count + 3) // 4
+    c = [np.arange(blocks, dtype=np.uint64), np.zeros(blocks, np.uint64), np.full(blocks, stream & 0xFFFFFFFF, np.uint64), np.full(blocks, stream >> 32, np.uint64)]
+    k = [seed & 0xFFFFFFFF, seed >> 32]
+    low = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k[0]), p1 & low, (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k[1]), p0 & low]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    bits = np.stack(c, 1).reshape(-1)[:count]
+    return torch.from_numpy((bits >> np.uint64(8)).astype(np.float64) / 2**24).reshape(shape)
+
+
+def image(shape, seed):
+    return (uniform(shape, seed, 0) * 2 - 1).requires_grad_()
+
+
+class Source:
+    """Fresh parameters, as Swift's ParameterSource draws them; norms get values of their own when `varied`."""
+
+    def __init__(self, seed, kaiming=False, varied=False):
+        self.seed, self.kaiming, self.varied = seed, kaiming, varied
+        self.draws = 0
+        self.tensors = {}
+
+    def draw(self, shape, bound):
+        self.draws += 1
+        return uniform(shape, self.seed, self.draws - 1) * 2 * bound - bound
+
+    def layer(self, name, shape, bias=None):
+        fan = float(np.prod(shape[1:]))
+        self.tensors[f"{name}.weight"] = self.draw(shape, np.sqrt(6 / fan) if self.kaiming else np.sqrt(1 / fan))
+        if bias is not None:
+            self.tensors[f"{name}.bias"] = torch.zeros(bias, dtype=torch.float64) if self.kaiming else self.draw((bias,), np.sqrt(1 / fan))
+
+    def constant(self, name, shape, value):
+        self.tensors[name] = torch.full(shape, float(value), dtype=torch.float64)
+        if self.varied:
+            self.tensors[name] += self.draw(shape, 0.3)
+
+    def norm(self, name, shape, running=False):
+        self.constant(f"{name}.weight", shape, 1)
+        self.constant(f"{name}.bias", shape, 0)
+        if running:
+            self.constant(f"{name}.running_mean", shape, 0)
+            self.constant(f"{name}.running_var", shape, 1)
+
+
+# Generators.
+
+
+def declare_stargan(s, width, attributes, blocks, outputs=3, running=False):
+    w = width
+
+    def add(position, shape, norm, channels):
+        s.layer(f"main.{position}", shape)
+        s.norm(f"main.{norm}", (channels,), running)
+
+    add("0", (w, 3 + attributes, 7, 7), "1", w)
+    add("3", (2 * w, w, 4, 4), "4", 2 * w)
+    add("6", (4 * w, 2 * w, 4, 4), "7", 4 * w)
+    for b in range(blocks):
+        for conv, norm in ((0, 1), (3, 4)):
+            add(f"{9 + b}.main.{conv}", (4 * w, 4 * w, 3, 3), f"{9 + b}.main.{norm}", 4 * w)
+    up = 9 + blocks
+    add(str(up), (4 * w, 2 * w, 4, 4), str(up + 1), 2 * w)
+    add(str(up + 3), (2 * w, w, 4, 4), str(up + 4), w)
+    s.layer(f"main.{up + 6}", (outputs, w, 7, 7))
+
+
+def run_stargan(p, x, c):
+    y, feature = stargan_backbone(p, x, c)
+    return {"y": torch.tanh(y), "feature": feature}
+
+
+def stargan_backbone(p, x, c):
+    def norm(x, name):
+        return F.instance_norm(x, weight=p[f"{name}.weight"], bias=p[f"{name}.bias"])
+
+    blocks = len([k for k in p if k.endswith(".main.0.weight")])
+    x = torch.cat([x, c[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])], 1)
+    x = F.relu(norm(F.conv2d(x, p["main.0.weight"], padding=3), "main.1"))
+    for i in (3, 6):
+        x = F.relu(norm(F.conv2d(x, p[f"main.{i}.weight"], stride=2, padding=1), f"main.{i + 1}"))
+    for b in range(blocks):
+        name = f"main.{9 + b}.main"
+        h = F.relu(norm(F.conv2d(x, p[f"{name}.0.weight"], padding=1), f"{name}.1"))
+        x = x + norm(F.conv2d(h, p[f"{name}.3.weight"], padding=1), f"{name}.4")
+    feature, up = x, 9 + blocks
+    for i in (up, up + 3):
+        x = F.relu(norm(F.conv_transpose2d(x, p[f"main.{i}.weight"], stride=2, padding=1), f"main.{i + 1}"))
+    return F.conv2d(x, p[f"main.{up + 6}.weight"], padding=3), feature
+
+
+def declare_attentiongan(s, **shape):
+    declare_stargan(s, outputs=4, **shape)
+
+
+def run_attentiongan(p, x, c):
+    y, feature = stargan_backbone(p, x, c)
+    attention = torch.sigmoid(y[:, :1])
+    return {"y": attention * y[:, 1:] + (1 - attention) * x, "feature": feature}
+
+
+def attgan_widths(width, layers):
+    return [min(width << i, 1024) for i in range(layers)]
+
+
+def declare_attgan(s, width, attributes, layers, shortcuts=1, injections=1):
+    widths, channels = attgan_widths(width, layers), 3
+    for i, n in enumerate(widths):
+        s.layer(f"enc_layers.{i}.layers.0", (n, channels, 4, 4))
+        s.norm(f"enc_layers.{i}.layers.1", (n,), running=True)
+        channels = n
+    channels += attributes
+    for i in range(layers - 1):
+        n = min(width << (layers - 1 - i), 1024)
+        s.layer(f"dec_layers.{i}.layers.0", (channels, n, 4, 4))
+        s.norm(f"dec_layers.{i}.layers.1", (n,), running=True)
+        channels = n + (widths[layers - 2 - i] if i < shortcuts else 0) + (attributes if i < injections else 0)
+    s.layer(f"dec_layers.{layers - 1}.layers.0", (channels, 3, 4, 4), bias=3)
+
+
+def run_attgan(p, x, c):
+    def norm(x, name):
+        q = [p[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(x, *q)
+
+    def tiled(z):
+        return c[:, :, None, None].expand(-1, -1, *z.shape[2:])
+
+    layers = len([k for k in p if k.startswith("enc_layers") and k.endswith("layers.0.weight")])
+    codes, z = [], x
+    for i in range(layers):
+        z = F.leaky_relu(norm(F.conv2d(z, p[f"enc_layers.{i}.layers.0.weight"], stride=2, padding=1), f"enc_layers.{i}.layers.1"), 0.01)
+        codes.append(z)
+    z = torch.cat([z, tiled(z)], 1)
+    for i in range(layers - 1):
+        z = F.relu(norm(F.conv_transpose2d(z, p[f"dec_layers.{i}.layers.0.weight"], stride=2, padding=1), f"dec_layers.{i}.layers.1"))
+        missing = p[f"dec_layers.{i + 1}.layers.0.weight"].shape[0] - z.shape[1]
+        shortcut = codes[layers - 2 - i].shape[1]
+        if missing >= shortcut:
+            z, missing = torch.cat([z, codes[layers - 2 - i]], 1), missing - shortcut
+        if missing:
+            z = torch.cat([z, tiled(z)], 1)
+    last = f"dec_layers.{layers - 1}.layers.0"
+    y = torch.tanh(F.conv_transpose2d(z, p[f"{last}.weight"], p[f"{last}.bias"], stride=2, padding=1))
+    return {"y": y, "feature": codes[-1]}
+
+
+def declare_hisd(s, encoder, translator, extractor, mapper, style, noise, answers):
+    def block(name, a, b, middle):
+        s.layer(f"{name}.conv1", (middle, a, 3, 3), bias=middle)
+        s.layer(f"{name}.conv2", (b, middle, 3, 3), bias=b)
+        s.layer(f"{name}.sc", (b, a, 1, 1))
+
+    s.layer("encoder.0", (encoder[0], 3, 1, 1), bias=encoder[0])
+    for i, (a, b) in enumerate(zip(encoder, encoder[1:])):
+        block(f"encoder.{i + 1}", a, b, a)
+        s.norm(f"encoder.{i + 1}.in1", (1, a, 1))
+        s.norm(f"encoder.{i + 1}.in2", (1, a, 1))
+    decoder = encoder[::-1]
+    for i, (a, b) in enumerate(zip(decoder, decoder[1:])):
+        block(f"decoder.{i}", a, b, b)
+        s.norm(f"decoder.{i}.in1", (1, a, 1))
+        s.norm(f"decoder.{i}.in2", (1, b, 1))
+    s.layer(f"decoder.{len(decoder) - 1}", (3, decoder[-1], 1, 1), bias=3)
+    s.layer("extractors.model.0", (extractor[0], 3, 1, 1), bias=extractor[0])
+    for i, (a, b) in enumerate(zip(extractor, extractor[1:])):
+        block(f"extractors.model.{i + 1}", a, b, a)
+    styles = style * len(answers)
+    s.layer(f"extractors.model.{len(extractor) + 1}", (styles, extractor[-1], 1, 1), bias=styles)
+    for t in range(len(answers)):
+        name = f"translators.{t}"
+        s.layer(f"{name}.model.0", (translator[0], encoder[-1], 1, 1), bias=translator[0])
+        for i, (a, b) in enumerate(zip(translator, translator[1:])):
+            block(f"{name}.model.{i + 1}", a, b, b)
+        values = 2 * sum(a + b for a, b in zip(translator, translator[1:]))
+        s.layer(f"{name}.style_to_params", (values, style), bias=values)
+        for part in ("features", "masks"):
+            s.layer(f"{name}.{part}.0", (decoder[0], translator[-1], 1, 1), bias=decoder[0])
+    for t, count in enumerate(answers):
+        name = f"mappers.{t}"
+        s.layer(f"{name}.pre_model.0", (mapper[0], noise), bias=mapper[0])
+        for i, (a, b) in enumerate(zip(mapper, mapper[1:])):
+            s.layer(f"{name}.pre_model.{i + 1}.linear", (b, a), bias=b)
+            for j in range(count):
+                s.layer(f"{name}.post_models.{j}.{i}.linear", (b, a), bias=b)
+        for j in range(count):
+            s.layer(f"{name}.post_models.{j}.{len(mapper) - 1}", (style, mapper[-1]), bias=style)
+
+
+def run_hisd(p, x, reference, tag):
+    def conv(x, name, padding=0):
+        return F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), padding=padding)
+
+    def unbiased(x, weight, bias):
+        flat = x.flatten(2)
+        h = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-5)
+        return F.leaky_relu((h * weight + bias).reshape(x.shape), 0.2)
+
+    def norm(x, name):
+        return unbiased(x, p[f"{name}.weight"], p[f"{name}.bias"])
+
+    def half(a, b):
+        return (a + b) / 2**0.5
+
+    def twice(x):
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+
+    def count(template):
+        n = 0
+        while template.format(n + 1) in p:
+            n += 1
+        return n
+
+    e = conv(x, "encoder.0")
+    for i in range(1, count("encoder.{}.conv1.weight") + 1):
+        n = f"encoder.{i}"
+        inner = F.avg_pool2d(conv(norm(e, f"{n}.in1"), f"{n}.conv1", 1), 2)
+        e = half(F.avg_pool2d(conv(e, f"{n}.sc"), 2), conv(norm(inner, f"{n}.in2"), f"{n}.conv2", 1))
+    feature = e
+
+    layers = count("extractors.model.{}.conv1.weight")
+    s = conv(reference, "extractors.model.0")
+    for i in range(1, layers + 1):
+        n = f"extractors.model.{i}"
+        inner = F.avg_pool2d(conv(F.leaky_relu(s, 0.2), f"{n}.conv1", 1), 2)
+        s = half(F.avg_pool2d(conv(s, f"{n}.sc"), 2), conv(F.leaky_relu(inner, 0.2), f"{n}.conv2", 1))
+    s = conv(s.mean((2, 3), keepdim=True), f"extractors.model.{layers + 2}")
+    tags = len([k for k in p if k.endswith(".style_to_params.weight")])
+    style = s.reshape(x.shape[0], tags, -1)[:, tag]
+
+    t = f"translators.{tag}"
+    values = F.linear(style, p[f"{t}.style_to_params.weight"], p[f"{t}.style_to_params.bias"])
+
+    def adapted(x):
+        nonlocal values
+        c = x.shape[1]
+        bias, weight, values = values[:, :c, None], values[:, c : 2 * c, None] + 1, values[:, 2 * c :]
+        return unbiased(x, weight, bias)
+
+    m = conv(e, f"{t}.model.0")
+    for i in range(1, count(t + ".model.{}.conv1.weight") + 1):
+        n = f"{t}.model.{i}"
+        shortcut = conv(m, f"{n}.sc")
+        inner = conv(adapted(m), f"{n}.conv1", 1)
+        m = half(shortcut, conv(adapted(inner), f"{n}.conv2", 1))
+    mask = torch.sigmoid(conv(m, f"{t}.masks.0"))
+    y = conv(m, f"{t}.features.0") * mask + e * (1 - mask)
+
+    doublings = len([k for k in p if k.startswith("decoder.") and k.endswith(".conv1.weight")])
+    for i in range(doublings):
+        n = f"decoder.{i}"
+        inner = conv(twice(norm(y, f"{n}.in1")), f"{n}.conv1", 1)
+        y = half(twice(conv(y, f"{n}.sc")), conv(norm(inner, f"{n}.in2"), f"{n}.conv2", 1))
+    return {"y": conv(y, f"decoder.{doublings}"), "feature": feature}
+
+
+# Detectors.
+
+
+def preprocessed(x):
+    means = torch.tensor([104.0, 117.0, 123.0], dtype=x.dtype)[None, :, None, None]
+    return ((x + 1) * 127.5)[:, [2, 1, 0]] - means
+
+
+def joined(maps, values):
+    return torch.cat([m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, values) for m in maps], 1)
+
+
+def detector_results(conf, loc, features):
+    return {"conf": conf, "loc": loc, **{f"feature{i + 1}": f for i, f in enumerate(features)}}
+
+
+def declare_retinaface_resnet50(s):
+    def add(name, norm, shape):
+        s.layer(name, shape)
+        s.norm(norm, (shape[0],), running=True)
+
+    add("body.conv1", "body.bn1", (64, 3, 7, 7))
+    channels = 64
+    for layer, count in enumerate((3, 4, 6, 3)):
+        middle = 64 << layer
+        for i in range(count):
+            n = f"body.layer{layer + 1}.{i}"
+            add(f"{n}.conv1", f"{n}.bn1", (middle, channels, 1, 1))
+            add(f"{n}.conv2", f"{n}.bn2", (middle, middle, 3, 3))
+            add(f"{n}.conv3", f"{n}.bn3", (4 * middle, middle, 1, 1))
+            if i == 0:
+                add(f"{n}.downsample.0", f"{n}.downsample.1", (4 * middle, channels, 1, 1))
+            channels = 4 * middle
+    for i, n in enumerate((512, 1024, 2048)):
+        add(f"fpn.output{i + 1}.0", f"fpn.output{i + 1}.1", (256, n, 1, 1))
+    for i in (1, 2):
+        add(f"fpn.merge{i}.0", f"fpn.merge{i}.1", (256, 256, 3, 3))
+    for i in (1, 2, 3):
+        parts = (("conv3X3", 128, 256), ("conv5X5_1", 64, 256), ("conv5X5_2", 64, 64), ("conv7X7_2", 64, 64), ("conv7x7_3", 64, 64))
+        for part, a, b in parts:
+            add(f"ssh{i}.{part}.0", f"ssh{i}.{part}.1", (a, b, 3, 3))
+    for head, outputs in (("ClassHead", 4), ("BboxHead", 8), ("LandmarkHead", 20)):
+        for i in range(3):
+            s.layer(f"{head}.{i}.conv1x1", (outputs, 256, 1, 1), bias=outputs)
+
+
+def run_retinaface(p, x):
+    isResNet = "body.layer1.0.conv1.weight" in p
+    slope = 0.1 if p["fpn.output1.0.weight"].shape[0] <= 64 else 0.0
+
+    def conv(x, name, norm=None, stride=1, padding=0, groups=1, slope=None):
+        y = F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), stride, padding, 1, groups)
+        if norm is not None and f"{norm}.running_mean" in p:
+            y = F.batch_norm(y, *[p[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")])
+        return y if slope is None else F.leaky_relu(y, slope)
+
+    def sequence(x, name, stride=1, padding=0, groups=1, slope=None, at=0):
+        return conv(x, f"{name}.{at}", f"{name}.{at + 1}", stride, padding, groups, slope)
+
+    x = preprocessed(x)
+    stages = []
+    if isResNet:
+        x = F.max_pool2d(conv(x, "body.conv1", "body.bn1", 2, 3, slope=0.0), 3, 2, 1)
+        for layer, count in enumerate((3, 4, 6, 3)):
+            for i in range(count):
+                n, stride = f"body.layer{layer + 1}.{i}", 2 if layer > 0 and i == 0 else 1
+                y = conv(x, f"{n}.conv1", f"{n}.bn1", slope=0.0)
+                y = conv(y, f"{n}.conv2", f"{n}.bn2", stride, 1, slope=0.0)
+                y = conv(y, f"{n}.conv3", f"{n}.bn3")
+                shortcut = sequence(x, f"{n}.downsample", stride) if i == 0 else x
+                x = F.relu(y + shortcut)
+            stages.append(x)
+        stages = stages[1:]
+    else:
+        x = sequence(x, "body.stage1.0", 2, 1, slope=0.1)
+        for stage, strides in enumerate([[1, 2, 1, 2, 1], [2, 1, 1, 1, 1, 1], [2, 1]]):
+            for i, stride in enumerate(strides):
+                n = f"body.stage{stage + 1}.{i + 1 if stage == 0 else i}"
+                x = sequence(sequence(x, n, stride, 1, x.shape[1], 0.1), n, slope=0.1, at=3)
+            stages.append(x)
+    l1, l2, l3 = (sequence(s, f"fpn.output{i + 1}", slope=slope) for i, s in enumerate(stages))
+    l2 = sequence(l2 + F.interpolate(l3, size=l2.shape[2:], mode="nearest"), "fpn.merge2", 1, 1, slope=slope)
+    l1 = sequence(l1 + F.interpolate(l2, size=l1.shape[2:], mode="nearest"), "fpn.merge1", 1, 1, slope=slope)
+    features = []
+    for i, level in enumerate((l1, l2, l3)):
+        n = f"ssh{i + 1}"
+        five = sequence(level, f"{n}.conv5X5_1", 1, 1, slope=slope)
+        seven = sequence(five, f"{n}.conv7X7_2", 1, 1, slope=slope)
+        parts = [sequence(level, f"{n}.conv3X3", 1, 1), sequence(five, f"{n}.conv5X5_2", 1, 1), sequence(seven, f"{n}.conv7x7_3", 1, 1)]
+        features.append(F.relu(torch.cat(parts, 1)))
+
+    def head(name, values):
+        return joined([conv(f, f"{name}.{i}.conv1x1") for i, f in enumerate(features)], values)
+
+    return detector_results(head("ClassHead", 2), head("BboxHead", 4), features)
+
+
+VGG = [(0, 64, 0), (2, 64, 0), (5, 128, 1), (7, 128, 0), (10, 256, 1), (12, 256, 0), (14, 256, 0), (17, 512, 1), (19, 512, 0), (21, 512, 0), (24, 512, 1), (26, 512, 0), (28, 512, 0)]
+SOURCES = [256, 512, 512, 1024, 512, 256]
+
+
+def declare_vgg(s):
+    channels = 3
+    for position, n, _ in VGG:
+        s.layer(f"vgg.{position}", (n, channels, 3, 3), bias=n)
+        channels = n
+    s.layer("vgg.31", (1024, 512, 3, 3), bias=1024)
+    s.layer("vgg.33", (1024, 1024, 1, 1), bias=1024)
+    for i, (a, b, k) in enumerate(((256, 1024, 1), (512, 256, 3), (128, 512, 1), (256, 128, 3))):
+        s.layer(f"extras.{i}", (a, b, k, k), bias=a)
+
+
+def run_vgg(p, x, dilation):
+    def conv(x, name, **arguments):
+        return F.relu(F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], **arguments))
+
+    sources = []
+    for position, _, pooled in VGG:
+        if pooled:
+            if position >= 17:
+                sources.append(x)
+            x = F.max_pool2d(x, 2, ceil_mode=position == 17)
+        x = conv(x, f"vgg.{position}", padding=1)
+    sources.append(x)
+    x = conv(conv(F.max_pool2d(x, 2), "vgg.31", padding=dilation, dilation=dilation), "vgg.33")
+    sources.append(x)
+    for i in (0, 2):
+        x = conv(conv(x, f"extras.{i}"), f"extras.{i + 1}", stride=2, padding=1)
+        sources.append(x)
+    return sources
+
+
+def l2norm(x, weight):
+    return x / (x.pow(2).sum(1, keepdim=True).sqrt() + 1e-10) * weight[None, :, None, None]
+
+
+def declare_s3fd(s):
+    declare_vgg(s)
+    for i, (n, scale) in enumerate(zip(SOURCES, (10, 8, 5))):
+        s.constant(f"L2Norm{i + 3}_3.weight", (n,), scale)
+    for i, n in enumerate(SOURCES):
+        s.layer(f"loc.{i}", (4, n, 3, 3), bias=4)
+        s.layer(f"conf.{i}", (4 if i == 0 else 2, n, 3, 3), bias=4 if i == 0 else 2)
+
+
+def run_s3fd(p, x):
+    levels = run_vgg(p, preprocessed(x), 6)
+    levels[:3] = [l2norm(f, p[f"L2Norm{i + 3}_3.weight"]) for i, f in enumerate(levels[:3])]
+
+    def maps(head):
+        return [F.conv2d(f, p[f"{head}.{i}.weight"], p[f"{head}.{i}.bias"], padding=1) for i, f in enumerate(levels)]
+
+    conf = maps("conf")
+    conf[0] = torch.cat([conf[0][:, :3].max(1, keepdim=True)[0], conf[0][:, 3:]], 1)
+    return detector_results(joined(conf, 2), joined(maps("loc"), 4), levels[:3])
+
+
+def declare_dsfd(s):
+    declare_vgg(s)
+    for i, scale in enumerate((10, 8, 5)):
+        for kind in ("of", "ef"):
+            s.constant(f"L2Norm{kind}{i + 1}.weight", (SOURCES[i],), scale)
+    top = SOURCES[::-1]
+    s.layer("fpn_topdown.0", (top[0], top[0], 1, 1), bias=top[0])
+    for i, (a, b) in enumerate(zip(top, top[1:])):
+        s.layer(f"fpn_topdown.{i + 1}", (b, a, 1, 1), bias=b)
+        s.layer(f"fpn_latlayer.{i}", (b, b, 1, 1), bias=b)
+    for i, n in enumerate(SOURCES):
+        third = n // 3
+        rest, name = n - 2 * third, f"fpn_fem.{i}"
+        for part, a, b in (("branch1", third, n), ("branch2.0", third, n), ("branch2.2", third, third), ("branch3.0", rest, n), ("branch3.2", rest, rest), ("branch3.4", rest, rest)):
+            s.layer(f"{name}.{part}", (a, b, 3, 3), bias=a)
+        s.layer(f"loc_pal2.{i}", (4, n, 3, 3), bias=4)
+        s.layer(f"conf_pal2.{i}", (2, n, 3, 3), bias=2)
+
+
+def run_dsfd(p, x):
+    def conv(x, name, padding=0, dilation=1):
+        return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=padding, dilation=dilation)
+
+    first = run_vgg(p, preprocessed(x), 3)
+    merged = [F.relu(conv(first[5], "fpn_topdown.0"))]
+    for i in range(5):
+        lateral = conv(first[4 - i], f"fpn_latlayer.{i}")
+        above = F.relu(conv(merged[-1], f"fpn_topdown.{i + 1}"))
+        above = F.interpolate(above, size=lateral.shape[2:], mode="bilinear", align_corners=True)
+        merged.append(F.relu(above * lateral))
+    second = []
+    for i, x in enumerate(merged[::-1]):
+        branches = []
+        for name, layers in (("branch1", [""]), ("branch2", [".0", ".2"]), ("branch3", [".0", ".2", ".4"])):
+            y = x
+            for k, layer in enumerate(layers):
+                y = conv(F.relu(y) if k else y, f"fpn_fem.{i}.{name}{layer}", 3, 3)
+            branches.append(y)
+        y = F.relu(torch.cat(branches, 1))
+        second.append(l2norm(y, p[f"L2Normef{i + 1}.weight"]) if i < 3 else y)
+    conf = [conv(f, f"conf_pal2.{i}", 1) for i, f in enumerate(second)]
+    loc = [conv(f, f"loc_pal2.{i}", 1) for i, f in enumerate(second)]
+    return detector_results(joined(conf, 2), joined(loc, 4), [l2norm(first[i], p[f"L2Normof{i + 1}.weight"]) for i in range(3)])
+
+
+def run_mtcnn(p, net, x):
+    def conv(x, i):
+        return F.prelu(F.conv2d(x, p[f"{net}.conv{i}.weight"], p[f"{net}.conv{i}.bias"]), p[f"{net}.prelu{i}.weight"])
+
+    def dense(x, name):
+        return F.linear(x, p[f"{net}.{name}.weight"], p[f"{net}.{name}.bias"])
+
+    x = x * (127.5 / 128)
+    if net == "pnet":
+        x = conv(conv(F.max_pool2d(conv(x, 1), 2, 2, ceil_mode=True), 2), 3)
+        return dict(zip(("conf", "loc"), (F.conv2d(x, p[f"pnet.conv4_{i}.weight"], p[f"pnet.conv4_{i}.bias"]) for i in (1, 2))))
+    x = F.max_pool2d(conv(x, 1), 3, 2, ceil_mode=True)
+    x = conv(F.max_pool2d(conv(x, 2), 3, 2, ceil_mode=True), 3)
+    last = 4
+    if net == "onet":
+        x, last = conv(F.max_pool2d(x, 2, 2, ceil_mode=True), 4), 5
+    x = dense(x.permute(0, 3, 2, 1).reshape(x.shape[0], -1), f"dense{last}")
+    x = F.prelu(x, p[f"{net}.prelu{last}.weight"])
+    return dict(zip(("conf", "loc"), (dense(x, f"dense{last + 1}_{i}") for i in (1, 2))))
+
+
+def gradient(results, x):
+    """The gradient of mean(first output squared) with respect to x."""
+    return torch.autograd.grad((next(iter(results.values())) ** 2).mean(), x)[0]
