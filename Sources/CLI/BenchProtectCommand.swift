@@ -38,7 +38,7 @@ struct BenchProtectCommand: ParsableCommand {
       let item = found[index % found.count]
       return WorkList.Item(url: item.url, relativePath: "\(index)-\(item.url.lastPathComponent)")
     }
-    let (universal, epsilon) = try loadPerturbation(
+    let (universal, epsilon, _) = try loadPerturbation(
       locate(perturbation ?? "weights/perturbation.safetensors"), on: device)
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon) = (.image, epsilon)

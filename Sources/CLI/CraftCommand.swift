@@ -4,105 +4,167 @@ import Kernels
 import TSDF
 
 extension CraftMethod: ExpressibleByArgument {}
+extension DetectorGoal: ExpressibleByArgument {}
+extension FeatureLevels: ExpressibleByArgument {}
 
 struct CraftCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "craft", abstract: "Make a universal perturbation against generators and detectors.",
     discussion: """
-      Writes the perturbation to OUTPUT and, while it works, OUTPUT.checkpoint: the same command goes on where it \
-      stopped. The last --hold-out faces of the data are never used, so that they can judge the result.
+      Takes a whole experiment from --recipe FILE (recipes/ has some), or the defaults, with whatever options are given \
+      instead. Writes the perturbation, the recipe in its metadata, to OUTPUT and, while it works, OUTPUT.checkpoint: the \
+      same command goes on where it stopped. The last faces of the data (--hold-out) are never used, so that they can \
+      judge the result.
       """)
 
-  @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String
+  @Option(help: "A recipe: JSON with any fields of the recipe in a perturbation's metadata.") var recipe: String?
+  @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String?
   @Option(help: "Where the perturbation goes (.safetensors).") var output: String
-  @Option(help: "joint, tsdf (the paper's two stages), interruption, poison or noise.") var method = CraftMethod.joint
-  @Option(help: "The largest change of a channel, on a scale of -1 to 1 (0.05 is 6.4 of 255).") var epsilon: Float =
-    0.05
-  @Option(help: "Pixels a side of the perturbation.") var size = 256
-  @Option(help: "Faces to work on.") var faces = 128
-  @Option(help: "The last this many faces of the data are left alone.") var holdOut = 480
-  @Option(help: "Faces a batch.") var batch = 8
-  @Option(help: "Passes over the faces (tsdf: of each stage).") var passes = 30
-  @Option(help: "Stage 1: feature steps a batch.") var featureSteps = 3
-  @Option(help: "Stage 1: size of a sign step.") var stepSize: Float = 1e-3
-  @Option(help: "Stage 1: momentum of the end-to-end step.") var momentum: Float = 0.8
-  @Option(help: "Stage 1: weight of contrast enhancement.") var enhancementWeight: Float = 0.001
-  @Option(help: "Stage 1: temperature of contrast enhancement.") var enhancementTemperature: Float = 0.1
-  @Option(help: "Stage 1: strength of contrast enhancement.") var enhancementStrength: Float = 0.4
-  @Option(help: "Stage 1: share of the outputs in the end-to-end loss.") var outputShare: Float = 0.7
-  @Option(help: "Stage 1: memory of the losses that weigh the generators.") var weightMemory: Float = 0.9
-  @Option(help: "Stage 1: temperature of the generators' weights.") var weightTemperature: Float = 0.1
-  @Option(help: "Stage 1: probability of input diversity.") var diversityProbability: Float = 0.5
-  @Option(help: "Stage 1: canvas of input diversity, in pixels for an image of 256.") var diversityCanvas: Float = 290
-  @Option(help: "Stage 2: intensities from this on keep interrupting.") var tau: Float = 0.040
-  @Option(help: "Stage 2: how fast freedom to poison falls with intensity.") var beta: Float = 5
-  @Option(help: "Stage 2: Adam steps a batch.") var poisonSteps = 50
-  @Option(help: "Stage 2: Adam's learning rate.") var poisonRate: Float = 0.02
-  @Option(help: "Stage 2: largest addition before the budget is enforced.") var poisonBound: Float = 0.4
-  @Option(help: "Stage 2: weight of the output loss.") var outputLossWeight: Float = 12
-  @Option(help: "Stage 2: noise in the feature targets.") var featureNoise: Float = 0.2
-  @Flag(help: "Stage 2: poison with every pixel.") var noMask = false
-  @Option(help: "Joint, poison: momentum.") var jointMomentum: Float = 0.5
-  @Option(help: "Joint: mean squared change of an edit that is enough.") var interruptionTarget: Float = 0.12
   @Option(
     help: """
-      Detectors, separated by commas, or none. A universal perturbation hardly moves MTCNN, and trying costs what it does \
-      to RetinaFace.
-      """) var detectors = RetinaFace.name
-  @Option(help: "The run's random seed.") var seed: UInt64 = 1
+      joint, tsdf (the paper's two stages), interruption (its first), poison, and for comparison cmua, found, pgd (which \
+      only marks its file: evaluate then adapts to each face) and noise.
+      """) var method: CraftMethod?
+  @Option(help: "The largest change of a channel, on a scale of -1 to 1 (0.05 is 6.4 of 255).") var epsilon: Float?
+  @Option(help: "Pixels a side of the perturbation.") var size: Int?
+  @Option(help: "Faces to work on.") var faces: Int?
+  @Option(help: "The last this many faces of the data are left alone.") var holdOut: Int?
+  @Option(help: "Faces a batch.") var batch: Int?
+  @Option(help: "Passes over the faces (tsdf: of each stage).") var passes: Int?
+  @Option(help: "Stage 1, found: feature steps a batch.") var featureSteps: Int?
+  @Option(help: "Stage 1, found: size of a sign step.") var stepSize: Float?
+  @Option(help: "Stage 1: momentum of the end-to-end step.") var momentum: Float?
+  @Option(help: "Stage 1: weight of contrast enhancement.") var enhancementWeight: Float?
+  @Option(help: "Stage 1: temperature of contrast enhancement.") var enhancementTemperature: Float?
+  @Option(help: "Stage 1: strength of contrast enhancement.") var enhancementStrength: Float?
+  @Option(help: "Stage 1: share of the outputs in the end-to-end loss.") var outputShare: Float?
+  @Option(help: "Stage 1: memory of the losses that weigh the generators.") var weightMemory: Float?
+  @Option(help: "Stage 1: temperature of the generators' weights.") var weightTemperature: Float?
+  @Option(help: "Stage 1: probability of input diversity.") var diversityProbability: Float?
+  @Option(help: "Stage 1: canvas of input diversity, in pixels for an image of 256.") var diversityCanvas: Float?
+  @Option(help: "Stage 2: intensities from this on keep interrupting.") var tau: Float?
+  @Option(help: "Stage 2: how fast freedom to poison falls with intensity.") var beta: Float?
+  @Option(help: "Stage 2: Adam steps a batch.") var poisonSteps: Int?
+  @Option(help: "Stage 2: Adam's learning rate.") var poisonRate: Float?
+  @Option(help: "Stage 2: largest addition before the budget is enforced.") var poisonBound: Float?
+  @Option(help: "Stage 2: weight of the output loss.") var outputLossWeight: Float?
+  @Option(help: "Stage 2: noise in the feature targets.") var featureNoise: Float?
+  @Option(help: "Stage 2: feature levels, all (the paper) or last (its code).") var featureLevels: FeatureLevels?
+  @Option(help: "Stage 2: channels that feature levels are projected to (the paper: 128), 0 for none.")
+  var featureProjection: Int?
+  @Flag(help: "Stage 2: poison with every pixel.") var noMask = false
+  @Option(help: "Joint, poison: momentum.") var jointMomentum: Float?
+  @Option(help: "Joint: mean squared change of an edit that is enough.") var interruptionTarget: Float?
+  @Option(help: "Joint, poison: hide true faces, flood with false ones, or both.") var detectorGoal: DetectorGoal?
+  @Option(help: "CMUA, PGD: sign steps an image.") var imageSteps: Int?
+  @Option(help: "CMUA, PGD: size of a sign step.") var imageStepSize: Float?
+  @Option(help: "Detectors, separated by commas, or none: \(detectorNames.joined(separator: ", ")).")
+  var detectors: String?
+  @Option(
+    help: """
+      Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
+      weights/NAME.safetensors, files that say which they are, or NAME=FILE.
+      """) var generators: String?
+  @Option(help: "The run's random seed.") var seed: UInt64?
+  @Option(help: "How activations are kept for gradients: single, or half for half the memory.")
+  var keptPrecision: KeptPrecision?
   @Option(help: "Batches between checkpoints.") var checkpointEvery = 20
-  @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
-  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
-  func validate() throws {
-    if !(epsilon > 0 && epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
+  func validate() throws { if recipe == nil { try validate(given(CraftRecipe())) } }
+
+  /// The recipe with what was given on the command line instead.
+  private func given(_ base: CraftRecipe) -> CraftRecipe {
+    var recipe = base
+    func set<T>(_ path: WritableKeyPath<CraftRecipe, T>, _ value: T?) {
+      if let value { recipe[keyPath: path] = value }
+    }
+    func names(_ list: String?) -> [String]? {
+      list?.split(separator: ",").map(String.init).filter { $0 != "none" }
+    }
+    set(\.data, data)
+    set(\.method, method)
+    set(\.epsilon, epsilon)
+    set(\.size, size)
+    set(\.faces, faces)
+    set(\.holdOut, holdOut)
+    set(\.batch, batch)
+    set(\.passes, passes)
+    set(\.featureSteps, featureSteps)
+    set(\.stepSize, stepSize)
+    set(\.momentum, momentum)
+    set(\.enhancementWeight, enhancementWeight)
+    set(\.enhancementTemperature, enhancementTemperature)
+    set(\.enhancementStrength, enhancementStrength)
+    set(\.outputShare, outputShare)
+    set(\.weightMemory, weightMemory)
+    set(\.weightTemperature, weightTemperature)
+    set(\.diversityProbability, diversityProbability)
+    set(\.diversityCanvas, diversityCanvas)
+    set(\.tau, tau)
+    set(\.beta, beta)
+    set(\.poisonSteps, poisonSteps)
+    set(\.poisonRate, poisonRate)
+    set(\.poisonBound, poisonBound)
+    set(\.outputLossWeight, outputLossWeight)
+    set(\.featureNoise, featureNoise)
+    set(\.featureLevels, featureLevels)
+    set(\.featureProjection, featureProjection)
+    set(\.usesMask, noMask ? false : nil)
+    set(\.jointMomentum, jointMomentum)
+    set(\.interruptionTarget, interruptionTarget)
+    set(\.detectorGoal, detectorGoal)
+    set(\.imageSteps, imageSteps)
+    set(\.imageStepSize, imageStepSize)
+    set(\.detectors, names(detectors))
+    set(\.generators, names(generators))
+    set(\.seed, seed)
+    set(\.keptPrecision, keptPrecision)
+    return recipe
+  }
+
+  private func validate(_ r: CraftRecipe) throws {
+    if r.data.isEmpty { throw ValidationError("--data is missing, and the recipe names none") }
+    if !(r.epsilon > 0 && r.epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
     for (name, value) in [
-      ("--size", size), ("--faces", faces), ("--batch", batch), ("--passes", passes),
-      ("--checkpoint-every", checkpointEvery),
+      ("--faces", r.faces), ("--batch", r.batch), ("--passes", r.passes), ("--checkpoint-every", checkpointEvery),
+      ("--poison-steps", r.poisonSteps), ("--image-steps", r.imageSteps),
     ] where value < 1 {
       throw ValidationError("\(name) must be at least 1")
     }
-    if size < 64 { throw ValidationError("--size must be at least 64") }
-    if !(diversityCanvas >= 257 && diversityCanvas <= 1024) {
+    if r.size < 64 { throw ValidationError("--size must be at least 64") }
+    if !(r.diversityCanvas >= 257 && r.diversityCanvas <= 1024) {
       throw ValidationError("--diversity-canvas must be from 257 to 1024")
     }
-    if !(weightTemperature > 0 && enhancementTemperature > 0) { throw ValidationError("temperatures must be positive") }
-    if holdOut < 0 || featureSteps < 0 || poisonSteps < 1 {
-      throw ValidationError("--hold-out and --feature-steps must not be negative, --poison-steps at least 1")
+    if !(r.weightTemperature > 0 && r.enhancementTemperature > 0) {
+      throw ValidationError("temperatures must be positive")
+    }
+    if r.holdOut < 0 || r.featureSteps < 0 || r.featureProjection < 0 {
+      throw ValidationError("--hold-out, --feature-steps and --feature-projection must not be negative")
     }
   }
 
   func run() throws {
+    var recipe = given(try recipe.map { try CraftRecipe(contentsOf: URL(fileURLWithPath: $0)) } ?? CraftRecipe())
+    try validate(recipe)
     let device = try common.openDevice()
     let progress = common.progress
-    let found = try models.loadDetectors(detectors, on: device)
-    let generators = method == .poison || method == .noise ? [] : try generatorOptions.load(on: device)
-    let dataset = try loadFaces(data)
-    guard dataset.count > holdOut else {
-      throw ValidationError("\(data) has \(dataset.count) faces; holding out \(holdOut) leaves none")
+    let found =
+      recipe.method.usesDetector ? try models.loadDetectors(recipe.detectors.joined(separator: ","), on: device) : []
+    let generators = recipe.method.usesGenerator ? try recipe.generators.map { try loadGenerator($0, on: device) } : []
+    if !recipe.method.usesDetector { recipe.detectors = [] }
+    if !recipe.method.usesGenerator { recipe.generators = [] }
+    let dataset = try loadFaces(recipe.data)
+    guard dataset.count > recipe.holdOut else {
+      throw ValidationError(
+        "\(recipe.data) has \(dataset.count) faces; holding out \(recipe.holdOut) leaves none")
     }
-    let used = min(faces, dataset.count - holdOut)
-    var recipe = CraftRecipe()
-    (recipe.method, recipe.epsilon, recipe.size, recipe.batch) = (method, epsilon, size, batch)
-    (recipe.passes, recipe.seed, recipe.faces) = (passes, seed, used)
-    (recipe.featureSteps, recipe.stepSize, recipe.momentum) = (featureSteps, stepSize, momentum)
-    (recipe.enhancementWeight, recipe.tau, recipe.beta) = (enhancementWeight, tau, beta)
-    (recipe.poisonSteps, recipe.poisonRate, recipe.usesMask) = (poisonSteps, poisonRate, !noMask)
-    (recipe.enhancementTemperature, recipe.enhancementStrength) = (enhancementTemperature, enhancementStrength)
-    (recipe.outputShare, recipe.weightMemory, recipe.weightTemperature) = (outputShare, weightMemory, weightTemperature)
-    (recipe.diversityProbability, recipe.diversityCanvas) = (diversityProbability, diversityCanvas)
-    (recipe.poisonBound, recipe.outputLossWeight, recipe.featureNoise) = (poisonBound, outputLossWeight, featureNoise)
-    (recipe.jointMomentum, recipe.interruptionTarget) = (jointMomentum, interruptionTarget)
-    recipe.keptPrecision = gradientOptions.keptPrecision
-    recipe.generators = generators.map(\.name)
-    recipe.detectors = found.map(\.name)
+    recipe.faces = min(recipe.faces, dataset.count - recipe.holdOut)
 
-    let set = try FaceSet(dataset[0..<used], size: size)
+    let set = try FaceSet(dataset[0..<recipe.faces], size: recipe.size)
     let crafter = try Crafter(
-      recipe, faces: set, generators: generators.map(\.generator), detectors: found.map(\.detector),
-      device: device)
+      recipe, faces: set, generators: generators, detectors: found.map(\.detector), device: device)
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try crafter.restore(from: checkpoint)

@@ -13,7 +13,9 @@ struct EvaluateCommand: ParsableCommand {
       """)
 
   @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String
-  @Option(parsing: .upToNextOption, help: "Perturbations to judge. (default: weights/perturbation.safetensors)")
+  @Option(
+    name: [.customLong("perturbation"), .customLong("compare")], parsing: .upToNextOption,
+    help: "Perturbations to judge, in one table. (default: weights/perturbation.safetensors)")
   var perturbation: [String] = []
   @Flag(help: "Also judge unprotected faces (only JPEG changes them).") var clean = false
   @Flag(help: "Also judge uniform random noise of the first perturbation's budget.") var noise = false
@@ -65,16 +67,22 @@ struct EvaluateCommand: ParsableCommand {
     var hashes: [String: String] = [:]
     for path in perturbation.isEmpty ? ["weights/perturbation.safetensors"] : perturbation {
       let url = locate(path)
-      let (universal, epsilon) = try loadPerturbation(url, on: device)
+      let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
       let name = url.deletingPathExtension().lastPathComponent
       hashes[name] = sha256(try Data(contentsOf: url))
-      variants.append(ProtectionVariant(name: name, perturbation: universal, epsilon: epsilon))
+      var adaptation = ProtectionVariant.Adaptation.none
+      if let recipe, recipe.method == .pgd {
+        adaptation = .pgd(
+          ImagePGD(generators: generators.map(\.generator), recipe: recipe, device: device), steps: recipe.imageSteps)
+      }
+      variants.append(
+        ProtectionVariant(name: name, perturbation: universal, epsilon: epsilon, adaptation: adaptation))
     }
     if refine > 0, let last = variants.last {
       variants.append(
         ProtectionVariant(
           name: "\(last.name) + \(refine) steps", perturbation: last.perturbation, epsilon: last.epsilon,
-          refineSteps: refine))
+          adaptation: .refined(steps: refine)))
     }
     if noise {
       let epsilon = variants[0].epsilon

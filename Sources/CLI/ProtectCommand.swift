@@ -61,7 +61,11 @@ struct ProtectCommand: ParsableCommand {
     let progress = common.progress
     let work = try openWork(inputs)
     let universalURL = locate(perturbation ?? "weights/perturbation.safetensors")
-    let (universal, made) = try loadPerturbation(universalURL, on: device)
+    let (universal, made, recipe) = try loadPerturbation(universalURL, on: device)
+    if recipe?.method == .pgd {
+      throw ValidationError(
+        "\(universalURL.path) was made for comparison: PGD has no universal part; --refine adapts one to each face")
+    }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
     (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)

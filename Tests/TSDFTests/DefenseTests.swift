@@ -130,7 +130,7 @@ final class DefenseTests: XCTestCase {
     let device = CPUDevice()
     let generator = try loadGenerator(projectURL("weights/stargan.safetensors"), on: device)
     XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
-    let (perturbation, epsilon) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    let (perturbation, epsilon, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
     XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])
     XCTAssertEqual(epsilon, 0.05)
     XCTAssertTrue(try perturbation.values().allSatisfy { abs($0) <= 0.05 })

@@ -3,7 +3,7 @@ import Kernels
 
 /// How a universal perturbation is made.
 public enum CraftMethod: String, Codable, CaseIterable, Sendable {
-  /// Both goals in every step, weighed by how far each still is from its target.
+  /// Both goals in every step, weighed by how far each still is from its target (ours).
   case joint
   /// The paper's two stages in turn, with the intensity-separation mask.
   case tsdf
@@ -11,11 +11,41 @@ public enum CraftMethod: String, Codable, CaseIterable, Sendable {
   case interruption
   /// The detectors alone, by the loss of `joint`.
   case poison
+  /// CMUA-Watermark (Huang et al., AAAI 2022): sign steps on each image against each generator, averaged over images and
+  /// generators.
+  case cmua
+  /// FOUND (Tang et al., 2025): first an ensemble of the generators' features, then of their outputs.
+  case found
+  /// Projected sign steps on each image alone ("Disrupting Deepfakes"; Ruiz, Bargal, Sclaroff, 2020): nothing universal.
+  case pgd
   /// Uniform random noise: the control.
   case noise
+
+  /// What the method works against.
+  public var needsGenerator: Bool { [.tsdf, .interruption, .cmua, .found, .pgd].contains(self) }
+  public var needsDetector: Bool { [.tsdf, .poison].contains(self) }
+  public var usesGenerator: Bool { needsGenerator || self == .joint }
+  public var usesDetector: Bool { needsDetector || self == .joint }
 }
 
-/// All constants of crafting; the defaults are the paper's (method sections 3 and 4) unless they say otherwise.
+/// What detectors are to be made to do.
+public enum DetectorGoal: String, Codable, CaseIterable, Sendable {
+  /// Miss the true faces.
+  case hide
+  /// Find faces where there are none.
+  case flood
+  case both
+}
+
+/// Which of a detector's feature levels the paper's poisoning works on.
+public enum FeatureLevels: String, Codable, CaseIterable, Sendable {
+  /// All three, as the paper has it.
+  case all
+  /// The last alone, as the released code has it.
+  case last
+}
+
+/// A whole crafting experiment: the defaults are the paper's (method sections 3 and 4) unless they say otherwise.
 public struct CraftRecipe: Codable, Equatable, Sendable {
   public var method = CraftMethod.joint
   /// The largest change, in units of [-1, 1].
@@ -26,6 +56,15 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var passes = 30
   public var seed: UInt64 = 1
   public var keptPrecision = KeptPrecision.single
+
+  /// The faces' folder; empty where it is given on the command line.
+  public var data = ""
+  /// Faces to work on, and the last so many that are left alone.
+  public var faces = 128
+  public var holdOut = 480
+  /// As the command line takes them: names, files, or NAME=FILE.
+  public var generators = ["stargan"]
+  public var detectors = ["retinaface"]
 
   /// Stage 1.
   public var featureSteps = 3
@@ -54,16 +93,46 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   /// The weight of both parts of the output loss, and the noise in the feature targets while a face is still found.
   public var outputLossWeight: Float = 12
   public var featureNoise: Float = 0.2
+  public var featureLevels = FeatureLevels.all
+  /// Channels that levels are projected to, on a 64x64 grid, by a random matrix that the seed fixes; 0 compares levels as
+  /// they are.
+  public var featureProjection = 0
 
   /// Joint and poison (ours): sign steps of epsilon / 20, falling linearly to 0, momentum 0.5.
   public var jointMomentum: Float = 0.5
   /// The squared output change at which interruption counts as reached.
   public var interruptionTarget: Float = 0.12
+  public var detectorGoal = DetectorGoal.both
 
-  /// What it was made on and against, for the record.
-  public var faces = 128
-  public var generators: [String] = []
-  public var detectors: [String] = []
+  /// CMUA and PGD: sign steps on an image, and their size.
+  public var imageSteps = 10
+  public var imageStepSize: Float = 0.01
 
   public init() {}
+
+  /// A recipe file: JSON with any of these fields; the others are as by default.
+  /// - Throws: `FileError` naming a field that is unknown or does not hold what it should.
+  public init(contentsOf url: URL) throws {
+    let data: Data
+    do {
+      data = try Data(contentsOf: url)
+    } catch {
+      throw FileError(url.path, "cannot be read (\(plainReason(error)))")
+    }
+    guard let given = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+      throw FileError(url.path, "is not a recipe: a JSON object is expected")
+    }
+    let defaults = try JSONSerialization.jsonObject(with: JSONEncoder().encode(CraftRecipe())) as! [String: Any]
+    if let unknown = given.keys.sorted().first(where: { defaults[$0] == nil }) {
+      throw FileError(
+        url.path, "has the unknown field \(unknown); there are \(defaults.keys.sorted().joined(separator: ", "))")
+    }
+    let whole = try JSONSerialization.data(withJSONObject: defaults.merging(given) { $1 })
+    do {
+      self = try JSONDecoder().decode(CraftRecipe.self, from: whole)
+    } catch DecodingError.typeMismatch(_, let context), DecodingError.dataCorrupted(let context) {
+      let field = context.codingPath.first?.stringValue ?? ""
+      throw FileError(url.path, "\(field) does not hold what it should: \(context.debugDescription)")
+    }
+  }
 }

@@ -33,10 +33,10 @@ public final class Crafter {
     self.generators = generators.map(EmbeddedGenerator.init)
     self.detectors = detectors
     slicer = BatchSlicer(device: device)
-    if [.tsdf, .interruption].contains(recipe.method), generators.isEmpty {
+    if recipe.method.needsGenerator, generators.isEmpty {
       throw KernelsError.usage("--method \(recipe.method.rawValue) needs a generator")
     }
-    if [.tsdf, .poison].contains(recipe.method), detectors.isEmpty {
+    if recipe.method.needsDetector, detectors.isEmpty {
       throw KernelsError.usage("--method \(recipe.method.rawValue) needs a detector")
     }
     if recipe.method == .joint, generators.isEmpty && detectors.isEmpty {
@@ -46,7 +46,11 @@ public final class Crafter {
     truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
     random = RandomStream(seed: recipe.seed)
     let shape = [1, 3, recipe.size, recipe.size]
-    perturbation = try random.uniform(shape, in: -recipe.epsilon..<recipe.epsilon, device: device)
+    // What adapts to each image by itself starts from nothing.
+    perturbation =
+      recipe.method == .pgd
+      ? try Tensor(repeating: 0, shape: shape, device: device)
+      : try random.uniform(shape, in: -recipe.epsilon..<recipe.epsilon, device: device)
     velocity = try Tensor(repeating: 0, shape: shape, device: device)
     averageLosses = try Tensor(repeating: 0, shape: [max(1, generators.count)], device: device)
   }
@@ -56,7 +60,7 @@ public final class Crafter {
   /// Batches in all; the two stages of tsdf have all passes each.
   public var stepCount: Int {
     switch recipe.method {
-    case .noise: return 0
+    case .noise, .pgd: return 0
     case .tsdf: return 2 * recipe.passes * batchesAPass
     default: return recipe.passes * batchesAPass
     }
@@ -73,7 +77,11 @@ public final class Crafter {
     let indices = Array(all[first..<min(first + recipe.batch, all.count)])
     let images = try faces.batch(indices, on: device)
     switch recipe.method {
-    case .noise: break
+    case .noise, .pgd: break
+    case .cmua:
+      let targets = try generators.map { ($0, try draw(for: $0, indices)) }
+      perturbation = try Rivals.cmua(perturbation, images, targets, recipe, slicer: slicer)
+    case .found: try found(images, indices)
     case .interruption: try interrupt(images, indices, poisoning: false)
     case .tsdf:
       let isSecond = step >= recipe.passes * batchesAPass
@@ -88,6 +96,33 @@ public final class Crafter {
 
   /// One batch of stage 1, or of stage 2 with its poisoning block.
   private func interrupt(_ images: Tensor, _ indices: [Int], poisoning: Bool) throws {
+    let targets = try targets(images, indices)
+    for _ in 0..<recipe.featureSteps {
+      try move(featureGradient(images, targets, enhancement: recipe.enhancementWeight), momentum: nil)
+    }
+    if poisoning { try poison(images, indices) }
+    try endToEndStep(images, targets, outputShare: recipe.outputShare, momentum: recipe.momentum)
+  }
+
+  /// FOUND: over the first half of the batches the ensemble of features alone, then that of the outputs alone.
+  private func found(_ images: Tensor, _ indices: [Int]) throws {
+    let targets = try targets(images, indices)
+    if 2 * step < stepCount {
+      for _ in 0..<recipe.featureSteps { try move(featureGradient(images, targets, enhancement: 0), momentum: nil) }
+    } else {
+      try endToEndStep(images, targets, outputShare: 1, momentum: nil)
+    }
+  }
+
+  /// What the generators make of a batch's clean images under random edits.
+  private struct InterruptionTargets {
+    var conditions: [Condition]
+    var clean: [GeneratorOutput]
+    /// The clean features on one grid.
+    var map: Tensor
+  }
+
+  private func targets(_ images: Tensor, _ indices: [Int]) throws -> InterruptionTargets {
     let conditions = try generators.map { try draw(for: $0, indices) }
     let clean = try zip(generators, conditions).map { generator, condition in
       let made = try slicer.map(count: indices.count) {
@@ -96,35 +131,41 @@ public final class Crafter {
       }
       return GeneratorOutput(image: made[0], feature: made[1])
     }
-    let cleanMap = try Interruption.map(clean.map(\.feature))
-    for _ in 0..<recipe.featureSteps {
-      let leaf = perturbation.requiringGradient()
-      let input = try diversity(images + leaf, random: &random)
-      // In slices, the enhancement's attention is among the samples of a slice.
-      let (gradient, _) = try slicer.gradient(through: input, to: leaf) { images, range in
-        let features = try zip(generators, conditions).map { try $0(images, condition: $1.slice(range)).feature }
-        let loss = try Interruption.featureLoss(
-          clean: cleanMap.slice(range), adversarial: Interruption.map(features), recipe)
-        return (loss, [])
-      }
-      try move(gradient, momentum: nil)
-    }
-    if poisoning { try poison(images, indices) }
+    return InterruptionTargets(
+      conditions: conditions, clean: clean, map: try Interruption.map(clean.map(\.feature)))
+  }
 
+  /// The gradient of a feature step.
+  private func featureGradient(_ images: Tensor, _ targets: InterruptionTargets, enhancement: Float) throws -> Tensor {
+    let leaf = perturbation.requiringGradient()
+    let input = try diversity(images + leaf, random: &random)
+    // In slices, the enhancement's attention is among the samples of a slice.
+    return try slicer.gradient(through: input, to: leaf) { images, range in
+      let features = try zip(generators, targets.conditions).map { try $0(images, condition: $1.slice(range)).feature }
+      let loss = try Interruption.featureLoss(
+        clean: targets.map.slice(range), adversarial: Interruption.map(features), enhancement: enhancement, recipe)
+      return (loss, [])
+    }.gradient
+  }
+
+  /// One step against the weighted losses of all generators, and new weights.
+  private func endToEndStep(
+    _ images: Tensor, _ targets: InterruptionTargets, outputShare: Float, momentum: Float?
+  ) throws {
     let leaf = perturbation.requiringGradient()
     let input = try diversity(images + leaf, random: &random)
     let weights = try (averageLosses / recipe.weightTemperature).softmax(axis: 0)
     let (gradient, losses) = try slicer.gradient(through: input, to: leaf) { images, range in
       let losses = try generators.indices.map { i in
-        try Interruption.endToEndLoss(
-          clean: clean[i].slice(range), adversarial: generators[i](images, condition: conditions[i].slice(range)),
-          outputShare: recipe.outputShare
+        let made = try generators[i](images, condition: targets.conditions[i].slice(range))
+        return try Interruption.endToEndLoss(
+          clean: targets.clean[i].slice(range), adversarial: made, outputShare: outputShare
         ).reshaped([1])
       }
       let joined = try Tensor.concatenated(losses, axis: 0)
       return (try (joined * weights).sum(), [joined])
     }
-    try move(gradient, momentum: recipe.momentum)
+    try move(gradient, momentum: momentum)
     averageLosses = try averageLosses * recipe.weightMemory + losses[0] * (1 - recipe.weightMemory)
   }
 
@@ -153,7 +194,7 @@ public final class Crafter {
     let side = recipe.size
     let known = try detectors.indices.map { try targets($0, images, indices) }
     let clean = try detectors.map { detector in
-      try slicer.map(count: indices.count) { try detector.heads(images.slice($0)).features }
+      try slicer.map(count: indices.count) { try features(detector.heads(images.slice($0))) }
     }
     let noise = try clean.map { try $0.map { try random.normal($0.shape, device: device) } }
     for step in 0..<recipe.poisonSteps {
@@ -170,7 +211,7 @@ public final class Crafter {
           output = try output.map { try $0 + outputLoss } ?? outputLoss
           var loss = outputLoss
           if let featureLoss = try Poisoning.featureLoss(
-            heads.features, clean: clean[index].map { try $0.slice(range) }, found: known[index].hasFace,
+            features(heads), clean: clean[index].map { try $0.slice(range) }, found: known[index].hasFace,
             noise: noise[index].map { try $0.slice(range) }, strength: recipe.featureNoise)
           {
             loss = try loss + featureLoss
@@ -198,6 +239,19 @@ public final class Crafter {
     perturbation = try (perturbation + best!.delta).clamped(to: -recipe.epsilon...recipe.epsilon)
   }
 
+  /// The feature levels that poisoning compares, projected where that is asked for.
+  private func features(_ heads: DetectorHeads) throws -> [Tensor] {
+    let levels = recipe.featureLevels == .all ? heads.features : heads.features.suffix(1)
+    guard recipe.featureProjection > 0 else { return levels }
+    return try levels.map { level in
+      // The same matrix for clean and protected images, and in every call.
+      var stream = RandomStream(seed: recipe.seed &+ 1000, position: UInt64(level.shape[1]))
+      let matrix = try stream.normal([recipe.featureProjection, level.shape[1], 1, 1], device: device)
+      return try level.convolved(with: matrix / Float(level.shape[1]).squareRoot())
+        .resized(height: 64, width: 64)
+    }
+  }
+
   // MARK: Joint
 
   private func joint(_ images: Tensor, _ indices: [Int]) throws {
@@ -216,7 +270,8 @@ public final class Crafter {
     }
     let leaf = perturbation.requiringGradient()
     let gradient = try JointStep.gradient(
-      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget, slicer: slicer)
+      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget,
+      goal: recipe.detectorGoal, slicer: slicer)
     let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
     let next = try perturbation.scaled(by: 1)
     let rate = recipe.epsilon / 20 * (1 - Float(step) / Float(max(1, stepCount)))
@@ -284,12 +339,15 @@ public final class Crafter {
   }
 }
 
-/// The perturbation of a file that `tsdf craft` wrote, and its budget.
-public func loadPerturbation(_ url: URL, on device: any Device) throws -> (perturbation: Tensor, epsilon: Float) {
+/// The perturbation of a file that `tsdf craft` wrote, its budget, and the recipe it was made by where the file has one.
+public func loadPerturbation(_ url: URL, on device: any Device) throws -> (
+  perturbation: Tensor, epsilon: Float, recipe: CraftRecipe?
+) {
   let file = try Safetensors(contentsOf: url)
   guard let shape = file.shape(of: "perturbation"), shape.count == 4, shape[0] == 1, shape[1] == 3,
     shape[2] == shape[3],
     let epsilon = file.metadata["epsilon"].flatMap({ Float($0) })
   else { throw FileError(url.path, "is not a perturbation that tsdf craft wrote") }
-  return (try file.tensor("perturbation", on: device), epsilon)
+  let recipe = file.metadata["recipe"].flatMap { try? JSONDecoder().decode(CraftRecipe.self, from: Data($0.utf8)) }
+  return (try file.tensor("perturbation", on: device), epsilon, recipe)
 }

@@ -8,12 +8,14 @@ enum Interruption {
   }
 
   /// The loss of a feature step: -MSE(A, C) + weight * MSE(enhance(C, A), A).
-  static func featureLoss(clean: Tensor, adversarial: Tensor, _ recipe: CraftRecipe) throws -> Tensor {
+  static func featureLoss(clean: Tensor, adversarial: Tensor, enhancement: Float, _ recipe: CraftRecipe) throws
+    -> Tensor
+  {
     let distance = try -adversarial.meanSquaredError(to: clean)
-    guard recipe.enhancementWeight != 0 else { return distance }
+    guard enhancement != 0 else { return distance }
     let enhanced = try enhance(
       clean, adversarial, temperature: recipe.enhancementTemperature, strength: recipe.enhancementStrength)
-    return try distance + enhanced.meanSquaredError(to: adversarial) * recipe.enhancementWeight
+    return try distance + enhanced.meanSquaredError(to: adversarial) * enhancement
   }
 
   /// One generator's end-to-end loss: `outputShare` of the outputs' distance and the rest of the features', negative.

@@ -17,7 +17,8 @@ enum JointStep {
   ///   - input: the perturbed images, computed from `leaf`.
   ///   - leaf: what the gradient is taken with respect to.
   static func gradient(
-    _ parts: [Part], input: Tensor, leaf: Tensor, interruptionTarget: Float, slicer: BatchSlicer
+    _ parts: [Part], input: Tensor, leaf: Tensor, interruptionTarget: Float, goal: DetectorGoal,
+    slicer: BatchSlicer
   ) throws -> Tensor {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
@@ -33,7 +34,7 @@ enum JointStep {
           // Images that are broken enough are left alone.
           loss = try (interruptionTarget - squaredErrorByImage(edit, cleanEdit.slice(range))).relu().mean()
         case .detector(let detector, let targets):
-          loss = try Poisoning.detectionLoss(detector, image, targets.slice(range))
+          loss = try Poisoning.detectionLoss(detector, image, targets.slice(range), goal)
         }
         return (loss, [loss])
       }

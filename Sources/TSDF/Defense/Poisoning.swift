@@ -102,21 +102,29 @@ enum Poisoning {
   /// Hide true faces and invent false ones, a mean over the images: over the priors that find a face mean relu(d + 3), and
   /// relu of their log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
   /// stages say of the faces' regions. d is the face logit less the background's.
-  static func detectionLoss(_ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets) throws -> Tensor
-  {
+  static func detectionLoss(
+    _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal
+  ) throws -> Tensor {
     let margins = try detector.margins(images, where: targets.relevant)
-    let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
-    var loss = try (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
-    let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
-    loss = try loss + (anyNear + hidden).relu().mean()
-    if let quadrants = targets.quadrants {
+    var loss = try Tensor(repeating: 0, shape: [], device: images.device)
+    if goal != .flood {
+      let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
+      loss = try loss + (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
+      let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
+      loss = try loss + (anyNear + hidden).relu().mean()
+    }
+    if goal == .flood, targets.quadrants == nil {
+      throw KernelsError.usage(
+        "\(type(of: detector).name) has later stages that reject invented faces; flooding needs another detector")
+    }
+    if goal != .hide, let quadrants = targets.quadrants {
       for quadrant in quadrants {
         let best = try masked(margins, quadrant).max(axes: [1])
         // A quadrant without background has no candidate; bounded, its constant loss has no gradient.
         loss = try loss + (invented - best.clamped(to: -20...20)).relu().mean() * 0.25
       }
     }
-    if let later = try detector.regionMargins(images, regions: targets.regions) {
+    if goal != .flood, let later = try detector.regionMargins(images, regions: targets.regions) {
       loss = try loss + (later + hidden).relu().mean()
     }
     return loss

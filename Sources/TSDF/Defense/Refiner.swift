@@ -5,11 +5,16 @@ import Kernels
 public final class Refiner {
   private let generators: [EmbeddedGenerator]
   private let detectors: [any FaceDetector]
+  private let goal: DetectorGoal
   private let slicer: BatchSlicer
   private let interruptionTarget: Float = 0.2
   private let momentum: Float = 0.5
 
-  public init(generators: [any Generator], detectors: [any FaceDetector], device: any Device) {
+  /// - Parameter goal: what the detectors are to be made to do.
+  public init(
+    generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both, device: any Device
+  ) {
+    self.goal = goal
     slicer = BatchSlicer(device: device)
     self.generators = generators.map(EmbeddedGenerator.init)
     self.detectors = detectors
@@ -22,7 +27,8 @@ public final class Refiner {
   ///   - labels: the face's labels of the given names, in their order; nothing where they are not known.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor, steps: Int, epsilon: Float, labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
+    _ image: Tensor, start: Tensor, steps: Int, epsilon: Float, labels: ([String]) -> [Float] = { _ in [] },
+    seed: UInt64
   ) throws -> Tensor {
     let device = image.device
     var random = RandomStream(seed: seed)
@@ -32,7 +38,8 @@ public final class Refiner {
     }
     var edits: [(condition: Condition, clean: Tensor)] = []
     for generator in generators {
-      let condition = try generator.conditions([labels(generator.generator.attributes)], random: &random, device: device)
+      let condition = try generator.conditions(
+        [labels(generator.generator.attributes)], random: &random, device: device)
       edits.append((condition, try generator(image, condition: condition).image))
     }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
@@ -54,7 +61,7 @@ public final class Refiner {
       let leaf = delta.requiringGradient()
       let gradient = try JointStep.gradient(
         parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget,
-        slicer: slicer)
+        goal: goal, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)

@@ -139,7 +139,8 @@ struct VGGSources {
 
   static func require(_ images: Tensor, _ network: String) throws {
     guard images.rank == 4, min(images.shape[2], images.shape[3]) >= leastSide else {
-      throw KernelsError.shape(operation: network, "takes images of at least \(leastSide) pixels a side, not \(images.shape)")
+      throw KernelsError.shape(
+        operation: network, "takes images of at least \(leastSide) pixels a side, not \(images.shape)")
     }
   }
 }

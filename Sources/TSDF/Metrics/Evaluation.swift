@@ -8,11 +8,26 @@ public struct ProtectionVariant {
   /// Planes [3, size, size] to add; nil leaves pictures as they are.
   public let perturbation: Tensor?
   public let epsilon: Float
-  /// Steps of refinement for each face.
-  public let refineSteps: Int
+  /// How it is adapted to each face.
+  public let adaptation: Adaptation
 
-  public init(name: String, perturbation: Tensor?, epsilon: Float, refineSteps: Int = 0) {
-    (self.name, self.perturbation, self.epsilon, self.refineSteps) = (name, perturbation, epsilon, refineSteps)
+  public enum Adaptation {
+    case none
+    /// Steps of refinement.
+    case refined(steps: Int)
+    /// Instead of the universal perturbation, sign steps against the generators.
+    case pgd(ImagePGD, steps: Int)
+
+    var steps: Int {
+      switch self {
+      case .none: return 0
+      case .refined(let steps), .pgd(_, let steps): return steps
+      }
+    }
+  }
+
+  public init(name: String, perturbation: Tensor?, epsilon: Float, adaptation: Adaptation = .none) {
+    (self.name, self.perturbation, self.epsilon, self.adaptation) = (name, perturbation, epsilon, adaptation)
   }
 }
 
@@ -130,16 +145,23 @@ public final class Evaluator {
     guard let perturbation = variant.perturbation else { return image }
     var delta = try perturbation.resized(
       height: image.height, width: image.width, mode: image.height < perturbation.shape[2] ? .area : .bilinear)
-    if variant.refineSteps > 0 {
+    let labels = { faces.labels(of: face, named: $0) }
+    switch variant.adaptation {
+    case .none: break
+    case .refined(let steps):
       delta = try refiner.refine(
-        image.tensor(on: device), start: delta, steps: variant.refineSteps, epsilon: variant.epsilon, 
-        labels: { faces.labels(of: face, named: $0) }, seed: seed &+ UInt64(face))
+        image.tensor(on: device), start: delta, steps: steps, epsilon: variant.epsilon, labels: labels,
+        seed: seed &+ UInt64(face))
+    case .pgd(let method, _):
+      delta = try method.perturbation(of: image.tensor(on: device), labels: labels, seed: seed &+ UInt64(face))
     }
     return image.adding(try delta.values(), budget: variant.epsilon)
   }
 
   /// Every generator's edits (at its own size) and every detector's faces.
-  private func look(at image: Image, face: Int, of faces: FaceSet) throws -> (edits: [[[Float]]], detections: [[Detection]]) {
+  private func look(at image: Image, face: Int, of faces: FaceSet) throws -> (
+    edits: [[[Float]]], detections: [[Detection]]
+  ) {
     let tensor = try image.tensor(on: device)
     let edits = try generators.map { _, generator -> [[Float]] in
       let embedded = EmbeddedGenerator(generator: generator)
@@ -165,7 +187,7 @@ public final class Evaluator {
   ) -> VariantReport {
     let finite = visibility.map(\.psnr).filter(\.isFinite)
     return VariantReport(
-      variant: variant.name, jpegQuality: quality, faces: visibility.count, refineSteps: variant.refineSteps,
+      variant: variant.name, jpegQuality: quality, faces: visibility.count, refineSteps: variant.adaptation.steps,
       watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
       watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
       generators: zip(generators, interruption).map { generator, metrics in

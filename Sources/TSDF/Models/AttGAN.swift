@@ -98,7 +98,8 @@ public struct AttGANGenerator: Generator {
     try source.runningStatistics(name, channels, required: true)
   }
 
-  private static func fold(_ parameters: [String: Tensor], _ block: String, outputAxis: Int) throws -> (Tensor, Tensor) {
+  private static func fold(_ parameters: [String: Tensor], _ block: String, outputAxis: Int) throws -> (Tensor, Tensor)
+  {
     func part(_ name: String) -> Tensor { parameters["\(block).1.\(name)"]! }
     let weight = parameters["\(block).0.weight"]!
     let scale = try part("weight") / (part("running_var") + 1e-5).sqrt()

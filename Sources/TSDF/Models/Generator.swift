@@ -166,7 +166,8 @@ public func loadGenerator(
   let (state, metadata) = try StateDictionary.read(url, under: keys, on: device)
   guard let name = name ?? metadata["kind"] else {
     throw FileError(
-      url.path, "does not say which generator it is; convert it with --metadata kind=NAME, NAME one of "
+      url.path,
+      "does not say which generator it is; convert it with --metadata kind=NAME, NAME one of "
         + generatorNames.joined(separator: ", "))
   }
   var description = GeneratorDescription(metadata)

@@ -20,7 +20,9 @@ public struct StyleTag: Equatable, Sendable {
     }
   }
 
-  static func text(_ tags: [StyleTag]) -> String { tags.map { $0.labels.joined(separator: ",") }.joined(separator: ";") }
+  static func text(_ tags: [StyleTag]) -> String {
+    tags.map { $0.labels.joined(separator: ",") }.joined(separator: ";")
+  }
 }
 
 /// HiSD (Li et al., CVPR 2021): an encoder, for each tag a translator that puts a style into the code by adaptive instance

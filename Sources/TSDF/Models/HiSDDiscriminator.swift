@@ -45,6 +45,8 @@ public struct HiSDDiscriminator: Network {
     let trunk = try extractorTrunk(images, "conv", layers: layers)
     let scores = try Tensor.concatenated([trunk, pixels(style), pixels(others)], axis: 1)
       .convolved(with: parameters["fcs.\(tag).0.weight"]!, bias: parameters["fcs.\(tag).0.bias"]!)
-    return try scores.reshaped([count, 2, scores.shape[1] / 2]).sliced(axis: 2, answer..<answer + 1).reshaped([count, 2])
+    return try scores.reshaped([count, 2, scores.shape[1] / 2]).sliced(axis: 2, answer..<answer + 1).reshaped([
+      count, 2,
+    ])
   }
 }

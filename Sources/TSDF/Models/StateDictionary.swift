@@ -29,7 +29,9 @@ public struct StateDictionary {
 
   /// A safetensors file starts with the length of its header, which starts with a brace.
   private static func isSafetensors(_ url: URL) -> Bool {
-    guard let handle = try? FileHandle(forReadingFrom: url), let start = try? handle.read(upToCount: 9) else { return true }
+    guard let handle = try? FileHandle(forReadingFrom: url), let start = try? handle.read(upToCount: 9) else {
+      return true
+    }
     try? handle.close()
     return url.pathExtension == "safetensors" || (start.count == 9 && start.last == UInt8(ascii: "{"))
   }

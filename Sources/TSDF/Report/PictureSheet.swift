@@ -41,7 +41,8 @@ public func editSheet(_ generator: any Generator, faces: FaceSet, indices: [Int]
     let original = try faces.batch([index], on: device)
     var row = try Image.images(from: original)
     for edit in generator.edits.indices {
-      let condition = try generator.condition([edit], labels: [faces.labels(of: index, named: generator.attributes)], random: &random, device: device)
+      let condition = try generator.condition(
+        [edit], labels: [faces.labels(of: index, named: generator.attributes)], random: &random, device: device)
       row += try Image.images(from: generator(original, condition: condition).image)
     }
     sheet.addRow(row)
