@@ -47,3 +47,13 @@ let package = Package(
     .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"], swiftSettings: language),
   ]
 )
+
+// tools/fuzz builds the readers with libFuzzer, which only then is there to be linked.
+if Context.environment["TSDF_FUZZ"] != nil {
+  package.products.append(.executable(name: "fuzz", targets: ["fuzz"]))
+  package.targets += [
+    .target(name: "CFuzzer", path: "Tests/CFuzzer"),
+    .executableTarget(
+      name: "fuzz", dependencies: ["TSDF", "CFuzzer"], path: "Tests/Fuzz", swiftSettings: language),
+  ]
+}

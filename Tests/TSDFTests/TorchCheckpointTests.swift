@@ -46,4 +46,18 @@ final class TorchCheckpointTests: XCTestCase {
       }
     }
   }
+
+  /// Places in the directory beyond any file, which arithmetic must survive.
+  func testImpossibleZipDirectory() throws {
+    let good = [UInt8](try Data(contentsOf: projectURL("Tests/Goldens/checkpoints/zip.pth")))
+    let end = try XCTUnwrap((0..<good.count - 4).last { Array(good[$0..<$0 + 4]) == [0x50, 0x4b, 5, 6] })
+    for record: [UInt8] in [[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0, 0, 0, 0, 0, 0, 0, 0x80]] {
+      var bytes = good
+      bytes.replaceSubrange(end + 16..<end + 20, with: [0xff, 0xff, 0xff, 0xff])
+      bytes.replaceSubrange(end - 12..<end - 4, with: record)
+      XCTAssertThrowsError(try TorchCheckpoint(Data(bytes), path: "bad.pth")) {
+        XCTAssertTrue("\($0)".contains("bad.pth: has a damaged zip directory"), "\($0)")
+      }
+    }
+  }
 }

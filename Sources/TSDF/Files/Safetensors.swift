@@ -13,6 +13,16 @@ public struct FileError: Error, CustomStringConvertible {
   public var description: String { "\(path): \(message)" }
 }
 
+/// A file's bytes, read when they are looked at.
+/// - Throws: `FileError` naming the file.
+func mappedData(of url: URL) throws -> Data {
+  do {
+    return try Data(contentsOf: url, options: .alwaysMapped)
+  } catch {
+    throw FileError(url.path, "cannot be read (\(plainReason(error)))")
+  }
+}
+
 /// Tensors by name and string metadata in the safetensors format (an 8-byte header length, a JSON header, raw
 /// little-endian data), mapped and read when asked for. Float32, float16 and float64 are read; float32 is written.
 public struct Safetensors {
@@ -33,14 +43,13 @@ public struct Safetensors {
 
   /// Opens a file and checks its whole header.
   /// - Throws: `FileError` naming the tensor or fact at fault.
-  public init(contentsOf url: URL) throws {
-    path = url.path
-    do {
-      data = try Data(contentsOf: url, options: .alwaysMapped)
-    } catch {
-      throw FileError(url.path, "cannot be read (\(error.localizedDescription))")
-    }
-    func fail(_ message: String) -> FileError { FileError(url.path, "not a valid safetensors file: \(message)") }
+  public init(contentsOf url: URL) throws { try self.init(mappedData(of: url), path: url.path) }
+
+  /// The same of a file's bytes.
+  /// - Parameter path: for errors.
+  public init(_ data: Data, path: String) throws {
+    (self.data, self.path) = (data, path)
+    func fail(_ message: String) -> FileError { FileError(path, "not a valid safetensors file: \(message)") }
     guard data.count >= 8 else { throw fail("shorter than its 8-byte header length") }
     let length = data.prefix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
     guard length <= 100 << 20, 8 + Int(length) <= data.count else {

@@ -9,14 +9,12 @@ public struct TorchCheckpoint {
   private let storages: [String: Data]
 
   /// - Throws: `FileError` when the file is neither format, is truncated, or asks for anything but tensors.
-  public init(contentsOf url: URL) throws {
-    path = url.path
-    let data: Data
-    do {
-      data = try Data(contentsOf: url, options: .alwaysMapped)
-    } catch {
-      throw FileError(path, "cannot be read (\(plainReason(error)))")
-    }
+  public init(contentsOf url: URL) throws { try self.init(mappedData(of: url), path: url.path) }
+
+  /// The same of a file's bytes.
+  /// - Parameter path: for errors.
+  public init(_ data: Data, path: String) throws {
+    self.path = path
     (root, storages) =
       data.starts(with: [0x50, 0x4b, 0x03, 0x04])
       ? try Self.readZip(data, path) : try Self.readLegacy(data, path)
@@ -135,7 +133,9 @@ public struct TorchCheckpoint {
       }
       (last, count) = (last + reach, product)
     }
-    guard last < data.count / width, count <= data.count / width || tensor.strides.contains(0) else {
+    // A stride of 0 repeats elements; nothing that is trained is repeated at length.
+    let repeats = tensor.strides.contains(0) && count <= 1 << 20
+    guard last < data.count / width, count <= data.count / width || repeats else {
       throw FileError(path, "the storage of \(name) is too short; the file may be truncated")
     }
     var values: [Float] = []
@@ -166,8 +166,11 @@ struct StoredZip {
 
   init(_ data: Data, path: String) throws {
     func number(_ at: Int, _ count: Int) throws -> Int {
-      guard at >= 0, at + count <= data.count else { throw FileError(path, "is a truncated zip file") }
-      return (0..<count).reduce(0) { $0 | Int(data[data.startIndex + at + $1]) << (8 * $1) }
+      guard at >= 0, at <= data.count - count else { throw FileError(path, "is a truncated zip file") }
+      let value = (0..<count).reduce(0) { $0 | Int(data[data.startIndex + at + $1]) << (8 * $1) }
+      // Places and sizes stay small enough to be added up.
+      guard (0..<1 << 48).contains(value) else { throw FileError(path, "has a damaged zip directory") }
+      return value
     }
     // The end record is within 64 KiB + 22 bytes of the end; the directory's place may be in the 64-bit record before it.
     let window = max(0, data.count - 65_557)

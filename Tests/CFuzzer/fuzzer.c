@@ -1,0 +1,1 @@
+// Declarations only: the library is the compiler's.
