@@ -68,14 +68,12 @@ struct HiSDObjective: TrainingObjective {
     let weights = (style: recipe.styleWeight, reconstruction: recipe.reconstructionWeight)
     let groups = Dictionary(grouping: leaves) { $0.key.hasPrefix("mappers.") ? "M" : "G" }
       .map { (optimizer: $0.key, leaves: Dictionary(uniqueKeysWithValues: $0.value.map { ($0.key, $0.value) })) }
-    // What the discriminator then judges is what this generator made, so it is computed before the step.
-    let made = try run.slicer.map(count: recipe.batch) { range in
-      let tasks = try translations(generator, images.slice(range), noise.slice(range), tag, to)
-      return [tasks.translated, tasks.cycled, tasks.own, tasks.wanted]
-    }
+    // What the discriminator then judges, by the first image of a slice; a smaller slice's replaces a larger one's.
+    var made: [Int: [Tensor]] = [:]
     let generatorParts = try run.update(groups) { range in
       let (real, other) = (try images.slice(range), try others.slice(range))
       let task = try translations(model, real, noise.slice(range), tag, to)
+      made[range.lowerBound] = [task.translated, task.cycled, task.own, task.wanted].map { $0.detached() }
       func score(_ x: Tensor, _ style: Tensor, _ answer: Int, cycle: Int) throws -> Tensor {
         try critic(x, style: style, others: other, tag: tag, answer: answer).sliced(axis: 1, cycle..<cycle + 1).mean()
       }
@@ -90,7 +88,11 @@ struct HiSDObjective: TrainingObjective {
       let loss = try adversarial + style * weights.style + reconstruction * weights.reconstruction
       return (loss, [adversarial, style, reconstruction])
     }
-    let criticParts = try criticStep(run, images, others, made, tag: tag, from: from, to: to)
+    let slices = made.keys.sorted().map { made[$0]! }
+    let whole = try (0..<4).map { part in
+      try slices.count == 1 ? slices[0][part] : Tensor.concatenated(slices.map { $0[part] }, axis: 0)
+    }
+    let criticParts = try criticStep(run, images, others, whole, tag: tag, from: from, to: to)
     product.parameters = try product.parameters.merging(
       generator.parameters.map { name, value in
         (name, try product.parameters[name]! * Self.memory + value * (1 - Self.memory))
