@@ -54,6 +54,16 @@ for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_ds
     x = image((1, 3, 68, 92), 23)
     record(name, x, run(s.tensors, x), (1, 1, 31, 17, 7))
 
+# Inception's features, and the Frechet distance of two sets, by the matrix square root.
+s = Source(19, kaiming=True)
+declare_inception(s)
+with torch.no_grad():
+    store("inception/features", run_inception(s.tensors, image((2, 3, 75, 61), 29)), 3)
+a, b = uniform((7, 5), 30, 0), uniform((9, 5), 30, 1) * 1.5 + 0.25
+eigenvalues = torch.linalg.eigvals(torch.cov(a.T) @ torch.cov(b.T)).real.clamp(min=0)
+distance = ((a.mean(0) - b.mean(0)) ** 2).sum() + torch.cov(a.T).trace() + torch.cov(b.T).trace() - 2 * eigenvalues.sqrt().sum()
+store("frechet", distance.reshape(1))
+
 # Small generators in official checkpoints: nested as their authors nest them, float32.
 SMALL = {
     "attentiongan": (declare_attentiongan, dict(width=4, attributes=2, blocks=1, running=True), {}),

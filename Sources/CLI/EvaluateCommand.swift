@@ -29,6 +29,11 @@ struct EvaluateCommand: ParsableCommand {
   var region = ProtectedRegion.image
   @Option(help: "Pixels a side that faces are brought to.") var size = 256
   @Option(help: "Detectors, separated by commas, or none.") var detectors = fetchedDetectorNames.joined(separator: ",")
+  @Option(
+    help: """
+      Inception v3's weights as pytorch-fid has them (pt_inception-2015-12-05.pth), for the Frechet inception distance \
+      between the edits; without them that column is left out.
+      """) var inception: String?
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(name: .shortAndLong, help: "A folder for report.json, report.csv and sheet.png.") var output: String?
   @Flag(help: "The report as JSON on stdout instead of the table.") var json = false
@@ -97,7 +102,11 @@ struct EvaluateCommand: ParsableCommand {
       generators: generators.map(\.1),
       detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
       device: device)
-    let evaluator = Evaluator(generators: generators, detectors: found, refiner: refiner, seed: seed, device: device)
+    let evaluator = Evaluator(
+      generators: generators, detectors: found, refiner: refiner,
+      inception: try inception.map {
+        try InceptionV3(StateDictionary.read(URL(fileURLWithPath: $0), on: device).state)
+      }, seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(faces.count) faces") }
     let baseline = try evaluator.baseline(faces, progress: report)
     var reports: [VariantReport] = []

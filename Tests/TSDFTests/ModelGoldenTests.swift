@@ -112,6 +112,26 @@ final class ModelGoldenTests: XCTestCase {
     }
   }
 
+  func testFrechetInceptionDistance() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    let device = try selectDevice().device
+    let features = try InceptionV3(seed: 19, device: device)(image([2, 3, 75, 61], seed: 29, on: device).detached())
+    XCTAssertEqual(features.shape, [2, InceptionV3.featureCount])
+    let all = try features.values()
+    let sampled = stride(from: 0, to: all.count, by: 3).map { all[$0] }
+    XCTAssertLessThan(relativeError(sampled, try golden.values(of: "inception/features")), 1e-4)
+
+    var random = RandomStream(seed: 30)
+    let a = try random.uniform([7, 5], device: device).values()
+    let b = try random.uniform([9, 5], in: 0.25..<1.75, device: device).values()
+    func rows(_ values: [Float]) -> [[Float]] {
+      stride(from: 0, to: values.count, by: 5).map { Array(values[$0..<$0 + 5]) }
+    }
+    let expected = Double(try golden.values(of: "frechet")[0])
+    XCTAssertEqual(frechetDistance(rows(a), rows(b)), expected, accuracy: 1e-5)
+    XCTAssertEqual(frechetDistance(rows(a), rows(a)), 0, accuracy: 1e-9)
+  }
+
   func testPriorsMatchHeads() throws {
     let device = try selectDevice().device
     var detectors = try fetchedDetectorNames.map {

@@ -49,6 +49,9 @@ public struct VariantReport: Encodable {
     public var edits: Int, emptyMasks: Int
     public var l2Mask: Double, successRate: Double
     public var ssim: Double, psnr: Double
+    /// Frechet inception distance between the edits of the originals and of the protected; nil without Inception's
+    /// weights.
+    public var fid: Double?
   }
 
   public struct DetectorReport: Encodable {
@@ -66,13 +69,15 @@ public final class Evaluator {
   private let generators: [(name: String, generator: any Generator)]
   private let detectors: [(name: String, detector: any FaceDetector)]
   private let refiner: Refiner
+  private let inception: InceptionV3?
   private let device: any Device
   private let seed: UInt64
 
   public init(
     generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
-    refiner: Refiner, seed: UInt64, device: any Device
+    refiner: Refiner, inception: InceptionV3? = nil, seed: UInt64, device: any Device
   ) {
+    self.inception = inception
     (self.generators, self.detectors, self.seed, self.device) = (generators, detectors, seed, device)
     self.refiner = refiner
   }
@@ -83,6 +88,8 @@ public final class Evaluator {
     fileprivate var images: [Image] = []
     /// For each generator, for each face, its edits' planes, one an attribute.
     fileprivate var edits: [[[[Float]]]]
+    /// For each generator, the features of all edits; empty without Inception.
+    fileprivate var features: [[[Float]]]
     /// For each detector, for each face.
     fileprivate var detections: [[[Detection]]]
   }
@@ -90,12 +97,16 @@ public final class Evaluator {
   /// - Parameter progress: called with a phase and faces done.
   public func baseline(_ faces: FaceSet, progress: (String, Int) -> Void) throws -> Baseline {
     var result = Baseline(
-      faces: faces, edits: generators.map { _ in [] }, detections: detectors.map { _ in [] })
+      faces: faces, edits: generators.map { _ in [] }, features: generators.map { _ in [] },
+      detections: detectors.map { _ in [] })
     for index in 0..<faces.count {
       let image = try Image.images(from: faces.batch([index], on: device))[0]
       result.images.append(image)
       let (edits, detections) = try look(at: image, face: index, of: faces)
-      for i in generators.indices { result.edits[i].append(edits[i]) }
+      for i in generators.indices {
+        result.edits[i].append(edits[i])
+        result.features[i] += try features(edits[i], generators[i].generator)
+      }
       for i in detectors.indices { result.detections[i].append(detections[i]) }
       progress("clean", index + 1)
     }
@@ -110,6 +121,7 @@ public final class Evaluator {
     let stages: [Int?] = [nil] + jpegQualities
     var interruption = stages.map { _ in generators.map { _ in InterruptionMetrics() } }
     var detection = stages.map { _ in detectors.map { _ in DetectionMetrics() } }
+    var seenFeatures = stages.map { _ in generators.map { _ in [[Float]]() } }
     var visibility = stages.map { _ in [(psnr: Double, ssim: Double)]() }
     var protected: [Image] = []
     for (index, image) in baseline.images.enumerated() {
@@ -124,6 +136,7 @@ public final class Evaluator {
         for i in generators.indices {
           let embedded = EmbeddedGenerator(generator: generators[i].generator)
           let side = generators[i].generator.imageSize
+          seenFeatures[stage][i] += try features(edits[i], generators[i].generator)
           let input = try embedded.input(image.tensor(on: device)).values()
           for (clean, broken) in zip(baseline.edits[i][index], edits[i]) {
             interruption[stage][i].add(original: input, edit: clean, protectedEdit: broken, height: side, width: side)
@@ -136,7 +149,11 @@ public final class Evaluator {
       progress(variant.name, index + 1)
     }
     let reports = stages.indices.map { stage in
-      report(variant, stages[stage], visibility[stage], interruption[stage], detection[stage])
+      let distances = generators.indices.map { i in
+        inception.map { _ in frechetDistance(baseline.features[i], seenFeatures[stage][i]) }
+      }
+      return report(
+        variant, stages[stage], visibility[stage], interruption[stage], distances, detection[stage])
     }
     return (reports, protected)
   }
@@ -181,19 +198,30 @@ public final class Evaluator {
     return (edits, try detectors.map { try $0.detector.detect(tensor, threshold: 0.7) })
   }
 
+  /// Inception's features of a face's edits, given as planes.
+  private func features(_ edits: [[Float]], _ generator: any Generator) throws -> [[Float]] {
+    guard let inception else { return [] }
+    let side = generator.imageSize
+    let images = try Tensor(edits.flatMap { $0 }, shape: [edits.count, 3, side, side], device: device)
+    let values = try Autograd.withoutRecording { try inception(images.clamped(to: -1...1)).values() }
+    let count = InceptionV3.featureCount
+    return (0..<edits.count).map { Array(values[$0 * count..<($0 + 1) * count]) }
+  }
+
   private func report(
     _ variant: ProtectionVariant, _ quality: Int?, _ visibility: [(psnr: Double, ssim: Double)],
-    _ interruption: [InterruptionMetrics], _ detection: [DetectionMetrics]
+    _ interruption: [InterruptionMetrics], _ distances: [Double?], _ detection: [DetectionMetrics]
   ) -> VariantReport {
     let finite = visibility.map(\.psnr).filter(\.isFinite)
     return VariantReport(
       variant: variant.name, jpegQuality: quality, faces: visibility.count, refineSteps: variant.adaptation.steps,
       watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
       watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
-      generators: zip(generators, interruption).map { generator, metrics in
-        .init(
-          name: generator.name, edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
-          successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean)
+      generators: generators.indices.map { i in
+        let metrics = interruption[i]
+        return .init(
+          name: generators[i].name, edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
+          successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: distances[i])
       },
       detectors: zip(detectors, detection).map { detector, metrics in
         .init(

@@ -6,7 +6,7 @@ public enum EvaluationTable {
   public static func csv(_ reports: [VariantReport]) -> String {
     var lines = [
       "variant,jpeg_quality,refine_steps,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
-        + "edit_ssim,edit_psnr,precision,recall,f1,duq,confidence_change,box_count_change"
+        + "edit_ssim,edit_psnr,fid,precision,recall,f1,duq,confidence_change,box_count_change"
     ]
     for r in reports {
       let head =
@@ -15,11 +15,11 @@ public enum EvaluationTable {
       for g in r.generators {
         lines.append(
           "\(head),generator,\(g.name),\(g.edits),\(g.emptyMasks),\(number(g.l2Mask)),\(number(g.successRate)),"
-            + "\(number(g.ssim)),\(number(g.psnr)),,,,,,")
+            + "\(number(g.ssim)),\(number(g.psnr)),\(number(g.fid ?? .nan)),,,,,,")
       }
       for d in r.detectors {
         lines.append(
-          "\(head),detector,\(d.name),\(d.images),\(d.withoutFace),,,,,\(number(d.precision)),\(number(d.recall)),"
+          "\(head),detector,\(d.name),\(d.images),\(d.withoutFace),,,,,,\(number(d.precision)),\(number(d.recall)),"
             + "\(number(d.f1)),\(number(d.duq)),\(number(d.confidenceChange)),\(number(d.boxCountChange))")
       }
     }
@@ -30,12 +30,14 @@ public enum EvaluationTable {
   public static func text(_ reports: [VariantReport]) -> String {
     guard let first = reports.first else { return "" }
     var header = ["protection", "JPEG", "PSNR", "SSIM"]
-    header += first.generators.flatMap { ["\($0.name) L2mask", "SR_mask"] }
+    header += first.generators.flatMap { ["\($0.name) L2mask", "SR_mask"] + ($0.fid == nil ? [] : ["FID"]) }
     header += first.detectors.flatMap { ["\($0.name) F1", "recall"] }
     var rows = [header, header.map { _ in "---" }]
     for r in reports {
       var row = [r.variant, r.jpegQuality.map(String.init) ?? "-", number(r.watermarkPSNR, 1), number(r.watermarkSSIM)]
-      row += r.generators.flatMap { [number($0.l2Mask), number($0.successRate, 2)] }
+      row += r.generators.flatMap { g in
+        [number(g.l2Mask), number(g.successRate, 2)] + (g.fid.map { [number($0, 1)] } ?? [])
+      }
       row += r.detectors.flatMap { [number($0.f1, 1), number($0.recall, 1)] }
       rows.append(row)
     }
