@@ -16,12 +16,13 @@ struct BenchStepCommand: ParsableCommand {
 
   @Argument(
     help: """
-      gradient (StarGAN's, to the image), craft (a joint step against StarGAN, RetinaFace and MTCNN), retinaface, mtcnn \
+      gradient (a generator's, to the image), craft (a joint step against all generators and detectors), retinaface, mtcnn \
       (what they say of every prior) or train (StarGAN, 5 critic steps and 1 generator step).
       """) var step: Step
-  @Option(help: "The generator's weights (gradient, craft).") var weights: String?
-  @Option(help: "A safetensors file with x, and c for StarGAN.") var input: String
+  @Option(help: "A safetensors file with x, and c or reference for generators.") var input: String
   @Option(help: "Where the results go.") var output: String
+  @Option(help: "Detectors of a crafting step, separated by commas.") var detectors = "retinaface,mtcnn"
+  @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
@@ -31,29 +32,27 @@ struct BenchStepCommand: ParsableCommand {
     let source = try Safetensors(contentsOf: URL(fileURLWithPath: input))
     let x = try source.tensor("x", on: device)
     let body: () throws -> [String: Tensor]
-    func state() throws -> StateDictionary {
-      guard let weights else { throw ValidationError("--weights is missing") }
-      return StateDictionary(
-        try Safetensors(contentsOf: URL(fileURLWithPath: weights)).tensors(on: device), origin: weights)
+    /// The generators, and what they are asked for.
+    func generators() throws -> [(any Generator, Condition)] {
+      try generatorOptions.load(on: device).map { _, generator in
+        (generator, try generator.condition(from: { try source.tensor($0, on: device) }, tag: 0))
+      }
     }
     switch step {
     case .gradient:
-      let generator = try StarGANGenerator(state(), GeneratorDescription())
-      let c = Condition(try source.tensor("c", on: device))
+      let (generator, condition) = try generators()[0]
       body = {
         let leaf = x.requiringGradient()
-        let y = try generator(leaf, condition: c).image
+        let y = try generator(leaf, condition: condition).image
         return ["y": y.detached(), "x.grad": try gradients(of: y.squared().mean(), withRespectTo: [leaf])[0]]
       }
     case .craft:
-      let generator = try StarGANGenerator(state(), GeneratorDescription())
-      let detectors = try fetchedDetectorNames.map { try models.loadDetector($0, on: device) }
-      let c = Condition(try source.tensor("c", on: device))
-      let clean = try generator(x, condition: c).image
-      let start = try source.tensor("start", on: device)
-      body = {
-        try ["w": craftStep(x, start: start, clean: clean, condition: c, generator: generator, detectors: detectors)]
+      let targets = try generators().map { generator, condition in
+        (generator, condition, try generator(x, condition: condition).image)
       }
+      let found = try models.loadDetectors(detectors, on: device).map(\.detector)
+      let start = try source.tensor("start", on: device)
+      body = { try ["w": craftStep(x, start: start, targets, found)] }
     case .retinaface, .mtcnn:
       let detector = try models.loadDetector(step.rawValue, on: device)
       body = {
@@ -91,18 +90,20 @@ struct BenchStepCommand: ParsableCommand {
   /// One joint step on a universal perturbation: the gradient of the edit's squared change (ascending) and of each
   /// detector's softplus of face margins (descending), each at unit mean magnitude, added; then a sign step and the budget.
   private func craftStep(
-    _ x: Tensor, start: Tensor, clean: Tensor, condition: Condition, generator: StarGANGenerator,
-    detectors: [any FaceDetector]
+    _ x: Tensor, start: Tensor, _ generators: [(any Generator, Condition, clean: Tensor)],
+    _ detectors: [any FaceDetector]
   ) throws -> Tensor {
     let image = try (x + start).clamped(to: -1...1).requiringGradient()
-    var losses = [try -generator(image, condition: condition).image.meanSquaredError(to: clean)]
-    for detector in detectors { losses.append(try detector.heads(image).margins().softplus().mean()) }
     var total: Tensor?
-    for loss in losses {
+    func add(_ loss: Tensor) throws {
       let found = try gradients(of: loss, withRespectTo: [image])[0].sum(axes: [0], keepingAxes: true)
       let unit = try found / (found.abs().mean() + 1e-12)
       total = try total.map { try $0 + unit } ?? unit
     }
+    for (generator, condition, clean) in generators {
+      try add(-generator(image, condition: condition).image.meanSquaredError(to: clean))
+    }
+    for detector in detectors { try add(detector.heads(image).margins().softplus().mean()) }
     return try (start - total!.sign() * 0.01).clamped(to: -0.05...0.05)
   }
 
