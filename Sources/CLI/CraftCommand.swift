@@ -182,6 +182,8 @@ struct CraftCommand: ParsableCommand {
       if crafter.step % checkpointEvery == 0 { try crafter.writeCheckpoint(to: checkpoint) }
     }
     try crafter.write(to: URL(fileURLWithPath: output))
+    progress.note(
+      String(format: "%.1f%% of the perturbation's values lie below tau", try crafter.weakShare() * 100))
     try? FileManager.default.removeItem(at: checkpoint)
     try common.reportProfile(of: device)
     print(output)

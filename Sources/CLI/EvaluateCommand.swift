@@ -22,6 +22,8 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Also judge the last perturbation with this many steps of refinement for each face.") var refine = 0
   @Option(help: "The detectors that refinement works against, separated by commas, or none.")
   var refineDetectors = RetinaFace.name
+  @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
+  var detectorGoal = DetectorGoal.both
   @Option(parsing: .upToNextOption, help: "Also judge after JPEG of these qualities.") var jpeg: [Int] = []
   @Option(help: "Judge only the last this many faces of the data; 0 for all.") var holdOut = 480
   @Option(help: "At most this many faces.") var count = 100
@@ -101,7 +103,7 @@ struct EvaluateCommand: ParsableCommand {
     let refiner = Refiner(
       generators: generators.map(\.1),
       detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
-      device: device)
+      goal: detectorGoal, device: device)
     let evaluator = Evaluator(
       generators: generators, detectors: found, refiner: refiner,
       inception: try inception.map {

@@ -32,6 +32,8 @@ struct ProtectCommand: ParsableCommand {
       """) var detectors = RetinaFace.name
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
+  @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
+  var detectorGoal = DetectorGoal.both
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
@@ -77,13 +79,15 @@ struct ProtectCommand: ParsableCommand {
       refine > 0
       ? Refiner(
         generators: try generatorOptions.load(on: device).map(\.generator), detectors: found.map(\.detector),
-        device: device)
+        goal: detectorGoal, device: device)
       : nil
     let protector = try Protector(
       perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device)
 
     let settingsHash = sha256(
-      Data(try jsonText(settings).utf8) + Data("\(format.rawValue) \(quality) \(detectors)".utf8))
+      Data(try jsonText(settings).utf8)
+        + Data(
+          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators)".utf8))
     let run = ProtectRun(
       protector: protector, settings: settings, settingsHash: settingsHash, folder: URL(fileURLWithPath: output),
       format: format, quality: quality, progress: progress)

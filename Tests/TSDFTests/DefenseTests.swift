@@ -27,10 +27,11 @@ final class DefenseTests: XCTestCase {
   func testCraftingResumesBitForBit() throws {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
-    for method in [CraftMethod.joint, .tsdf, .interruption, .poison] {
+    for method in [CraftMethod.joint, .tsdf, .interruption, .poison, .cmua, .found] {
       var recipe = CraftRecipe()
       (recipe.method, recipe.size, recipe.batch, recipe.passes) = (method, 64, 2, 2)
-      (recipe.faces, recipe.poisonSteps) = (4, 2)
+      (recipe.faces, recipe.poisonSteps, recipe.imageSteps) = (4, 2, 2)
+      (recipe.featureProjection, recipe.featureLevels) = (8, .last)
       func make() throws -> Crafter {
         try Crafter(
           recipe, faces: faces(4, size: 64), generators: [generator(on: device)], detectors: [retinaface],
@@ -83,6 +84,48 @@ final class DefenseTests: XCTestCase {
         guard case KernelsError.outOfMemory = $0 else { return XCTFail("\($0)") }
       }
     }
+  }
+
+  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere; each alone leaves the
+  /// other be.
+  func testDetectorGoals() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let image = try squareImage(photo, size: 256, device: device).tensor(on: device)
+    let clean = try retinaface.detect(image, threshold: 0.7).map(\.box)
+    XCTAssertFalse(clean.isEmpty)
+    let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
+    var found: [DetectorGoal: [Box]] = [:]
+    for goal in DetectorGoal.allCases {
+      let delta = try Refiner(generators: [], detectors: [retinaface], goal: goal, device: device).refine(
+        image, start: zero, steps: 20, epsilon: 0.1, seed: 1)
+      found[goal] = try retinaface.detect(image + delta, threshold: 0.5).map(\.box)
+    }
+    func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
+    func invents(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) < 0.1 } }
+    XCTAssertFalse(finds(.hide))
+    XCTAssertFalse(invents(.hide))
+    XCTAssertTrue(finds(.flood))
+    XCTAssertTrue(invents(.flood))
+    XCTAssertTrue(invents(.both))
+    let mtcnn = try loadDetector("mtcnn", from: projectURL("models"), on: device)
+    XCTAssertThrowsError(
+      try Refiner(generators: [], detectors: [mtcnn], goal: .flood, device: device).refine(
+        image, start: zero, steps: 1, epsilon: 0.1, seed: 1)
+    ) { XCTAssertTrue("\($0)".contains("mtcnn has later stages"), "\($0)") }
+  }
+
+  /// What excludes the attribute that is switched on is switched off.
+  func testEditsOfExclusiveAttributes() {
+    let hair = ["Bald", "Bangs", "Black_Hair", "Blond_Hair", "Male"]
+    XCTAssertEqual(editCondition(hair, labels: [0, 1, 1, 0, 0], toggling: 3), [0, 1, 0, 1, 0])
+    XCTAssertEqual(editCondition(hair, labels: [0, 1, 1, 0, 0], toggling: 0), [1, 0, 1, 0, 0])
+    XCTAssertEqual(editCondition(hair, labels: [0, 1, 1, 0, 0], toggling: 1), [0, 0, 1, 0, 0])
+    XCTAssertEqual(editCondition(["Male", "Child", "Young"], labels: [1, 1, 0], toggling: 2), [1, 0, 1])
+    XCTAssertEqual(editCondition(["Male", "Child", "Young"], labels: [1, 1, 0], toggling: 1), [1, 1, 0])
+    let tags = StyleTag.parse("Male;Child,Young")
+    XCTAssertEqual(tags.map(\.attributes), [["no Male", "Male"], ["Child", "Young"]])
   }
 
   /// Refinement breaks the generator's edit more than the perturbation that it starts from, within the budget.

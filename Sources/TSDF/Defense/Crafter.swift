@@ -300,7 +300,14 @@ public final class Crafter {
 
   /// The perturbation with everything that its making depended on.
   public func write(to url: URL) throws {
-    try Safetensors.write(["perturbation": perturbation], metadata: try metadata(kind: "perturbation"), to: url)
+    let metadata = try metadata(kind: "perturbation").merging(["weak_share": "\(weakShare())"]) { $1 }
+    try Safetensors.write(["perturbation": perturbation], metadata: metadata, to: url)
+  }
+
+  /// The share of the perturbation's values that the intensity-separation mask leaves free to poison: below tau.
+  public func weakShare() throws -> Float {
+    let values = try perturbation.values()
+    return Float(values.count { abs($0) < recipe.tau }) / Float(values.count)
   }
 
   /// The whole state.
