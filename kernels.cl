@@ -2031,6 +2031,62 @@ kernel void average_pool_gradient(global const float *restrict dy, global float 
   dx[((ulong)plane * height + y) * width + x] = sum;
 }
 
+// == section: blocks ==
+
+// Planes in blocks of side x side pixels that tile them, for which pooling and resizing by whole numbers are two maps, each
+// the other's adjoint. rows and width count blocks, the planes' rows one after the other. A work-item takes BLOCKS
+// neighbours. Global size: (ceil(width / BLOCKS), rows).
+#define BLOCKS ((RUN + 1) / 2)
+
+// y[r, c] = scale * the sum of block (r, c) of x.
+kernel void block_sum(global const float *restrict x, global float *restrict y, const uint rows, const uint width,
+                      const uint side, const float scale) {
+  const uint first = get_global_id(0) * BLOCKS;
+  const uint row = get_global_id(1);
+  if (first >= width || row >= rows)
+    return;
+  global const float *from = x + (row * width * side + first) * side;
+  global float *to = y + row * width + first;
+#if RUN == 16
+  if (side == 2 && first + 8 <= width) {
+    const float16 upper = vload16(0, from), lower = vload16(0, from + width * 2);
+    vstore8(((upper.even + upper.odd) + (lower.even + lower.odd)) * scale, 0, to);
+    return;
+  }
+#endif
+  for (uint j = 0; j < BLOCKS && first + j < width; ++j) {
+    float sum = 0.0f;
+    for (uint i = 0; i < side; ++i)
+      for (uint k = 0; k < side; ++k)
+        sum += from[i * width * side + j * side + k];
+    to[j] = sum * scale;
+  }
+}
+
+// Every pixel of block (r, c) of y = scale * x[r, c].
+kernel void block_spread(global const float *restrict x, global float *restrict y, const uint rows,
+                         const uint width, const uint side, const float scale) {
+  const uint first = get_global_id(0) * BLOCKS;
+  const uint row = get_global_id(1);
+  if (first >= width || row >= rows)
+    return;
+  global const float *from = x + row * width + first;
+  global float *to = y + (row * width * side + first) * side;
+#if RUN == 16
+  if (side == 2 && first + 8 <= width) {
+    const float8 v = vload8(0, from) * scale;
+    const float16 twice = v.s0011223344556677;
+    vstore16(twice, 0, to);
+    vstore16(twice, 0, to + width * 2);
+    return;
+  }
+#endif
+  for (uint j = 0; j < BLOCKS && first + j < width; ++j)
+    for (uint i = 0; i < side; ++i)
+      for (uint k = 0; k < side; ++k)
+        to[i * width * side + j * side + k] = from[j] * scale;
+}
+
 // == section: resample ==
 
 // A resize is linear and separable, y = Ry x Rx^T, and done an axis at a time. A mode says which source pixels an output index reads along

@@ -184,6 +184,13 @@ def unbiased_norm(x, g, b):
 case("instance_norm_unbiased", unbiased_norm, normal(2, 3, 4, 5), normal(3), normal(3))
 case("instance_norm_adaptive", unbiased_norm, normal(2, 3, 3, 7), normal(2, 3), normal(2, 3))
 
+# Pooling and resizing by whole numbers.
+case("average_pool_2", lambda x: F.avg_pool2d(x, 2), normal(2, 3, 6, 36))
+case("average_pool_3", lambda x: F.avg_pool2d(x, 3), normal(1, 2, 6, 9))
+case("nearest_2", lambda x: F.interpolate(x, (10, 38), mode="nearest"), normal(2, 3, 5, 19))
+case("nearest_3", lambda x: F.interpolate(x, (6, 15), mode="nearest"), normal(1, 2, 2, 5))
+case("area_2", lambda x: F.interpolate(x, (4, 17), mode="area"), normal(1, 3, 8, 34))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

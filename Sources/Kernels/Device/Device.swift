@@ -2,7 +2,7 @@
 ///
 /// Each operation family is a protocol of its own, so that a back end that lacks an operation does not compile.
 public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, ReductionKernels, NormalizationKernels,
-  ConvolutionKernels, MatrixKernels, PoolingKernels, ResamplingKernels, RandomKernels, OptimizerKernels
+  ConvolutionKernels, MatrixKernels, PoolingKernels, BlockKernels, ResamplingKernels, RandomKernels, OptimizerKernels
 {
   /// The device's name, as its driver gives it.
   var name: String { get }
