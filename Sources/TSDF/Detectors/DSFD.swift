@@ -3,10 +3,8 @@ import Kernels
 /// DSFD (Li et al., CVPR 2019): S3FD's sources, each enhanced by the next coarser one (multiplied in from the top down) and by
 /// dilated branches, and a second shot of heads on the result. The first shot only serves training; its features are what
 /// poisoning works on.
-public final class DSFD: FaceDetector {
+public final class DSFD: VGGDetector {
   public static let name = "dsfd"
-
-  public let inventablePriorArea: Float? = 64 * 64
 
   private let sources: VGGSources
   private let parameters: [String: Tensor]
@@ -98,17 +96,5 @@ public final class DSFD: FaceDetector {
       confidence: try SingleShot.joined(maps("conf_pal2"), values: 2),
       location: try SingleShot.joined(maps("loc_pal2"), values: 4),
       features: try (0..<3).map { try normalized(first[$0], "of", $0) })
-  }
-
-  public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
-
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    let found = try Autograd.withoutRecording { try heads(image.detached()) }
-    return try SingleShot.detections(
-      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppression: 0.3)
   }
 }

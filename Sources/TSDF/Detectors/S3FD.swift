@@ -2,10 +2,8 @@ import Kernels
 
 /// S3FD (Zhang et al., ICCV 2017): VGG-16 with six sources, the first three L2-normalised, a head each. The first head has
 /// three background logits, of which the largest counts (max-out), because small priors see so much background.
-public final class S3FD: FaceDetector {
+public final class S3FD: VGGDetector {
   public static let name = "s3fd"
-
-  public let inventablePriorArea: Float? = 64 * 64
 
   private let sources: VGGSources
   private let parameters: [String: Tensor]
@@ -50,17 +48,5 @@ public final class S3FD: FaceDetector {
     return DetectorHeads(
       confidence: try SingleShot.joined(logits, values: 2), location: try SingleShot.joined(maps("loc"), values: 4),
       features: Array(levels.prefix(3)))
-  }
-
-  public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
-
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    let found = try Autograd.withoutRecording { try heads(image.detached()) }
-    return try SingleShot.detections(
-      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppression: 0.3)
   }
 }

@@ -145,6 +145,25 @@ struct VGGSources {
   }
 }
 
+/// A detector of one shot on VGG's six sources, a prior a position.
+protocol VGGDetector: FaceDetector {}
+
+extension VGGDetector {
+  public var inventablePriorArea: Float? { 64 * 64 }
+
+  public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
+
+  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
+  }
+
+  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+    let found = try Autograd.withoutRecording { try heads(image.detached()) }
+    return try SingleShot.detections(
+      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppression: 0.3)
+  }
+}
+
 extension Tensor {
   /// Each pixel's channels brought to Euclidean length 1, then multiplied by a scale a channel (Liu, Rabinovich, Berg,
   /// "ParseNet", 2015).
