@@ -33,7 +33,7 @@ struct GeneratorOptions: ParsableArguments {
     help: """
       Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
       weights/NAME.safetensors, files that say which they are, or NAME=FILE.
-      """) var generators = StarGANGenerator.name
+      """) var generators = generatorNames.joined(separator: ",")
 
   /// The generators, each under a name of its own.
   func load(on device: any Device) throws -> [(name: String, generator: any Generator)] {

@@ -171,8 +171,12 @@ final class DefenseTests: XCTestCase {
 
   func testShippedWeightsLoad() throws {
     let device = CPUDevice()
-    let generator = try loadGenerator(projectURL("weights/stargan.safetensors"), on: device)
-    XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
+    for name in generatorNames {
+      let generator = try loadGenerator(projectURL("weights/\(name).safetensors"), on: device)
+      XCTAssertEqual(type(of: generator).name, name)
+      XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
+      XCTAssertEqual(generator.imageSize, 96)
+    }
     let (perturbation, epsilon, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
     XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])
     XCTAssertEqual(epsilon, 0.05)
