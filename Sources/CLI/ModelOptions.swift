@@ -33,12 +33,17 @@ struct GeneratorOptions: ParsableArguments {
     help: """
       Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
       weights/NAME.safetensors, files that say which they are, or NAME=FILE.
-      """) var generators = generatorNames.joined(separator: ",")
+      """) var generators: String?
+
+  /// Those that perturbations were found to break: what protecting works against by default.
+  static let breakable = [StarGANGenerator.name, AttentionGANGenerator.name]
 
   /// The generators, each under a name of its own.
-  func load(on device: any Device) throws -> [(name: String, generator: any Generator)] {
+  func load(default names: [String] = generatorNames, on device: any Device) throws -> [(
+    name: String, generator: any Generator
+  )] {
     var found: [(name: String, generator: any Generator)] = []
-    for item in generators.split(separator: ",").map(String.init) where item != "none" {
+    for item in generators?.split(separator: ",").map(String.init) ?? names where item != "none" {
       let generator = try loadGenerator(item, on: device)
       var name = type(of: generator).name
       if found.contains(where: { $0.name == name }) { name += " \(found.count + 1)" }

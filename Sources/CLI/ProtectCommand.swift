@@ -78,7 +78,8 @@ struct ProtectCommand: ParsableCommand {
     let refiner =
       refine > 0
       ? Refiner(
-        generators: try generatorOptions.load(on: device).map(\.generator), detectors: found.map(\.detector),
+        generators: try generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
+        detectors: found.map(\.detector),
         goal: detectorGoal, device: device)
       : nil
     let protector = try Protector(
@@ -87,7 +88,8 @@ struct ProtectCommand: ParsableCommand {
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8)
         + Data(
-          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators)".utf8))
+          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators ?? "")"
+            .utf8))
     let run = ProtectRun(
       protector: protector, settings: settings, settingsHash: settingsHash, folder: URL(fileURLWithPath: output),
       format: format, quality: quality, progress: progress)

@@ -63,7 +63,7 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var faces = 128
   public var holdOut = 480
   /// As the command line takes them: names, files, or NAME=FILE.
-  public var generators = generatorNames
+  public var generators = ["stargan", "attentiongan"]
   public var detectors = ["retinaface"]
 
   /// Stage 1.

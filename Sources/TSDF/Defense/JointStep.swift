@@ -1,7 +1,8 @@
 import Kernels
 
 /// One gradient that serves several goals: each goal's gradient is brought to unit mean magnitude and weighed by how far
-/// the goal still is from being reached, so that one that is met stops soaking up the budget. All on the device.
+/// the goal still is from being reached, so that one that is met stops soaking up the budget. Generators together count as
+/// much as detectors together: several that cannot be broken must not drown a detector that can. All on the device.
 enum JointStep {
   enum Part {
     /// Break this edit: the condition and the clean image's edit.
@@ -23,6 +24,9 @@ enum JointStep {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
     let count = images.shape[0]
+    let generatorCount = parts.count {
+      if case .generator = $0 { true } else { false }
+    }
     var total: Tensor?
     for part in parts {
       let (found, losses) = try slicer.gradients(count: count, withRespectTo: [images]) { range in
@@ -39,13 +43,14 @@ enum JointStep {
         return (loss, [loss])
       }
       let scale: Float
+      let peers: Int
       switch part {
-      case .generator: scale = interruptionTarget
-      case .detector: scale = detectorScale
+      case .generator: (scale, peers) = (interruptionTarget, generatorCount)
+      case .detector: (scale, peers) = (detectorScale, parts.count - generatorCount)
       }
       let need = try losses[0] / scale
       let unit = try found[0] / (found[0].abs().mean() + 1e-12)
-      let share = try unit * need.clamped(to: 0.02...1)
+      let share = try unit * need.clamped(to: 0.02...1) / Float(peers)
       total = try total.map { try $0 + share } ?? share
     }
     guard let total else { return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device) }
