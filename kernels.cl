@@ -142,7 +142,7 @@ kernel void strided_copy(global const float *restrict x, global float *restrict 
   }
 }
 
-// y = x in IEEE 754 halves, rounded to nearest even; and back. Halves are for storage alone, so no extension is needed.
+// y = x in IEEE 754 halves, rounded to nearest even. Halves are for storage alone, so no extension is needed.
 // Global size: ceil(count / 8).
 kernel void pack_halves(global const float *restrict x, global half *restrict y, const uint count) {
   const uint i = get_global_id(0);
@@ -153,6 +153,7 @@ kernel void pack_halves(global const float *restrict x, global half *restrict y,
       vstore_half_rte(x[j], j, y);
 }
 
+// y = x, from halves. Global size: ceil(count / 8).
 kernel void unpack_halves(global const half *restrict x, global float *restrict y, const uint count) {
   const uint i = get_global_id(0);
   if (i * 8 + 8 <= count)

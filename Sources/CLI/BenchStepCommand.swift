@@ -72,7 +72,7 @@ struct BenchStepCommand: ParsableCommand {
         return [:]
       }
     }
-    let step = { try Autograd.keeping(gradientOptions.keptPrecision, body) }
+    let step = { try Autograd.keeping(gradientOptions.keptPrecision ?? .single, body) }
     try Safetensors.write(step(), to: URL(fileURLWithPath: output))
     try device.synchronize()
     while readLine() != nil {

@@ -60,8 +60,8 @@ extension KeptPrecision: ExpressibleByArgument {}
 
 /// For commands that take gradients.
 struct GradientOptions: ParsableArguments {
-  @Option(help: "How activations are kept for gradients: single, or half for half the memory.")
-  var keptPrecision = KeptPrecision.single
+  @Option(help: "How activations are kept for gradients: single, or half for half the memory. (default: single)")
+  var keptPrecision: KeptPrecision?
 }
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}

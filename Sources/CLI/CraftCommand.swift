@@ -60,15 +60,10 @@ struct CraftCommand: ParsableCommand {
   @Option(help: "CMUA, PGD: size of a sign step.") var imageStepSize: Float?
   @Option(help: "Detectors, separated by commas, or none: \(detectorNames.joined(separator: ", ")).")
   var detectors: String?
-  @Option(
-    help: """
-      Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
-      weights/NAME.safetensors, files that say which they are, or NAME=FILE.
-      """) var generators: String?
   @Option(help: "The run's random seed.") var seed: UInt64?
-  @Option(help: "How activations are kept for gradients: single, or half for half the memory.")
-  var keptPrecision: KeptPrecision?
   @Option(help: "Batches between checkpoints.") var checkpointEvery = 20
+  @OptionGroup var gradientOptions: GradientOptions
+  @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
@@ -118,9 +113,9 @@ struct CraftCommand: ParsableCommand {
     set(\.imageSteps, imageSteps)
     set(\.imageStepSize, imageStepSize)
     set(\.detectors, names(detectors))
-    set(\.generators, names(generators))
+    set(\.generators, names(generatorOptions.generators))
     set(\.seed, seed)
-    set(\.keptPrecision, keptPrecision)
+    set(\.keptPrecision, gradientOptions.keptPrecision)
     return recipe
   }
 

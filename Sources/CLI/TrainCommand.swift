@@ -117,7 +117,7 @@ struct TrainCommand: ParsableCommand {
       if let value { recipe[keyPath: path] = value }
     }
     (recipe.attributes, recipe.seed, recipe.holdOut) = (attributes, seed, holdOut)
-    recipe.keptPrecision = gradientOptions.keptPrecision
+    set(\.keptPrecision, gradientOptions.keptPrecision)
     set(\.tags, tags)
     set(\.imageSize, imageSize)
     set(\.width, width)

@@ -3,8 +3,7 @@ import COpenCL
 /// The sections of kernels.cl; each is built as a program of its own, when first needed.
 enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, blocks, resample, random,
-    optimise
-  case peak
+    optimise, peak
   case winogradStrided = "winograd_strided"
 
   /// Whether a program holds one kernel of the section alone.

@@ -113,12 +113,7 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   /// A recipe file: JSON with any of these fields; the others are as by default.
   /// - Throws: `FileError` naming a field that is unknown or does not hold what it should.
   public init(contentsOf url: URL) throws {
-    let data: Data
-    do {
-      data = try Data(contentsOf: url)
-    } catch {
-      throw FileError(url.path, "cannot be read (\(plainReason(error)))")
-    }
+    let data = try mappedData(of: url)
     guard let given = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
       throw FileError(url.path, "is not a recipe: a JSON object is expected")
     }

@@ -124,13 +124,7 @@ public final class Crafter {
 
   private func targets(_ images: Tensor, _ indices: [Int]) throws -> InterruptionTargets {
     let conditions = try generators.map { try draw(for: $0, indices) }
-    let clean = try zip(generators, conditions).map { generator, condition in
-      let made = try slicer.map(count: indices.count) {
-        let output = try generator(images.slice($0), condition: condition.slice($0))
-        return [output.image, output.feature]
-      }
-      return GeneratorOutput(image: made[0], feature: made[1])
-    }
+    let clean = try zip(generators, conditions).map { try $0.plain(images, condition: $1, slicer) }
     return InterruptionTargets(
       conditions: conditions, clean: clean, map: try Interruption.map(clean.map(\.feature)))
   }
@@ -259,10 +253,8 @@ public final class Crafter {
     if recipe.method == .joint {
       for generator in generators {
         let condition = try draw(for: generator, indices)
-        let clean = try slicer.map(count: indices.count) {
-          [try generator(images.slice($0), condition: condition.slice($0)).image]
-        }[0]
-        parts.append(.generator(generator, condition, clean))
+        parts.append(
+          .generator(generator, condition, try generator.plain(images, condition: condition, slicer).image))
       }
     }
     for (number, detector) in detectors.enumerated() {

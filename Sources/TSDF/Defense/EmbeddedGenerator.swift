@@ -15,6 +15,15 @@ struct EmbeddedGenerator {
     try generator(input(images), condition: condition)
   }
 
+  /// The same outside any graph, in slices where the batch does not fit.
+  func plain(_ images: Tensor, condition: Condition, _ slicer: BatchSlicer) throws -> GeneratorOutput {
+    let made = try slicer.map(count: images.shape[0]) {
+      let output = try self(images.slice($0), condition: condition.slice($0))
+      return [output.image, output.feature]
+    }
+    return GeneratorOutput(image: made[0], feature: made[1])
+  }
+
   /// Conditions for a random edit of each face.
   func conditions(_ labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Condition {
     let edits = labels.map { _ in random.integer(below: generator.edits.count) }

@@ -24,10 +24,7 @@ enum Rivals {
     _ images: Tensor, start: Tensor, _ generators: [(generator: EmbeddedGenerator, condition: Condition)],
     _ recipe: CraftRecipe, slicer: BatchSlicer
   ) throws -> Tensor {
-    let count = images.shape[0]
-    let clean = try generators.map { generator, condition in
-      try slicer.map(count: count) { [try generator(images.slice($0), condition: condition.slice($0)).image] }[0]
-    }
+    let clean = try generators.map { try $0.plain(images, condition: $1, slicer).image }
     let zero = try Tensor(repeating: 0, shape: images.shape, device: images.device)
     let delta = try start.scaled(by: 1)
     for _ in 0..<recipe.imageSteps {
