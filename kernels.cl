@@ -269,8 +269,9 @@ static float2 group_sum2(local float2 *scratch, const float2 value, const uint l
   return total;
 }
 
-static float fold8(const float8 v) {
-  return ((v.s0 + v.s4) + (v.s1 + v.s5)) + ((v.s2 + v.s6) + (v.s3 + v.s7));
+static float fold16(const float16 v) {
+  const float8 w = v.lo + v.hi;
+  return ((w.s0 + w.s4) + (w.s1 + w.s5)) + ((w.s2 + w.s6) + (w.s3 + w.s7));
 }
 
 // Normalisation with its own statistics, forward: y = (x - mean) * invstd * gamma[c] + beta[c], then
@@ -290,32 +291,36 @@ kernel void normalize_forward(global const float *restrict x, global const float
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
   const uint start = group * area;
-  const uint vectors = area / 8;
+  const uint vectors = area / 16, pairs = vectors / 2;
   const float count = (float)(planes * area);
 
-  float8 sum8 = 0.0f;
+  // Two sums at a time: one would wait for its own last addition.
+  float16 even = 0.0f, odd = 0.0f;
   float sum = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *plane = x + start + p * planeStride;
-    for (uint i = lid; i < vectors; i += size)
-      sum8 += vload8(i, plane);
-    for (uint i = vectors * 8 + lid; i < area; i += size)
+    for (uint i = lid; i < pairs; i += size) {
+      even += vload16(2 * i, plane);
+      odd += vload16(2 * i + 1, plane);
+    }
+    for (uint i = pairs * 32 + lid; i < area; i += size)
       sum += plane[i];
   }
-  const float mean = group_sum2(scratch, (float2)(sum + fold8(sum8), 0.0f), lid, size).s0 / count;
+  const float mean = group_sum2(scratch, (float2)(sum + fold16(even + odd), 0.0f), lid, size).s0 / count;
 
-  sum8 = 0.0f;
+  even = 0.0f, odd = 0.0f;
   sum = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *plane = x + start + p * planeStride;
-    for (uint i = lid; i < vectors; i += size) {
-      const float8 d = vload8(i, plane) - mean;
-      sum8 = fma(d, d, sum8);
+    for (uint i = lid; i < pairs; i += size) {
+      const float16 d = vload16(2 * i, plane) - mean, e = vload16(2 * i + 1, plane) - mean;
+      even = fma(d, d, even);
+      odd = fma(e, e, odd);
     }
-    for (uint i = vectors * 8 + lid; i < area; i += size)
+    for (uint i = pairs * 32 + lid; i < area; i += size)
       sum += (plane[i] - mean) * (plane[i] - mean);
   }
-  const float variance = group_sum2(scratch, (float2)(sum + fold8(sum8), 0.0f), lid, size).s0 / count;
+  const float variance = group_sum2(scratch, (float2)(sum + fold16(even + odd), 0.0f), lid, size).s0 / count;
   const float invstd =
       1.0f / (unbiased ? sqrt(variance * count / fmax(count - 1.0f, 1.0f)) + epsilon : sqrt(variance + epsilon));
 
@@ -326,10 +331,10 @@ kernel void normalize_forward(global const float *restrict x, global const float
     global const float *plane = x + start + p * planeStride;
     global float *out = y + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float8 v = fma(vload8(i, plane), (float8)(scale), (float8)(shift));
-      vstore8(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
+      const float16 v = fma(vload16(i, plane), (float16)(scale), (float16)(shift));
+      vstore16(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
     }
-    for (uint i = vectors * 8 + lid; i < area; i += size) {
+    for (uint i = vectors * 16 + lid; i < area; i += size) {
       const float v = fma(plane[i], scale, shift);
       out[i] = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
     }
@@ -355,33 +360,33 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
   const uint start = group * area;
-  const uint vectors = area / 8;
+  const uint vectors = area / 16;
   const float count = (float)(planes * area);
   const float mean = statistics[group].s0;
   const float invstd = statistics[group].s1;
   const float scale = gamma[group % channels];
   const float shift = beta[group % channels];
 
-  float8 gh8 = 0.0f, g8 = 0.0f;
+  float16 gh16 = 0.0f, g16 = 0.0f;
   float gh = 0.0f, g = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *from = x + start + p * planeStride;
     global const float *up = dy + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float8 h = (vload8(i, from) - mean) * invstd;
-      const float8 d = vload8(i, up);
-      const float8 masked = select(slope * d, d, fma(h, (float8)(scale), (float8)(shift)) > 0.0f);
-      gh8 = fma(masked, h, gh8);
-      g8 += masked;
+      const float16 h = (vload16(i, from) - mean) * invstd;
+      const float16 d = vload16(i, up);
+      const float16 masked = select(slope * d, d, fma(h, (float16)(scale), (float16)(shift)) > 0.0f);
+      gh16 = fma(masked, h, gh16);
+      g16 += masked;
     }
-    for (uint i = vectors * 8 + lid; i < area; i += size) {
+    for (uint i = vectors * 16 + lid; i < area; i += size) {
       const float h = (from[i] - mean) * invstd;
       const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
       gh += masked * h;
       g += masked;
     }
   }
-  const float2 total = group_sum2(scratch, (float2)(gh + fold8(gh8), g + fold8(g8)), lid, size);
+  const float2 total = group_sum2(scratch, (float2)(gh + fold16(gh16), g + fold16(g16)), lid, size);
   const float k =
       unbiased ? count / fmax(count - 1.0f, 1.0f) / fmax(1.0f - epsilon * invstd, 1e-6f) : 1.0f;
   const float meanGH = total.s0 / count * k;
@@ -393,12 +398,12 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     global const float *up = dy + start + p * planeStride;
     global float *out = dx + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float8 h = (vload8(i, from) - mean) * invstd;
-      const float8 d = vload8(i, up);
-      const float8 masked = select(slope * d, d, fma(h, (float8)(scale), (float8)(shift)) > 0.0f);
-      vstore8(outer * (masked - meanG - h * meanGH), i, out);
+      const float16 h = (vload16(i, from) - mean) * invstd;
+      const float16 d = vload16(i, up);
+      const float16 masked = select(slope * d, d, fma(h, (float16)(scale), (float16)(shift)) > 0.0f);
+      vstore16(outer * (masked - meanG - h * meanGH), i, out);
     }
-    for (uint i = vectors * 8 + lid; i < area; i += size) {
+    for (uint i = vectors * 16 + lid; i < area; i += size) {
       const float h = (from[i] - mean) * invstd;
       const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
       out[i] = outer * (masked - meanG - h * meanGH);
@@ -413,24 +418,40 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
 // Packs a matrix A[batch][rows][depth], given by strides, into row panels
 // packed[batch][ceil(rows / MR)][depth][MR], zero beyond the last row. The depth index splits in two,
 // k = k1 * depthInner + k2, each part with its own stride, so that transposed and flipped convolution
-// weights and per-image gradients are read in place; k counts from firstDepth. Global size: (depth, panels, batch).
+// weights and per-image gradients are read in place; k counts from firstDepth. A work-item packs depthRun steps of the depth
+// of panelRun panels: many panels where neighbouring rows are neighbours in memory, many steps where those of the depth are.
+// Global size: (ceil(depth / depthRun), ceil(panels / panelRun), batch).
 kernel void pack_rows(global const float *restrict source, global float *restrict packed, const uint rows,
                       const uint depth, const uint firstDepth, const int batchStride, const int rowStride,
                       const uint depthInner, const int outerStride, const int innerStride,
-                      const int offset) {
-  const uint k = get_global_id(0);
-  const uint panel = get_global_id(1);
+                      const int offset, const uint depthRun, const uint panelRun) {
+  const uint firstK = get_global_id(0) * depthRun;
+  const uint firstPanel = get_global_id(1) * panelRun;
   const uint batch = get_global_id(2);
   const uint panels = (rows + MR - 1) / MR;
-  if (k >= depth || panel >= panels)
+  if (firstK >= depth || firstPanel >= panels)
     return;
-  const uint at = firstDepth + k;
-  global const float *from = source + (offset + (int)batch * batchStride + (int)(at / depthInner) * outerStride +
-                                       (int)(at % depthInner) * innerStride);
-  global float *to = packed + ((batch * panels + panel) * depth + k) * MR;
-  for (uint r = 0; r < MR; ++r) {
-    const uint row = panel * MR + r;
-    to[r] = row < rows ? from[(int)row * rowStride] : 0.0f;
+  const uint lastK = min(depth, firstK + depthRun), lastPanel = min(panels, firstPanel + panelRun);
+  int k1 = (int)((firstDepth + firstK) / depthInner), k2 = (int)((firstDepth + firstK) % depthInner);
+  for (uint k = firstK; k < lastK; ++k) {
+    global const float *from = source + (offset + (int)batch * batchStride + k1 * outerStride + k2 * innerStride);
+    for (uint panel = firstPanel; panel < lastPanel; ++panel) {
+      global float *to = packed + ((ulong)(batch * panels + panel) * depth + k) * MR;
+      const uint row = panel * MR;
+      if (row + MR <= rows && rowStride == 1) {
+        vstore4(vload4(0, from + row), 0, to);
+        vstore2(vload2(0, from + row + 4), 0, to + 4);
+      } else if (row + MR <= rows) {
+#pragma unroll
+        for (uint r = 0; r < MR; ++r)
+          to[r] = from[(int)(row + r) * rowStride];
+      } else {
+        for (uint r = 0; r < MR; ++r)
+          to[r] = row + r < rows ? from[(int)(row + r) * rowStride] : 0.0f;
+      }
+    }
+    if (++k2 == (int)depthInner)
+      k2 = 0, ++k1;
   }
 }
 
@@ -1220,6 +1241,42 @@ typedef float vec;
 #endif
 #define LANE_ITEMS (NR / LANES)   // work-items of a panel
 
+// The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
+// (k, row) = ((first + j) / MR, (first + j) % MR) of the panel, its taps at w[row * rowStride + k * depthStride]. Whole
+// filters are loaded and transposed in registers. Lanes beyond the depth or the rows repeat the last: nobody reads what
+// comes of them.
+static void filter_taps(vec *taps, const uint count, global const float *w, const uint first, const uint panel,
+                        const uint rows, const uint depth, const uint rowStride, const uint depthStride) {
+#if LANES == 16
+  float16 v[16], woven[16];
+#pragma unroll
+  for (uint j = 0; j < 16; ++j) {
+    global const float *from = w + min(panel * MR + (first + j) % MR, rows - 1) * rowStride +
+                               min((first + j) / MR, depth - 1) * depthStride;
+    v[j] = count == 16 ? vload16(0, from)
+                       : (float16)(vload8(0, from), (float8)(from[8], 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f));
+  }
+#pragma unroll
+  for (uint round = 0; round < 4; ++round) {
+#pragma unroll
+    for (uint i = 0; i < 8; ++i) {
+      woven[2 * i].even = v[i].lo, woven[2 * i].odd = v[i + 8].lo;
+      woven[2 * i + 1].even = v[i].hi, woven[2 * i + 1].odd = v[i + 8].hi;
+    }
+#pragma unroll
+    for (uint i = 0; i < 16; ++i)
+      v[i] = woven[i];
+  }
+#pragma unroll
+  for (uint t = 0; t < count; ++t)
+    taps[t] = v[t];
+#else
+  global const float *from = w + min(panel * MR + first % MR, rows - 1) * rowStride + min(first / MR, depth - 1) * depthStride;
+  for (uint t = 0; t < count; ++t)
+    taps[t] = from[t];
+#endif
+}
+
 #define DEAL(V, KEEP) (vec)(V[0].KEEP, V[1].KEEP, V[2].KEEP, V[3].KEEP)
 
 // The columns 4 * phases * tile column - 1 + shift + k of one row under one lane's tile: row 4 * phases * tile row + dy of
@@ -1435,19 +1492,20 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint panels = (rows + MR - 1) / MR;
   if (first >= depth * MR || panel >= panels)
     return;
-  float own[9 * LANES];
-  for (uint j = 0; j < LANES; ++j) {
-    const uint k = (first + j) / MR, row = panel * MR + (first + j) % MR;
-    const int inside = k < depth && row < rows;
-    global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
-    for (uint t = 0; t < 9; ++t)
-      own[t * LANES + j] = inside ? from[flipped ? 8 - t : t] : 0.0f;
-  }
+  vec taps[9];
+  filter_taps(taps, 9, w, first, panel, rows, depth, rowStride, depthStride);
+  if (flipped)
+#pragma unroll
+    for (uint t = 0; t < 4; ++t) {
+      const vec other = taps[8 - t];
+      taps[8 - t] = taps[t];
+      taps[t] = other;
+    }
   vec h[18];
 #pragma unroll
   for (uint j = 0; j < 3; ++j) {
     vec out[6];
-    FILTER_POINTS(out, OWN(j), OWN(3 + j), OWN(6 + j));
+    FILTER_POINTS(out, taps[j], taps[3 + j], taps[6 + j]);
 #pragma unroll
     for (uint i = 0; i < 6; ++i)
       h[3 * i + j] = out[i];
@@ -1589,55 +1647,49 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
 // The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
 // depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
 // for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR]. A work-item makes
-// LANES neighbours (k, row) of a panel. Global size: (ceil(depth * MR / LANES), panels, 4).
+// LANES neighbours (k, row) of a panel. Global size: (ceil(depth * MR / LANES), panels).
 kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed,
                                      const uint rows, const uint depth, const uint rowStride,
                                      const uint depthStride, const uint transposed) {
-  const uint firstLane = get_global_id(0) * LANES;
+  const uint first = get_global_id(0) * LANES;
   const uint panel = get_global_id(1);
-  const uint phase = get_global_id(2);
   const uint panels = (rows + MR - 1) / MR;
-  if (firstLane >= depth * MR || panel >= panels)
+  if (first >= depth * MR || panel >= panels)
     return;
-  const uint py = phase / 2, px = phase % 2;
-  float own[4 * LANES];
-  for (uint j = 0; j < LANES; ++j) {
-    const uint k = (firstLane + j) / MR, row = panel * MR + (firstLane + j) % MR;
-    const int inside = k < depth && row < rows;
-    global const float *from = w + (inside ? row * rowStride + k * depthStride : 0);
-    for (uint t = 0; t < 4; ++t) {
-      // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
-      const uint ky = transposed ? 2 * (1 - t / 2) + (1 - py) : 2 * (t / 2) + py;
-      const uint kx = transposed ? 2 * (1 - t % 2) + (1 - px) : 2 * (t % 2) + px;
-      own[t * LANES + j] = inside ? from[ky * 4 + kx] : 0.0f;
-    }
-  }
-  vec h[10];
-#pragma unroll
-  for (uint j = 0; j < 2; ++j) {
-    vec out[5];
-    PHASE_FILTER_POINTS(out, OWN(j), OWN(2 + j));
-#pragma unroll
-    for (uint i = 0; i < 5; ++i)
-      h[2 * i + j] = out[i];
-  }
+  vec taps[16];
+  filter_taps(taps, 16, w, first, panel, rows, depth, rowStride, depthStride);
   const uint wholeDepth = transposed ? depth : 4 * depth;
   const ulong plane = (ulong)panels * wholeDepth * MR;
-  global float *to = packed + (transposed ? 25 * phase : 0) * plane +
-                     (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + firstLane;
-  const int count = (int)(depth * MR - firstLane);
-  vec points[25];
-#pragma unroll
-  for (uint i = 0; i < 5; ++i)
-    PHASE_FILTER_POINTS((points + 5 * i), h[2 * i], h[2 * i + 1]);
-  if (count >= LANES) {
-#pragma unroll
-    for (uint p = 0; p < 25; ++p)
-      STORE(points[p], 0, to + p * plane);
-  } else {
+  const int count = (int)(depth * MR - first);
 #pragma unroll 1
-    for (uint p = 0; p < 25; ++p)
-      store_some(to + p * plane, points[p], count);
+  for (uint phase = 0; phase < 4; ++phase) {
+    const uint corner = phase / 2 * 4 + phase % 2;
+    vec h[10];
+#pragma unroll
+    for (uint j = 0; j < 2; ++j) {
+      vec out[5];
+      // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
+      const uint upper = corner + 2 * j, lower = upper + 8;
+      PHASE_FILTER_POINTS(out, taps[transposed ? 15 - upper : upper], taps[transposed ? 15 - lower : lower]);
+#pragma unroll
+      for (uint i = 0; i < 5; ++i)
+        h[2 * i + j] = out[i];
+    }
+    vec points[25];
+#pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      PHASE_FILTER_POINTS((points + 5 * i), h[2 * i], h[2 * i + 1]);
+    global float *to = packed + (transposed ? 25 * phase : 0) * plane +
+                       (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + first;
+    if (count >= LANES) {
+#pragma unroll
+      for (uint p = 0; p < 25; ++p)
+        STORE(points[p], 0, to + p * plane);
+    } else {
+#pragma unroll 1
+      for (uint p = 0; p < 25; ++p)
+        store_some(to + p * plane, points[p], count);
+    }
   }
 }
 
@@ -1951,7 +2003,22 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
 #endif
 }
 
-// dx[plane, i] = sum of dy over the windows whose winner is i. Global size: (width, height, planes).
+// dx[plane, i] = sum of dy over the windows whose winner is i, window by window: a work-item owns a plane, so that none
+// else adds to its pixels. For a processor, whose cores are fewer than the planes. Global size: (planes).
+kernel void max_pool_scatter(global const float *restrict dy, global const uint *restrict winners,
+                             global float *restrict dx, const uint planes, const uint area, const uint outArea) {
+  const uint plane = get_global_id(0);
+  if (plane >= planes)
+    return;
+  global float *to = dx + (ulong)plane * area;
+  for (uint i = 0; i < area; ++i)
+    to[i] = 0.0f;
+  for (uint o = 0; o < outArea; ++o)
+    to[winners[plane * outArea + o]] += dy[plane * outArea + o];
+}
+
+// The same as a gather, pixel by pixel, for a GPU.
+// Global size: (width, height, planes).
 kernel void max_pool_gradient(global const float *restrict dy, global const uint *restrict winners,
                               global float *restrict dx, const uint planes, const uint height,
                               const uint width, const uint outHeight, const uint outWidth,

@@ -49,10 +49,14 @@ extension OpenCLDevice: MatrixKernels {
   ) throws -> Buffer {
     let panels = (rows + Self.tileRows - 1) / Self.tileRows
     let packed = try allocate(batch * panels * depth * Self.tileRows)
+    let run = parameters.run
+    let (depthRun, panelRun) = rowStride < depth ? (run, run) : (2 * run, 1)
     try launch(
-      .gemm, "pack_rows", .rows, global: [depth, panels, batch], .buffer(source), .buffer(packed), .uint(rows),
-      .uint(depth), .uint(map.first), .int(batchStride), .int(rowStride), .uint(map.inner), .int(map.outerStride),
-      .int(map.innerStride), .int(map.offset))
+      .gemm, "pack_rows", .blocks,
+      global: [(depth + depthRun - 1) / depthRun, (panels + panelRun - 1) / panelRun, batch], .buffer(source),
+      .buffer(packed), .uint(rows), .uint(depth), .uint(map.first), .int(batchStride), .int(rowStride),
+      .uint(map.inner), .int(map.outerStride), .int(map.innerStride), .int(map.offset), .uint(depthRun),
+      .uint(panelRun))
     return packed
   }
 

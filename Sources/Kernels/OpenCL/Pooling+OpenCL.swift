@@ -8,6 +8,11 @@ extension OpenCLDevice: PoolingKernels {
   }
 
   public func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
+    if parameters.run > 1, g.planes >= info.computeUnits {
+      return try launch(
+        .pool, "max_pool_scatter", .blocks, global: [g.planes], .buffer(dy), .buffer(winners), .buffer(dx),
+        .uint(g.planes), .uint(g.height * g.width), .uint(g.outHeight * g.outWidth))
+    }
     try launch(
       .pool, "max_pool_gradient", .elements, global: [g.width, g.height, g.planes], .buffer(dy), .buffer(winners),
       .buffer(dx), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight), .uint(g.outWidth),

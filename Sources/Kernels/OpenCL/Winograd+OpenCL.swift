@@ -159,7 +159,7 @@ extension OpenCLDevice {
       let panels = Self.rowPanels(rows)
       let packed = try allocate(100 * panels * depth * Self.tileRows)
       try launch(
-        .winogradStrided, "winograd_strided_weights", .blocks, global: [weightRuns(depth), panels, 4], .buffer(w),
+        .winogradStrided, "winograd_strided_weights", .blocks, global: [weightRuns(depth), panels], .buffer(w),
         .buffer(packed), .uint(rows), .uint(depth), .uint(rowStride), .uint(depthStride), .uint(transposed ? 1 : 0))
       return packed
     }
