@@ -50,7 +50,8 @@ extension OpenCLDevice: MatrixKernels {
     let panels = (rows + Self.tileRows - 1) / Self.tileRows
     let packed = try allocate(batch * panels * depth * Self.tileRows)
     let run = parameters.run
-    let (depthRun, panelRun) = rowStride < depth ? (run, run) : (2 * run, 1)
+    // Many panels at a time where neighbouring rows share cache lines, or nearly.
+    let (depthRun, panelRun) = rowStride <= 64 ? (run, run) : (2 * run, 1)
     try launch(
       .gemm, "pack_rows", .blocks,
       global: [(depth + depthRun - 1) / depthRun, (panels + panelRun - 1) / panelRun, batch], .buffer(source),
