@@ -16,9 +16,11 @@ func cacheDirectory() -> URL? {
 
 /// Compiled programs on disk, for drivers that keep no cache of their own. A file is named by the SHA-256 of
 /// all that its contents depend on and starts with the SHA-256 of the rest; whatever does not check is rebuilt.
-struct ProgramCache {
+package struct ProgramCache {
   /// Where files lie, or nil to keep none.
   let directory: URL?
+
+  package init(directory: URL?) { self.directory = directory }
 
   init(device: OpenCLDeviceInfo) {
     // PoCL caches by itself, and asking it for a binary compiles every kernel at once.
@@ -36,7 +38,7 @@ struct ProgramCache {
   }
 
   /// The program binary in `file`, or nil when there is none or it is damaged.
-  func load(_ file: URL) -> Data? {
+  package func load(_ file: URL) -> Data? {
     guard let contents = try? Data(contentsOf: file), contents.count > 32 else { return nil }
     let body = contents.dropFirst(32)
     return Data(SHA256.hash(data: body)) == contents.prefix(32) ? Data(body) : nil
@@ -57,6 +59,11 @@ struct ProgramCache {
         program, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutableRawPointer?>.size, &pointer, nil)
     }
     guard status == CL_SUCCESS else { return }
+    store(binary, to: file)
+  }
+
+  /// The same of a binary that is at hand.
+  package func store(_ binary: Data, to file: URL) {
     do {
       try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
       try (Data(SHA256.hash(data: binary)) + binary).write(to: file, options: .atomic)
