@@ -48,6 +48,8 @@ struct CraftCommand: ParsableCommand {
   @Option(help: "Stage 2: Adam's learning rate.") var poisonRate: Float?
   @Option(help: "Stage 2: largest addition before the budget is enforced.") var poisonBound: Float?
   @Option(help: "Stage 2: weight of the output loss.") var outputLossWeight: Float?
+  @Option(help: "Stage 2: weight of inviting false faces on S3FD's first head (the paper: 0; its code: 20).")
+  var invitationWeight: Float?
   @Option(help: "Stage 2: noise in the feature targets.") var featureNoise: Float?
   @Option(help: "Stage 2: feature levels, all (the paper) or last (its code).") var featureLevels: FeatureLevels?
   @Option(help: "Stage 2: channels that feature levels are projected to (the paper: 128), 0 for none.")
@@ -103,6 +105,7 @@ struct CraftCommand: ParsableCommand {
     set(\.poisonRate, poisonRate)
     set(\.poisonBound, poisonBound)
     set(\.outputLossWeight, outputLossWeight)
+    set(\.invitationWeight, invitationWeight)
     set(\.featureNoise, featureNoise)
     set(\.featureLevels, featureLevels)
     set(\.featureProjection, featureProjection)

@@ -20,6 +20,11 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Also judge unprotected faces (only JPEG changes them).") var clean = false
   @Flag(help: "Also judge uniform random noise of the first perturbation's budget.") var noise = false
   @Option(help: "Also judge the last perturbation with this many steps of refinement for each face.") var refine = 0
+  @Option(
+    help: """
+      The generators that refinement works against, as in --generators. (default: those judged that protect works \
+      against by default, else all judged)
+      """) var refineGenerators: String?
   @Option(help: "The detectors that refinement works against, separated by commas, or none.")
   var refineDetectors = RetinaFace.name
   @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
@@ -54,6 +59,17 @@ struct EvaluateCommand: ParsableCommand {
     var holdOut: Int, size: Int, seed: UInt64
     var perturbations: [String: String]
     var variants: [VariantReport]
+  }
+
+  private func generatorsToRefine(_ judged: [(name: String, generator: any Generator)], on device: any Device) throws
+    -> [any Generator]
+  {
+    if let refineGenerators {
+      return try GeneratorOptions.load(refineGenerators.split(separator: ",").map(String.init), on: device)
+        .map(\.generator)
+    }
+    let breakable = judged.map(\.generator).filter { GeneratorOptions.breakable.contains(type(of: $0).name) }
+    return breakable.isEmpty ? judged.map(\.generator) : breakable
   }
 
   func run() throws {
@@ -101,7 +117,7 @@ struct EvaluateCommand: ParsableCommand {
     if clean { variants.insert(ProtectionVariant(name: "none", perturbation: nil, epsilon: 0), at: 0) }
 
     let refiner = Refiner(
-      generators: generators.map(\.1),
+      generators: try generatorsToRefine(generators, on: device),
       detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
       goal: detectorGoal, device: device)
     let evaluator = Evaluator(

@@ -42,8 +42,13 @@ struct GeneratorOptions: ParsableArguments {
   func load(default names: [String] = generatorNames, on device: any Device) throws -> [(
     name: String, generator: any Generator
   )] {
+    try Self.load(generators?.split(separator: ",").map(String.init) ?? names, on: device)
+  }
+
+  /// The generators that items of a list as of `--generators` name.
+  static func load(_ items: [String], on device: any Device) throws -> [(name: String, generator: any Generator)] {
     var found: [(name: String, generator: any Generator)] = []
-    for item in generators?.split(separator: ",").map(String.init) ?? names where item != "none" {
+    for item in items where item != "none" {
       let generator = try loadGenerator(item, on: device)
       var name = type(of: generator).name
       if found.contains(where: { $0.name == name }) { name += " \(found.count + 1)" }

@@ -57,6 +57,26 @@ final class DefenseTests: XCTestCase {
     }
   }
 
+  /// The term of the paper's code that invites false faces on S3FD's first head does so.
+  func testInvitingFalseFaces() throws {
+    let device = try selectDevice().device
+    let detector = try S3FD(seed: 2, device: device)
+    let faces = faces(2, size: 64)
+    func firstHead(invitation: Float) throws -> Float {
+      var recipe = CraftRecipe()
+      (recipe.method, recipe.size, recipe.batch, recipe.passes, recipe.faces) = (.tsdf, 64, 2, 1, 2)
+      (recipe.poisonSteps, recipe.invitationWeight, recipe.usesMask) = (8, invitation, false)
+      let crafter = try Crafter(
+        recipe, faces: faces, generators: [generator(on: device)], detectors: [detector], device: device)
+      for _ in 0..<crafter.stepCount { try crafter.craftStep() }
+      let heads = try detector.heads(faces.batch([0, 1], on: device) + crafter.perturbation)
+      XCTAssertEqual(heads.maxOutPriors, 16 * 16)
+      return try heads.margins().sliced(axis: 1, 0..<heads.maxOutPriors).mean().values()[0]
+    }
+    let (uninvited, invited) = (try firstHead(invitation: 0), try firstHead(invitation: 20))
+    XCTAssertTrue(invited > uninvited, "\(invited) against \(uninvited)")
+  }
+
   /// A batch that does not fit is worked on in slices, with the same gradients.
   func testBatchesThatDoNotFitAreSplit() throws {
     func gradient(on device: any Device, _ slicer: BatchSlicer) throws -> [Float] {
@@ -169,6 +189,22 @@ final class DefenseTests: XCTestCase {
     XCTAssertTrue("\(work.failures[0])".contains("locked: cannot be read"), "\(work.failures)")
   }
 
+  /// A perturbation of another version of tsdf keeps what is known of its recipe.
+  func testRecipesOfOtherVersions() throws {
+    let device = CPUDevice()
+    let url = folder.appendingPathComponent("other.safetensors")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let zero = try Tensor(repeating: 0, shape: [1, 3, 64, 64], device: device)
+    try Safetensors.write(
+      ["perturbation": zero],
+      metadata: ["epsilon": "0.04", "recipe": #"{"method": "pgd", "imageSteps": 3, "ofAnother": true}"#], to: url)
+    let (_, epsilon, recipe) = try loadPerturbation(url, on: device)
+    XCTAssertEqual(epsilon, 0.04)
+    XCTAssertEqual(recipe?.method, .pgd)
+    XCTAssertEqual(recipe?.imageSteps, 3)
+    XCTAssertEqual(recipe?.imageStepSize, CraftRecipe().imageStepSize)
+  }
+
   func testShippedWeightsLoad() throws {
     let device = CPUDevice()
     for name in generatorNames {
@@ -177,7 +213,9 @@ final class DefenseTests: XCTestCase {
       XCTAssertEqual(generator.attributes, ["Male", "Child", "Young", "Middle", "Senior"])
       XCTAssertEqual(generator.imageSize, 96)
     }
-    let (perturbation, epsilon, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    let (perturbation, epsilon, recipe) = try loadPerturbation(
+      projectURL("weights/perturbation.safetensors"), on: device)
+    XCTAssertEqual(recipe?.method, .joint)
     XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])
     XCTAssertEqual(epsilon, 0.05)
     XCTAssertTrue(try perturbation.values().allSatisfy { abs($0) <= 0.05 })

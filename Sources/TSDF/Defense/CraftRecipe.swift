@@ -92,6 +92,8 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   public var poisonBound: Float = 0.4
   /// The weight of both parts of the output loss, and the noise in the feature targets while a face is still found.
   public var outputLossWeight: Float = 12
+  /// Stage 2: the weight of inviting false faces on S3FD's first head; the paper's code has 20, the paper nothing.
+  public var invitationWeight: Float = 0
   public var featureNoise: Float = 0.2
   public var featureLevels = FeatureLevels.all
   /// Channels that levels are projected to, on a 64x64 grid, by a random matrix that the seed fixes; 0 compares levels as
@@ -112,13 +114,16 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
 
   /// A recipe file: JSON with any of these fields; the others are as by default.
   /// - Throws: `FileError` naming a field that is unknown or does not hold what it should.
-  public init(contentsOf url: URL) throws {
-    let data = try mappedData(of: url)
+  public init(contentsOf url: URL) throws { try self.init(json: mappedData(of: url), from: url, isStrict: true) }
+
+  /// The same from the metadata of a file.
+  /// - Parameter isStrict: refuse unknown fields, which other versions may have written.
+  init(json data: Data, from url: URL, isStrict: Bool = false) throws {
     guard let given = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-      throw FileError(url.path, "is not a recipe: a JSON object is expected")
+      throw FileError(url.path, "has no recipe: a JSON object is expected")
     }
     let defaults = try JSONSerialization.jsonObject(with: JSONEncoder().encode(CraftRecipe())) as! [String: Any]
-    if let unknown = given.keys.sorted().first(where: { defaults[$0] == nil }) {
+    if isStrict, let unknown = given.keys.sorted().first(where: { defaults[$0] == nil }) {
       throw FileError(
         url.path, "has the unknown field \(unknown); there are \(defaults.keys.sorted().joined(separator: ", "))")
     }

@@ -201,7 +201,8 @@ public final class Crafter {
         for (index, detector) in detectors.enumerated() {
           let heads = try detector.heads(images)
           let outputLoss = try Poisoning.outputLoss(
-            detector, heads, known[index].slice(range), height: side, width: side, weight: recipe.outputLossWeight)
+            detector, heads, known[index].slice(range), height: side, width: side, weight: recipe.outputLossWeight,
+            invitation: recipe.invitationWeight)
           output = try output.map { try $0 + outputLoss } ?? outputLoss
           var loss = outputLoss
           if let featureLoss = try Poisoning.featureLoss(
@@ -347,6 +348,6 @@ public func loadPerturbation(_ url: URL, on device: any Device) throws -> (
     shape[2] == shape[3],
     let epsilon = file.metadata["epsilon"].flatMap({ Float($0) })
   else { throw FileError(url.path, "is not a perturbation that tsdf craft wrote") }
-  let recipe = file.metadata["recipe"].flatMap { try? JSONDecoder().decode(CraftRecipe.self, from: Data($0.utf8)) }
+  let recipe = try file.metadata["recipe"].map { try CraftRecipe(json: Data($0.utf8), from: url) }
   return (try file.tensor("perturbation", on: device), epsilon, recipe)
 }

@@ -160,17 +160,22 @@ enum Poisoning {
 
   /// The output loss of equation 13: weight * mean(s^2) over the face scores + weight * mean |b - b_target|, each box's target
   /// being its own centre at (almost) no size. Over the priors near each image's faces, in units of its width.
+  /// - Parameter invitation: the weight of what the paper's code has for S3FD beside it: the mean of background logit less
+  ///   face logit over the priors of its max-out head, which invites false faces.
   static func outputLoss(
     _ detector: any FaceDetector, _ heads: DetectorHeads, _ targets: DetectorTargets, height: Int, width: Int,
-    weight: Float
+    weight: Float, invitation: Float = 0
   ) throws -> Tensor {
     let count = try targets.near.sum(axes: [1]) + 1e-6
-    let scores = try heads.margins().sigmoid()
+    let margins = try heads.margins()
+    let scores = try margins.sigmoid()
     let score = try ((scores.squared() * targets.near).sum(axes: [1]) / count).mean()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width)
     let mask = try targets.near.reshaped(targets.near.shape + [1])
     let shift = try (((boxes - targets.shrunkBoxes).abs() * mask).sum(axes: [1, 2]) / (count * (4 * Float(width))))
       .mean()
-    return try (score + shift) * weight
+    let loss = try (score + shift) * weight
+    guard invitation > 0, heads.maxOutPriors > 0 else { return loss }
+    return try loss - margins.sliced(axis: 1, 0..<heads.maxOutPriors).mean() * invitation
   }
 }

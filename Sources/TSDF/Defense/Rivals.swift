@@ -28,18 +28,20 @@ enum Rivals {
     let zero = try Tensor(repeating: 0, shape: images.shape, device: images.device)
     let delta = try start.scaled(by: 1)
     for _ in 0..<recipe.imageSteps {
-      let leaf = delta.requiringGradient()
-      let (gradient, _) = try slicer.gradient(through: (images + leaf).clamped(to: -1...1), to: leaf) { images, range in
-        var total: Tensor?
-        for (index, (generator, condition)) in generators.enumerated() {
+      var total: Tensor?
+      for (index, (generator, condition)) in generators.enumerated() {
+        let leaf = delta.requiringGradient()
+        let (gradient, _) = try slicer.gradient(through: (images + leaf).clamped(to: -1...1), to: leaf) {
+          images, range in
           let edit = try generator(images, condition: condition.slice(range)).image
-          let loss = try -edit.meanSquaredError(to: clean[index].slice(range))
-          total = try total.map { try $0 + loss } ?? loss
+          return (try -edit.meanSquaredError(to: clean[index].slice(range)), [])
         }
-        return (total!, [])
+        // Each generator's at unit magnitude: the one that breaks most easily would drown the others.
+        let unit = try gradient / (gradient.abs().mean() + 1e-12)
+        total = try total.map { try $0 + unit } ?? unit
       }
       try delta.signStep(
-        gradient: gradient, centre: zero, velocity: Tensor(repeating: 0, shape: images.shape, device: images.device),
+        gradient: total!, centre: zero, velocity: Tensor(repeating: 0, shape: images.shape, device: images.device),
         stepSize: recipe.imageStepSize, momentum: 0, bound: recipe.epsilon)
     }
     return delta

@@ -9,6 +9,8 @@ public struct DetectorHeads {
   public let location: Tensor
   /// Three feature levels (method section 4), fine to coarse; fewer where the network has fewer.
   public let features: [Tensor]
+  /// How many of the first priors have several background logits, of which the largest counts (max-out).
+  public var maxOutPriors = 0
 
   /// Face logit less background logit, [N, priors].
   public func margins() throws -> Tensor {

@@ -47,6 +47,6 @@ public final class S3FD: VGGDetector {
     logits[0] = try Tensor.concatenated([first[0].maximum(first[1]).maximum(first[2]), first[3]], axis: 1)
     return DetectorHeads(
       confidence: try SingleShot.joined(logits, values: 2), location: try SingleShot.joined(maps("loc"), values: 4),
-      features: Array(levels.prefix(3)))
+      features: Array(levels.prefix(3)), maxOutPriors: levels[0].shape[2] * levels[0].shape[3])
   }
 }
