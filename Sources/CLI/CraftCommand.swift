@@ -57,6 +57,9 @@ struct CraftCommand: ParsableCommand {
   @Flag(help: "Stage 2: poison with every pixel.") var noMask = false
   @Option(help: "Joint, poison: momentum.") var jointMomentum: Float?
   @Option(help: "Joint: mean squared change of an edit that is enough.") var interruptionTarget: Float?
+  @Option(help: "Joint, poison: share of the steps that look through a model of JPEG.")
+  var compressionProbability: Float?
+  @Option(help: "Joint, poison: quality of that JPEG, 1 to 100.") var compressionQuality: Int?
   @Option(help: "Joint, poison: hide true faces, flood with false ones, or both.") var detectorGoal: DetectorGoal?
   @Option(help: "CMUA, PGD: sign steps an image.") var imageSteps: Int?
   @Option(help: "CMUA, PGD: size of a sign step.") var imageStepSize: Float?
@@ -112,6 +115,8 @@ struct CraftCommand: ParsableCommand {
     set(\.usesMask, noMask ? false : nil)
     set(\.jointMomentum, jointMomentum)
     set(\.interruptionTarget, interruptionTarget)
+    set(\.compressionProbability, compressionProbability)
+    set(\.compressionQuality, compressionQuality)
     set(\.detectorGoal, detectorGoal)
     set(\.imageSteps, imageSteps)
     set(\.imageStepSize, imageStepSize)
@@ -137,6 +142,9 @@ struct CraftCommand: ParsableCommand {
     }
     if !(r.weightTemperature > 0 && r.enhancementTemperature > 0) {
       throw ValidationError("temperatures must be positive")
+    }
+    if !(1...100).contains(r.compressionQuality) {
+      throw ValidationError("--compression-quality must be from 1 to 100")
     }
     if r.holdOut < 0 || r.featureSteps < 0 || r.featureProjection < 0 {
       throw ValidationError("--hold-out, --feature-steps and --feature-projection must not be negative")

@@ -116,7 +116,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     if clean { variants.insert(ProtectionVariant(name: "none", perturbation: nil, epsilon: 0), at: 0) }
 
-    let refiner = Refiner(
+    let refiner = try Refiner(
       generators: try generatorsToRefine(generators, on: device),
       detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
       goal: detectorGoal, device: device)

@@ -77,7 +77,7 @@ struct ProtectCommand: ParsableCommand {
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
     let refiner =
       refine > 0
-      ? Refiner(
+      ? try Refiner(
         generators: try generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
         detectors: found.map(\.detector),
         goal: detectorGoal, device: device)

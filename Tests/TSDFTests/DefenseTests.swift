@@ -57,6 +57,45 @@ final class DefenseTests: XCTestCase {
     }
   }
 
+  /// The model of JPEG removes from a picture what JPEG removes from it, and lets gradients through what is left.
+  func testJPEGModelAgainstJPEG() throws {
+    let device = try selectDevice().device
+    var random = RandomStream(seed: 5)
+    let (width, height) = (67, 45)
+    let noise = try random.uniform([height * width], in: -9..<9, device: device).values()
+    let image = Image(
+      width: width, height: height, channels: 3,
+      bytes: (0..<height * width).flatMap { i -> [UInt8] in
+        let gray = UInt8(60 + 2 * (i % width) + Int(noise[i].rounded()))
+        return [gray, gray, gray]
+      })
+    func tensor(_ image: Image) throws -> Tensor {
+      try Tensor(
+        (0..<3).flatMap { c in (0..<height * width).map { Float(image.bytes[3 * $0 + c]) / 127.5 - 1 } },
+        shape: [1, 3, height, width], device: device)
+    }
+    func rootMeanSquare(_ a: Tensor, _ b: Tensor) throws -> Float { try a.meanSquaredError(to: b).sqrt().values()[0] }
+    let original = try tensor(image)
+    let compressed = try tensor(jpegRoundTrip(image, quality: 50))
+    let leaf = original.requiringGradient()
+    let modelled = try JPEGModel(quality: 50, device: device)(leaf)
+    XCTAssertEqual(modelled.shape, original.shape)
+    let (removed, missed) = (try rootMeanSquare(original, compressed), try rootMeanSquare(modelled, compressed))
+    XCTAssertTrue(missed < 0.5 * removed, "\(missed) of \(removed)")
+    // At the best quality nothing that matters is lost.
+    XCTAssertTrue(try rootMeanSquare(JPEGModel(quality: 100, device: device)(original), original) < 2e-3)
+
+    // The picture is left, so a gradient along it is; the noise is removed, so a gradient along noise mostly is.
+    let upstream = try random.normal(original.shape, device: device)
+    let gradient = try gradients(of: modelled, withRespectTo: [leaf], seed: upstream)[0]
+    let share = try gradient.squared().sum().values()[0] / upstream.squared().sum().values()[0]
+    XCTAssertTrue(share > 0 && share < 0.3, "\(share)")
+    let constant = try Tensor(repeating: 1, shape: original.shape, device: device)
+    let kept = try gradients(
+      of: JPEGModel(quality: 50, device: device)(leaf), withRespectTo: [leaf], seed: constant)[0]
+    XCTAssertEqual(try kept.sliced(axis: 2, 0..<32).sliced(axis: 3, 0..<64).mean().values()[0], 1, accuracy: 0.02)
+  }
+
   /// The term of the paper's code that invites false faces on S3FD's first head does so.
   func testInvitingFalseFaces() throws {
     let device = try selectDevice().device
@@ -106,8 +145,7 @@ final class DefenseTests: XCTestCase {
     }
   }
 
-  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere; each alone leaves the
-  /// other be.
+  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere and leaves the face be.
   func testDetectorGoals() throws {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
@@ -123,12 +161,11 @@ final class DefenseTests: XCTestCase {
       found[goal] = try retinaface.detect(image + delta, threshold: 0.5).map(\.box)
     }
     func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
-    func invents(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) < 0.1 } }
+    func invented(_ goal: DetectorGoal) -> Int { found[goal]!.count { $0.iou(clean[0]) < 0.1 } }
     XCTAssertFalse(finds(.hide))
-    XCTAssertFalse(invents(.hide))
     XCTAssertTrue(finds(.flood))
-    XCTAssertTrue(invents(.flood))
-    XCTAssertTrue(invents(.both))
+    XCTAssertGreaterThan(invented(.flood), 0)
+    XCTAssertGreaterThan(invented(.both), 0)
     let mtcnn = try loadDetector("mtcnn", from: projectURL("models"), on: device)
     XCTAssertThrowsError(
       try Refiner(generators: [], detectors: [mtcnn], goal: .flood, device: device).refine(

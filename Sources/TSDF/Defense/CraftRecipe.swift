@@ -103,8 +103,11 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   /// Joint and poison (ours): sign steps of epsilon / 20, falling linearly to 0, momentum 0.5.
   public var jointMomentum: Float = 0.5
   /// The squared output change at which interruption counts as reached.
-  public var interruptionTarget: Float = 0.12
+  public var interruptionTarget: Float = 0.25
   public var detectorGoal = DetectorGoal.both
+  /// Joint and poison: the share of steps that look through a model of JPEG of this quality.
+  public var compressionProbability: Float = 0.5
+  public var compressionQuality = 75
 
   /// CMUA and PGD: sign steps on an image, and their size.
   public var imageSteps = 10

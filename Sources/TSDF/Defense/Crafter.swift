@@ -15,6 +15,7 @@ public final class Crafter {
   private let device: any Device
   private let slicer: BatchSlicer
   private let diversity: InputDiversity
+  private let compression: JPEGModel
   private var random: RandomStream
   private var velocity: Tensor
   /// Running averages of the generators' end-to-end losses, [generators] on the device: they set the dynamic weights.
@@ -43,6 +44,7 @@ public final class Crafter {
       throw KernelsError.usage("--method joint needs a generator or a detector")
     }
     diversity = InputDiversity(canvas: recipe.diversityCanvas / 256, probability: recipe.diversityProbability)
+    compression = try JPEGModel(quality: recipe.compressionQuality, device: device)
     truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
     random = RandomStream(seed: recipe.seed)
     let shape = [1, 3, recipe.size, recipe.size]
@@ -262,8 +264,10 @@ public final class Crafter {
       parts.append(.detector(detector, try targets(number, images, indices)))
     }
     let leaf = perturbation.requiringGradient()
+    let plain = try images + leaf
     let gradient = try JointStep.gradient(
-      parts, input: images + leaf, leaf: leaf, interruptionTarget: recipe.interruptionTarget,
+      parts, input: random.unit() < recipe.compressionProbability ? compression(plain) : plain, leaf: leaf,
+      interruptionTarget: recipe.interruptionTarget,
       goal: recipe.detectorGoal, slicer: slicer)
     let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
     let next = try perturbation.scaled(by: 1)

@@ -9,11 +9,14 @@ public final class Refiner {
   private let slicer: BatchSlicer
   private let interruptionTarget: Float = 0.2
   private let momentum: Float = 0.5
+  /// What every other step looks through, so that recompression does not undo them.
+  private let compression: JPEGModel
 
   /// - Parameter goal: what the detectors are to be made to do.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both, device: any Device
-  ) {
+  ) throws {
+    compression = try JPEGModel(quality: 75, device: device)
     self.goal = goal
     slicer = BatchSlicer(device: device)
     self.generators = generators.map(EmbeddedGenerator.init)
@@ -59,8 +62,9 @@ public final class Refiner {
         zip(generators, edits).map { JointStep.Part.generator($0, $1.condition, $1.clean) }
         + zip(detectors, targets).map { JointStep.Part.detector($0, $1) }
       let leaf = delta.requiringGradient()
+      let plain = try (image + leaf).clamped(to: -1...1)
       let gradient = try JointStep.gradient(
-        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, interruptionTarget: interruptionTarget,
+        parts, input: step % 2 == 1 ? compression(plain) : plain, leaf: leaf, interruptionTarget: interruptionTarget,
         goal: goal, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
