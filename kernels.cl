@@ -2017,8 +2017,7 @@ kernel void max_pool_scatter(global const float *restrict dy, global const uint 
     to[winners[plane * outArea + o]] += dy[plane * outArea + o];
 }
 
-// The same as a gather, pixel by pixel, for a GPU.
-// Global size: (width, height, planes).
+// The same as a gather, pixel by pixel, for a GPU and for few planes. Global size: (width, height, planes).
 kernel void max_pool_gradient(global const float *restrict dy, global const uint *restrict winners,
                               global float *restrict dx, const uint planes, const uint height,
                               const uint width, const uint outHeight, const uint outWidth,

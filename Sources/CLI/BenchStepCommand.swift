@@ -97,7 +97,7 @@ struct BenchStepCommand: ParsableCommand {
     var total: Tensor?
     func add(_ loss: Tensor) throws {
       let found = try gradients(of: loss, withRespectTo: [image])[0].sum(axes: [0], keepingAxes: true)
-      let unit = try found / (found.abs().mean() + 1e-12)
+      let unit = try found.atUnitMagnitude()
       total = try total.map { try $0 + unit } ?? unit
     }
     for (generator, condition, clean) in generators {

@@ -80,9 +80,6 @@ struct CraftCommand: ParsableCommand {
     func set<T>(_ path: WritableKeyPath<CraftRecipe, T>, _ value: T?) {
       if let value { recipe[keyPath: path] = value }
     }
-    func names(_ list: String?) -> [String]? {
-      list?.split(separator: ",").map(String.init).filter { $0 != "none" }
-    }
     set(\.data, data)
     set(\.method, method)
     set(\.epsilon, epsilon)
@@ -120,8 +117,8 @@ struct CraftCommand: ParsableCommand {
     set(\.detectorGoal, detectorGoal)
     set(\.imageSteps, imageSteps)
     set(\.imageStepSize, imageStepSize)
-    set(\.detectors, names(detectors))
-    set(\.generators, names(generatorOptions.generators))
+    set(\.detectors, detectors.map(items(of:)))
+    set(\.generators, generatorOptions.generators.map(items(of:)))
     set(\.seed, seed)
     set(\.keptPrecision, gradientOptions.keptPrecision)
     return recipe

@@ -65,8 +65,7 @@ struct EvaluateCommand: ParsableCommand {
     -> [any Generator]
   {
     if let refineGenerators {
-      return try GeneratorOptions.load(refineGenerators.split(separator: ",").map(String.init), on: device)
-        .map(\.generator)
+      return try GeneratorOptions.load(items(of: refineGenerators), on: device).map(\.generator)
     }
     let breakable = judged.map(\.generator).filter { GeneratorOptions.breakable.contains(type(of: $0).name) }
     return breakable.isEmpty ? judged.map(\.generator) : breakable

@@ -22,8 +22,7 @@ struct DetectorOptions: ParsableArguments {
 
   /// Detectors from a comma-separated list; "none" or an empty list gives none.
   func loadDetectors(_ names: String, on device: any Device) throws -> [(name: String, detector: any FaceDetector)] {
-    try names.split(separator: ",").map(String.init).filter { $0 != "none" }
-      .map { ($0, try loadDetector($0, on: device)) }
+    try items(of: names).map { ($0, try loadDetector($0, on: device)) }
   }
 }
 
@@ -42,13 +41,13 @@ struct GeneratorOptions: ParsableArguments {
   func load(default names: [String] = generatorNames, on device: any Device) throws -> [(
     name: String, generator: any Generator
   )] {
-    try Self.load(generators?.split(separator: ",").map(String.init) ?? names, on: device)
+    try Self.load(generators.map(items(of:)) ?? names, on: device)
   }
 
   /// The generators that items of a list as of `--generators` name.
   static func load(_ items: [String], on device: any Device) throws -> [(name: String, generator: any Generator)] {
     var found: [(name: String, generator: any Generator)] = []
-    for item in items where item != "none" {
+    for item in items {
       let generator = try loadGenerator(item, on: device)
       var name = type(of: generator).name
       if found.contains(where: { $0.name == name }) { name += " \(found.count + 1)" }
@@ -56,6 +55,11 @@ struct GeneratorOptions: ParsableArguments {
     }
     return found
   }
+}
+
+/// The items of a list of models separated by commas; "none" stands for no model.
+func items(of list: String) -> [String] {
+  list.split(separator: ",").map(String.init).filter { $0 != "none" }
 }
 
 /// A generator by name, file, or NAME=FILE.

@@ -145,7 +145,8 @@ final class DefenseTests: XCTestCase {
     }
   }
 
-  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere and leaves the face be.
+  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere; each alone leaves the
+  /// other be.
   func testDetectorGoals() throws {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
@@ -154,18 +155,23 @@ final class DefenseTests: XCTestCase {
     let clean = try retinaface.detect(image, threshold: 0.7).map(\.box)
     XCTAssertFalse(clean.isEmpty)
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
-    var found: [DetectorGoal: [Box]] = [:]
-    for goal in DetectorGoal.allCases {
-      let delta = try Refiner(generators: [], detectors: [retinaface], goal: goal, device: device).refine(
-        image, start: zero, steps: 20, epsilon: 0.1, seed: 1)
-      found[goal] = try retinaface.detect(image + delta, threshold: 0.5).map(\.box)
+    for quality in [nil, 75] {
+      var found: [DetectorGoal: [Box]] = [:]
+      for goal in DetectorGoal.allCases {
+        let delta = try Refiner(
+          generators: [], detectors: [retinaface], goal: goal, compressionQuality: quality, device: device
+        ).refine(image, start: zero, steps: 20, epsilon: 0.1, seed: 1)
+        found[goal] = try retinaface.detect(image + delta, threshold: 0.5).map(\.box)
+      }
+      func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
+      func invents(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) < 0.1 } }
+      XCTAssertFalse(finds(.hide))
+      // Through JPEG, hiding may raise a false face by the way.
+      if quality == nil { XCTAssertFalse(invents(.hide)) }
+      XCTAssertTrue(finds(.flood))
+      XCTAssertTrue(invents(.flood))
+      XCTAssertTrue(invents(.both))
     }
-    func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
-    func invented(_ goal: DetectorGoal) -> Int { found[goal]!.count { $0.iou(clean[0]) < 0.1 } }
-    XCTAssertFalse(finds(.hide))
-    XCTAssertTrue(finds(.flood))
-    XCTAssertGreaterThan(invented(.flood), 0)
-    XCTAssertGreaterThan(invented(.both), 0)
     let mtcnn = try loadDetector("mtcnn", from: projectURL("models"), on: device)
     XCTAssertThrowsError(
       try Refiner(generators: [], detectors: [mtcnn], goal: .flood, device: device).refine(

@@ -49,9 +49,9 @@ extension OpenCLDevice: MatrixKernels {
   ) throws -> Buffer {
     let panels = (rows + Self.tileRows - 1) / Self.tileRows
     let packed = try allocate(batch * panels * depth * Self.tileRows)
-    let run = parameters.run
+    let depthRun = parameters.run
     // Many panels at a time where neighbouring rows share cache lines, or nearly.
-    let (depthRun, panelRun) = rowStride <= 64 ? (run, run) : (2 * run, 1)
+    let panelRun = rowStride <= 64 ? parameters.run : 1
     try launch(
       .gemm, "pack_rows", .blocks,
       global: [(depth + depthRun - 1) / depthRun, (panels + panelRun - 1) / panelRun, batch], .buffer(source),

@@ -26,7 +26,7 @@ package struct JPEGModel {
       device: device)
     func halfSteps(_ table: [Int]) throws -> Tensor {
       let scale = quality < 50 ? 5000 / quality : 200 - 2 * quality
-      let steps = table.map { min(max((($0 * scale) + 50) / 100, 1), 255) }
+      let steps = table.map { min(max(($0 * scale + 50) / 100, 1), 255) }
       return try Tensor(steps.map { Float($0) / 2 / 127.5 }, shape: [1, 64, 1, 1], device: device)
     }
     luminance = try halfSteps(Self.luminanceTable)

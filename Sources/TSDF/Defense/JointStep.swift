@@ -49,11 +49,15 @@ enum JointStep {
       case .detector: (scale, peers) = (detectorScale, parts.count - generatorCount)
       }
       let need = try losses[0] / scale
-      let unit = try found[0] / (found[0].abs().mean() + 1e-12)
-      let share = try unit * need.clamped(to: 0.02...1) / Float(peers)
+      let share = try found[0].atUnitMagnitude() * need.clamped(to: 0.02...1) / Float(peers)
       total = try total.map { try $0 + share } ?? share
     }
     guard let total else { return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device) }
     return try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
   }
+}
+
+extension Tensor {
+  /// A gradient at a mean magnitude of 1, so that several can be added up as equals.
+  public func atUnitMagnitude() throws -> Tensor { try self / (abs().mean() + 1e-12) }
 }

@@ -10,13 +10,16 @@ public final class Refiner {
   private let interruptionTarget: Float = 0.2
   private let momentum: Float = 0.5
   /// What every other step looks through, so that recompression does not undo them.
-  private let compression: JPEGModel
+  private let compression: JPEGModel?
 
-  /// - Parameter goal: what the detectors are to be made to do.
+  /// - Parameters:
+  ///   - goal: what the detectors are to be made to do.
+  ///   - compressionQuality: of the JPEG that every other step looks through; nil for none.
   public init(
-    generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both, device: any Device
+    generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both,
+    compressionQuality: Int? = CraftRecipe().compressionQuality, device: any Device
   ) throws {
-    compression = try JPEGModel(quality: 75, device: device)
+    compression = try compressionQuality.map { try JPEGModel(quality: $0, device: device) }
     self.goal = goal
     slicer = BatchSlicer(device: device)
     self.generators = generators.map(EmbeddedGenerator.init)
@@ -64,8 +67,8 @@ public final class Refiner {
       let leaf = delta.requiringGradient()
       let plain = try (image + leaf).clamped(to: -1...1)
       let gradient = try JointStep.gradient(
-        parts, input: step % 2 == 1 ? compression(plain) : plain, leaf: leaf, interruptionTarget: interruptionTarget,
-        goal: goal, slicer: slicer)
+        parts, input: step % 2 == 1 ? compression?(plain) ?? plain : plain, leaf: leaf,
+        interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)

@@ -37,7 +37,7 @@ enum Rivals {
           return (try -edit.meanSquaredError(to: clean[index].slice(range)), [])
         }
         // Each generator's at unit magnitude: the one that breaks most easily would drown the others.
-        let unit = try gradient / (gradient.abs().mean() + 1e-12)
+        let unit = try gradient.atUnitMagnitude()
         total = try total.map { try $0 + unit } ?? unit
       }
       try delta.signStep(
