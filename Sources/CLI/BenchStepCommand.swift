@@ -84,7 +84,9 @@ struct BenchStepCommand: ParsableCommand {
       fflush(stdout)
     }
     try common.reportProfile(of: device)
-    print(peakResidentBytes())
+    // A GPU's memory is its own.
+    let isGPU = (device as? OpenCLDevice)?.info.kind == .gpu
+    print(isGPU ? device.memory.peak : peakResidentBytes())
   }
 
   /// One joint step on a universal perturbation: the gradient of the edit's squared change (ascending) and of each
