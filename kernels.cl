@@ -14,7 +14,7 @@
 //   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
 //   LANES           tiles that one work-item of a Winograd transform takes: 16, or 1
 //   DIRECT_VECTORS  vectors of 16 pixels in a tile of conv2d_direct
-//   TILE_PANELS     panels of A in a tile of gemm_tiled
+//   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
 
 // Leaky ReLU of a kernel's argument `slope`: 1 leaves v as it is, 0 is ReLU. NaN stays.
 #define RECTIFIED(V) ((V) < 0.0f ? slope * (V) : (V))
@@ -269,10 +269,23 @@ static float2 group_sum2(local float2 *scratch, const float2 value, const uint l
   return total;
 }
 
-static float fold16(const float16 v) {
+// What a work-item takes at a time: a vector on a processor; on a GPU an element, whose neighbours its neighbours take.
+#if LANES == 16
+typedef float16 wide;
+#define WIDTH 16
+#define WIDE_LOAD(I, P) vload16(I, P)
+#define WIDE_STORE(V, I, P) vstore16(V, I, P)
+static float folded(const wide v) {
   const float8 w = v.lo + v.hi;
   return ((w.s0 + w.s4) + (w.s1 + w.s5)) + ((w.s2 + w.s6) + (w.s3 + w.s7));
 }
+#else
+typedef float wide;
+#define WIDTH 1
+#define WIDE_LOAD(I, P) (P)[I]
+#define WIDE_STORE(V, I, P) (P)[I] = (V)
+static float folded(const wide v) { return v; }
+#endif
 
 // Normalisation with its own statistics, forward: y = (x - mean) * invstd * gamma[c] + beta[c], then
 // leaky ReLU of `slope` (1 = none, 0 = ReLU). A group is the set of elements that share statistics:
@@ -291,36 +304,44 @@ kernel void normalize_forward(global const float *restrict x, global const float
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
   const uint start = group * area;
-  const uint vectors = area / 16, pairs = vectors / 2;
+  const uint vectors = area / WIDTH;
   const float count = (float)(planes * area);
 
   // Two sums at a time: one would wait for its own last addition.
-  float16 even = 0.0f, odd = 0.0f;
+  wide even = 0.0f, odd = 0.0f;
   float sum = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *plane = x + start + p * planeStride;
-    for (uint i = lid; i < pairs; i += size) {
-      even += vload16(2 * i, plane);
-      odd += vload16(2 * i + 1, plane);
+    uint i = lid;
+    for (; i + size < vectors; i += 2 * size) {
+      even += WIDE_LOAD(i, plane);
+      odd += WIDE_LOAD(i + size, plane);
     }
-    for (uint i = pairs * 32 + lid; i < area; i += size)
+    if (i < vectors)
+      even += WIDE_LOAD(i, plane);
+    for (i = vectors * WIDTH + lid; i < area; i += size)
       sum += plane[i];
   }
-  const float mean = group_sum2(scratch, (float2)(sum + fold16(even + odd), 0.0f), lid, size).s0 / count;
+  const float mean = group_sum2(scratch, (float2)(sum + folded(even + odd), 0.0f), lid, size).s0 / count;
 
   even = 0.0f, odd = 0.0f;
   sum = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *plane = x + start + p * planeStride;
-    for (uint i = lid; i < pairs; i += size) {
-      const float16 d = vload16(2 * i, plane) - mean, e = vload16(2 * i + 1, plane) - mean;
+    uint i = lid;
+    for (; i + size < vectors; i += 2 * size) {
+      const wide d = WIDE_LOAD(i, plane) - mean, e = WIDE_LOAD(i + size, plane) - mean;
       even = fma(d, d, even);
       odd = fma(e, e, odd);
     }
-    for (uint i = pairs * 32 + lid; i < area; i += size)
+    if (i < vectors) {
+      const wide d = WIDE_LOAD(i, plane) - mean;
+      even = fma(d, d, even);
+    }
+    for (i = vectors * WIDTH + lid; i < area; i += size)
       sum += (plane[i] - mean) * (plane[i] - mean);
   }
-  const float variance = group_sum2(scratch, (float2)(sum + fold16(even + odd), 0.0f), lid, size).s0 / count;
+  const float variance = group_sum2(scratch, (float2)(sum + folded(even + odd), 0.0f), lid, size).s0 / count;
   const float invstd =
       1.0f / (unbiased ? sqrt(variance * count / fmax(count - 1.0f, 1.0f)) + epsilon : sqrt(variance + epsilon));
 
@@ -331,10 +352,10 @@ kernel void normalize_forward(global const float *restrict x, global const float
     global const float *plane = x + start + p * planeStride;
     global float *out = y + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float16 v = fma(vload16(i, plane), (float16)(scale), (float16)(shift));
-      vstore16(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
+      const wide v = fma(WIDE_LOAD(i, plane), (wide)(scale), (wide)(shift));
+      WIDE_STORE(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
     }
-    for (uint i = vectors * 16 + lid; i < area; i += size) {
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
       const float v = fma(plane[i], scale, shift);
       out[i] = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
     }
@@ -360,33 +381,33 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
   const uint start = group * area;
-  const uint vectors = area / 16;
+  const uint vectors = area / WIDTH;
   const float count = (float)(planes * area);
   const float mean = statistics[group].s0;
   const float invstd = statistics[group].s1;
   const float scale = gamma[group % channels];
   const float shift = beta[group % channels];
 
-  float16 gh16 = 0.0f, g16 = 0.0f;
+  wide gh16 = 0.0f, g16 = 0.0f;
   float gh = 0.0f, g = 0.0f;
   for (uint p = 0; p < planes; ++p) {
     global const float *from = x + start + p * planeStride;
     global const float *up = dy + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float16 h = (vload16(i, from) - mean) * invstd;
-      const float16 d = vload16(i, up);
-      const float16 masked = select(slope * d, d, fma(h, (float16)(scale), (float16)(shift)) > 0.0f);
+      const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
+      const wide d = WIDE_LOAD(i, up);
+      const wide masked = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
       gh16 = fma(masked, h, gh16);
       g16 += masked;
     }
-    for (uint i = vectors * 16 + lid; i < area; i += size) {
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
       const float h = (from[i] - mean) * invstd;
       const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
       gh += masked * h;
       g += masked;
     }
   }
-  const float2 total = group_sum2(scratch, (float2)(gh + fold16(gh16), g + fold16(g16)), lid, size);
+  const float2 total = group_sum2(scratch, (float2)(gh + folded(gh16), g + folded(g16)), lid, size);
   const float k =
       unbiased ? count / fmax(count - 1.0f, 1.0f) / fmax(1.0f - epsilon * invstd, 1e-6f) : 1.0f;
   const float meanGH = total.s0 / count * k;
@@ -398,12 +419,12 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     global const float *up = dy + start + p * planeStride;
     global float *out = dx + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
-      const float16 h = (vload16(i, from) - mean) * invstd;
-      const float16 d = vload16(i, up);
-      const float16 masked = select(slope * d, d, fma(h, (float16)(scale), (float16)(shift)) > 0.0f);
-      vstore16(outer * (masked - meanG - h * meanGH), i, out);
+      const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
+      const wide d = WIDE_LOAD(i, up);
+      const wide masked = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
+      WIDE_STORE(outer * (masked - meanG - h * meanGH), i, out);
     }
-    for (uint i = vectors * 16 + lid; i < area; i += size) {
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
       const float h = (from[i] - mean) * invstd;
       const float masked = fma(h, scale, shift) > 0.0f ? up[i] : slope * up[i];
       out[i] = outer * (masked - meanG - h * meanGH);
@@ -561,75 +582,6 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   }
 }
 
-#define TILE_DEPTH 16u    // depth of the panels that are in local memory at a time
-#define TILE_COLUMNS 4u   // panels of B in a tile
-
-// gemm_packed for a GPU: a work-group makes TILE_PANELS * MR rows x TILE_COLUMNS * NR columns of C from panels in local
-// memory, a work-item MR rows x 4 columns of it in 24 accumulators. For TILE_PANELS = 16: 96 x 64 outputs a group of 256,
-// (96 + 64) * 16 floats = 10 KiB of local memory, and 2 * 96 * 64 / ((96 + 64) * 4) = 19 operations a byte read from the
-// level above, close to what current GPUs need to keep their multipliers busy from DRAM alone (docs/gpu.md). The 96-float
-// runs of A and whole rows of B are read by neighbouring work-items at neighbouring addresses.
-// Local size: (16, TILE_PANELS); global size: (ceil(panelsN / TILE_COLUMNS) * 16, ceil(panelsM / TILE_PANELS) *
-// TILE_PANELS, batch). Arguments as of gemm_packed; the panel counts of a work-item are not used.
-kernel void gemm_tiled(global const float *restrict a, global const float *restrict b,
-                       global const float *restrict bias, global float *restrict c, const uint rows,
-                       const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
-                       const uint firstColumn, const uint cBatchStride, const uint cRowStride,
-                       const uint columnBlock, const uint columnBlockStride, const uint offset,
-                       const uint flags, const float slope) {
-  local float left[TILE_PANELS * TILE_DEPTH * MR];
-  local float right[TILE_COLUMNS * TILE_DEPTH * NR];
-  const uint lx = get_local_id(0), ly = get_local_id(1);
-  const uint item = ly * 16 + lx, items = 16 * TILE_PANELS;
-  const uint batch = get_global_id(2);
-  const uint panelsM = (rows + MR - 1) / MR;
-  const uint panelsN = (columns + NR - 1) / NR;
-  const uint firstM = get_group_id(1) * TILE_PANELS, firstN = get_group_id(0) * TILE_COLUMNS;
-  global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
-  global const float *bBatch = b + (ulong)batch * bBatchStride;
-  float4 sum[MR];
-  for (uint r = 0; r < MR; ++r)
-    sum[r] = 0.0f;
-  for (uint k0 = 0; k0 < depth; k0 += TILE_DEPTH) {
-    const uint count = min(TILE_DEPTH, depth - k0);
-    for (uint i = item; i < TILE_PANELS * TILE_DEPTH * MR; i += items) {
-      const uint panel = i / (TILE_DEPTH * MR), within = i % (TILE_DEPTH * MR);
-      left[i] = firstM + panel < panelsM && within < count * MR
-                    ? aBatch[((ulong)(firstM + panel) * depth + k0) * MR + within] : 0.0f;
-    }
-    for (uint i = item; i < TILE_COLUMNS * TILE_DEPTH * NR; i += items) {
-      const uint panel = i / (TILE_DEPTH * NR), within = i % (TILE_DEPTH * NR);
-      right[i] = firstN + panel < panelsN && within < count * NR
-                     ? bBatch[(ulong)(firstN + panel) * bPanelStride + k0 * NR + within] : 0.0f;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    local const float *u = left + ly * TILE_DEPTH * MR;
-    local const float *v = right + lx / 4 * TILE_DEPTH * NR + lx % 4 * 4;
-    for (uint k = 0; k < TILE_DEPTH; ++k) {
-      const float4 four = vload4(0, v + k * NR);
-#pragma unroll
-      for (uint r = 0; r < MR; ++r)
-        sum[r] = fma((float4)(u[k * MR + r]), four, sum[r]);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  const uint n0 = (firstN + lx / 4) * NR + lx % 4 * 4;
-  for (uint r = 0; r < MR; ++r) {
-    const uint m = (firstM + ly) * MR + r;
-    if (m >= rows)
-      break;
-    const float4 value = flags & GEMM_BIAS ? sum[r] + bias[m] : sum[r];
-    const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
-    global float *row = c + offset + (ulong)batch * cBatchStride + (ulong)m * cRowStride;
-    for (uint j = 0; j < 4 && n0 + j < columns; ++j) {
-      const uint n = firstColumn + n0 + j;
-      global float *to = row + (n / columnBlock) * columnBlockStride + n % columnBlock;
-      const float total = flags & GEMM_ACCUMULATE ? *to + lane[j] : lane[j];
-      *to = RECTIFIED(total);
-    }
-  }
-}
-
 // packed[batch][ceil(channels / NR)][panels * NR][NR] = source[batch][panels][channels][NR] with its last two axes
 // transposed, zero beyond the last channel: lanes become the depth of a GEMM. Global size: (channel panels, panels, batch).
 kernel void transpose_panels(global const float *restrict source, global float *restrict packed,
@@ -695,6 +647,303 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
         to[j] = accumulating ? to[j] + lane[j] : lane[j];
     }
   }
+}
+
+// == section: tile_large ==
+
+// 128 x 128 outputs of a tiled product for a work-group of 256: 64 accumulators a work-item, which reads 16 words of local
+// memory for 64 multiply-adds; 2 * 128 * 128 / ((128 + 128) * 4) = 32 operations a byte read from the level above. Local
+// memory: two steps of (128 + 128 + 8) * 8 floats, 16.5 KiB.
+#define TILE_WIDTH 16u
+#define TILE_RM 8
+#define TILE_RN 8
+#define TILE_K 8u
+
+// == section: tile_small ==
+
+// 64 x 64 outputs, 16 accumulators a work-item, for products too small to give every compute unit a large tile; 16
+// operations a byte. Local memory: two steps of (64 + 64 + 8) * 16 floats, 17 KiB.
+#define TILE_WIDTH 16u
+#define TILE_RM 4
+#define TILE_RN 4
+#define TILE_K 16u
+
+// == section: tile_thin ==
+
+// 16 rows x 256 columns, 16 accumulators a work-item, for few output channels. Local memory: two steps of (16 + 256 + 8) * 8
+// floats, 17.5 KiB.
+#define TILE_WIDTH (TILE_ITEMS / 4u)
+#define TILE_RM 4
+#define TILE_RN 4
+#define TILE_K 8u
+
+// == section: tiled ==
+
+// Matrix products for GPUs: C[batch][m][n] = sum over k of A[m][k] * B[k][n], a tile of C a work-group, its operands in
+// local memory, two steps of the depth at a time: while one is multiplied the next is fetched into registers. The kernels
+// differ in where A and B come from: packed panels, or straight from images, so that no columns are ever stored.
+//
+// TILE_ITEMS work-items (set by the host) stand TILE_WIDTH wide. A work-item owns TILE_RM / 4 x TILE_RN / 4 blocks of 4 x 4
+// of C, a block of rows for each TILE_HEIGHT * 4 rows, a block of columns for each TILE_WIDTH * 4 columns, so that
+// neighbours read neighbouring float4 of local memory.
+//
+// Where there are fewer tiles than compute units, the depth is split too: each split writes a partial product of its own,
+// and tiled_fold adds them in order, so that results repeat bit for bit.
+//
+// Local size: (TILE_WIDTH, TILE_HEIGHT); global size: (ceil(columns / TILE_N) * TILE_WIDTH, ceil(rows / TILE_M) *
+// TILE_HEIGHT, batch * splits).
+#define TILE_HEIGHT (TILE_ITEMS / TILE_WIDTH)
+#define TILE_M (TILE_HEIGHT * TILE_RM)
+#define TILE_N (TILE_WIDTH * TILE_RN)
+// float4s of a step of the depth in local memory: one more than are used, against bank conflicts.
+#define LEFT_PITCH (TILE_M / 4 + 1)
+#define RIGHT_PITCH (TILE_N / 4 + 1)
+// What a work-item fetches for a step. TILE_ITEMS is a multiple of TILE_K and of TILE_N.
+#define LEFT_ROWS (TILE_ITEMS / TILE_K)
+#define LEFT_LOADS ((TILE_M + LEFT_ROWS - 1) / LEFT_ROWS)
+#define RIGHT_STEP (TILE_ITEMS / TILE_N)
+#define RIGHT_LOADS (TILE_K / RIGHT_STEP)
+
+#define TILED_ACCUMULATE 1u
+#define TILED_BIAS 2u
+
+// The last arguments of every product: C and where its elements go, as in gemm_packed (or partial[batch * splits +
+// split][m][n] where splits > 1); the depth, and as much of it as a split takes, a multiple of TILE_K.
+#define TILED_ARGUMENTS                                                                            \
+  global const float *bias, global float *c, const uint rows, const uint columns, const uint depth, \
+  const uint depthRun, const uint splits, const uint batchStride, const uint rowStride, const uint columnBlock, \
+  const uint columnBlockStride, const uint offset, const uint flags, const float slope
+
+// Inlined for certain: what keeps its accumulators in registers must not be called with their address.
+#define INLINED static inline __attribute__((always_inline))
+
+// A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
+// work-item needs so many registers that one work-group fills an NVIDIA multiprocessor instead of two.
+INLINED void multiply_step(local const float4 *left, local const float4 *right, const uint lx, const uint ly,
+                           float4 *sum) {
+#pragma unroll 2
+  for (uint k = 0; k < TILE_K; ++k) {
+    float4 b[TILE_RN / 4];
+#pragma unroll
+    for (uint j = 0; j < TILE_RN / 4; ++j)
+      b[j] = right[k * RIGHT_PITCH + j * TILE_WIDTH + lx];
+#pragma unroll
+    for (uint i = 0; i < TILE_RM / 4; ++i) {
+      const float4 a = left[k * LEFT_PITCH + i * TILE_HEIGHT + ly];
+#pragma unroll
+      for (uint j = 0; j < TILE_RN / 4; ++j) {
+        float4 *to = sum + 4 * i * (TILE_RN / 4) + j;
+        to[0] = fma((float4)(a.s0), b[j], to[0]);
+        to[TILE_RN / 4] = fma((float4)(a.s1), b[j], to[TILE_RN / 4]);
+        to[2 * (TILE_RN / 4)] = fma((float4)(a.s2), b[j], to[2 * (TILE_RN / 4)]);
+        to[3 * (TILE_RN / 4)] = fma((float4)(a.s3), b[j], to[3 * (TILE_RN / 4)]);
+      }
+    }
+  }
+}
+
+// Fetched values into local memory. Of A, and of B where `byDepth`, neighbouring work-items fetched neighbouring steps of
+// the depth; of B else, neighbouring columns.
+INLINED void stash(local float4 *left, local float4 *right, const float *fromLeft, const float *fromRight, const uint item,
+                  const int byDepth) {
+  local float *a = (local float *)left + item % TILE_K * LEFT_PITCH * 4 + item / TILE_K;
+#pragma unroll
+  for (uint j = 0; j < LEFT_LOADS; ++j)
+    if (LEFT_LOADS * LEFT_ROWS == TILE_M || item / TILE_K + j * LEFT_ROWS < TILE_M)
+      a[j * LEFT_ROWS] = fromLeft[j];
+  local float *b = (local float *)right + (byDepth ? item % TILE_K * RIGHT_PITCH * 4 + item / TILE_K
+                                                   : item / TILE_N * RIGHT_PITCH * 4 + item % TILE_N);
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j)
+    b[byDepth ? j * LEFT_ROWS : j * RIGHT_STEP * RIGHT_PITCH * 4] = fromRight[j];
+}
+
+// Stores a work-item's part of C.
+INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN,
+                       const uint z, TILED_ARGUMENTS) {
+  const int isWhole = splits == 1;
+  const uint blockStride = isWhole ? columnBlockStride : 0, block = isWhole ? columnBlock : columns;
+  const uint stride = isWhole ? rowStride : columns;
+  global float *base = c + (isWhole ? offset + (ulong)z * batchStride : (ulong)z * rows * columns);
+  // Four columns at a time where they always lie together, at a multiple of four.
+  const int together = ((block | blockStride | stride | columns) & 3) == 0 &&
+                       (!isWhole || ((offset | batchStride) & 3) == 0);
+#pragma unroll
+  for (uint i = 0; i < TILE_RM; ++i) {
+    const uint m = firstM + (i / 4 * TILE_HEIGHT + ly) * 4 + i % 4;
+    if (m >= rows)
+      continue;
+    const float shift = isWhole && flags & TILED_BIAS ? bias[m] : 0.0f;
+#pragma unroll
+    for (uint j = 0; j < TILE_RN / 4; ++j) {
+      const uint n = firstN + (j * TILE_WIDTH + lx) * 4;
+      const float4 value = sum[i * (TILE_RN / 4) + j] + shift;
+      if (n >= columns)
+        continue;
+      if (together) {
+        global float4 *to = (global float4 *)(base + (ulong)m * stride + n / block * blockStride + n % block);
+        const float4 total = isWhole && flags & TILED_ACCUMULATE ? *to + value : value;
+        *to = isWhole ? (float4)(RECTIFIED(total.s0), RECTIFIED(total.s1), RECTIFIED(total.s2), RECTIFIED(total.s3)) : total;
+        continue;
+      }
+      const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
+      for (uint q = 0; q < 4 && n + q < columns; ++q) {
+        global float *to = base + (ulong)m * stride + (n + q) / block * blockStride + (n + q) % block;
+        const float total = isWhole && flags & TILED_ACCUMULATE ? *to + lane[q] : lane[q];
+        *to = isWhole ? RECTIFIED(total) : total;
+      }
+    }
+  }
+}
+
+// The body of a product. FETCH fills fetchedLeft and fetchedRight for the step at k0 and moves its own places on.
+#define TILED_START                                                                                \
+  local float4 left[2 * TILE_K * LEFT_PITCH], right[2 * TILE_K * RIGHT_PITCH];                     \
+  const uint lx = get_local_id(0), ly = get_local_id(1), item = ly * TILE_WIDTH + lx;              \
+  const uint firstM = get_group_id(1) * TILE_M, firstN = get_group_id(0) * TILE_N;                 \
+  const uint z = get_group_id(2);                                                                  \
+  const uint firstK = z % splits * depthRun, lastK = min(depth, firstK + depthRun);                \
+  const uint leftK = item % TILE_K, leftM = firstM + item / TILE_K;                                \
+  float fetchedLeft[LEFT_LOADS], fetchedRight[RIGHT_LOADS];                                        \
+  float4 sum[TILE_RM * TILE_RN / 4];                                                               \
+  _Pragma("unroll") for (uint i = 0; i < TILE_RM * TILE_RN / 4; ++i) sum[i] = 0.0f
+
+#define TILED_RUN(FETCH, BY_DEPTH)                                                                 \
+  uint k0 = firstK;                                                                                \
+  FETCH;                                                                                           \
+  stash(left, right, fetchedLeft, fetchedRight, item, BY_DEPTH);                                   \
+  barrier(CLK_LOCAL_MEM_FENCE);                                                                    \
+  for (uint now = 0; k0 < lastK; now ^= 1) {                                                       \
+    k0 += TILE_K;                                                                                  \
+    if (k0 < lastK)                                                                                \
+      FETCH;                                                                                       \
+    multiply_step(left + now * TILE_K * LEFT_PITCH, right + now * TILE_K * RIGHT_PITCH, lx, ly, sum); \
+    if (k0 < lastK)                                                                                \
+      stash(left + (now ^ 1) * TILE_K * LEFT_PITCH, right + (now ^ 1) * TILE_K * RIGHT_PITCH, fetchedLeft, fetchedRight, \
+            item, BY_DEPTH);                                                                       \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
+  }                                                                                                \
+  store_tile(sum, lx, ly, firstM, firstN, z, bias, c, rows, columns, depth, depthRun, splits, batchStride, rowStride, \
+             columnBlock, columnBlockStride, offset, flags, slope)
+
+// Of operands packed as for gemm_packed.
+kernel void tiled_packed(global const float *restrict a, global const float *restrict b, const uint bBatchStride,
+                         const uint bPanelStride, TILED_ARGUMENTS) {
+  TILED_START;
+  const uint batch = z / splits;
+  global const float *aBatch = a + (ulong)batch * ((rows + MR - 1) / MR) * depth * MR;
+  const uint rightN = firstN + item % TILE_N;
+  global const float *bColumn = b + (ulong)batch * bBatchStride + (ulong)(rightN / NR) * bPanelStride + rightN % NR;
+#define FETCH_PACKED                                                                               \
+  do {                                                                                             \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
+      const uint m = leftM + j * LEFT_ROWS;                                                        \
+      fetchedLeft[j] = m < rows && k0 + leftK < lastK                                              \
+                           ? aBatch[((ulong)(m / MR) * depth + k0 + leftK) * MR + m % MR] : 0.0f;  \
+    }                                                                                              \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
+      const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                          \
+      fetchedRight[j] = rightN < columns && k < lastK ? bColumn[k * NR] : 0.0f;                    \
+    }                                                                                              \
+  } while (0)
+  TILED_RUN(FETCH_PACKED, 0);
+}
+
+// Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
+//   A = w[m * weightRow + ci * weightChannel + tap], taps last first where `flipped` (then the input gradient of stride 1),
+//   B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
+kernel void tiled_conv2d(global const float *restrict x, global const float *restrict w, const uint channels,
+                         const uint height, const uint width, const uint kernelHeight, const uint kernelWidth,
+                         const uint outHeight, const uint outWidth, const uint strides, const uint padding,
+                         const uint dilation, const uint weightRow, const uint weightChannel, const uint flipped,
+                         TILED_ARGUMENTS) {
+  TILED_START;
+  const uint taps = kernelHeight * kernelWidth;
+  const uint rightN = firstN + item % TILE_N, rightK = item / TILE_N;
+  const uint within = rightN % (outHeight * outWidth);
+  // Beyond the last column a row far above the image: every check below fails.
+  const int y0 = rightN < columns ? (int)(within / outWidth * strides) - (int)padding : -0x40000000;
+  const int x0 = (int)(within % outWidth * strides) - (int)padding;
+  const uint image = rightN / (outHeight * outWidth) * channels;
+  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / kernelWidth, kx = (firstK + rightK) % kernelWidth;
+#define FETCH_CONV2D                                                                               \
+  do {                                                                                             \
+    const uint tap = (k0 + leftK) % taps;                                                          \
+    const uint at = (k0 + leftK) / taps * weightChannel + (flipped ? taps - 1 - tap : tap);        \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
+      const uint m = leftM + j * LEFT_ROWS;                                                        \
+      fetchedLeft[j] = m < rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;              \
+    }                                                                                              \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
+      const int iy = y0 + (int)(ky * dilation), ix = x0 + (int)(kx * dilation);                    \
+      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width; \
+      fetchedRight[j] = inside ? x[((image + ci) * height + (uint)iy) * width + (uint)ix] : 0.0f;  \
+      for (kx += RIGHT_STEP; kx >= kernelWidth; kx -= kernelWidth)                                 \
+        if (++ky == kernelHeight)                                                                  \
+          ky = 0, ++ci;                                                                            \
+    }                                                                                              \
+  } while (0)
+  TILED_RUN(FETCH_CONV2D, 0);
+}
+
+// The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
+//   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
+kernel void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
+                                         const uint channels, const uint height, const uint width,
+                                         const uint kernelHeight, const uint kernelWidth, const uint outHeight,
+                                         const uint outWidth, const uint strides, const uint padding,
+                                         const uint dilation, TILED_ARGUMENTS) {
+  TILED_START;
+  const uint taps = kernelHeight * kernelWidth, area = outHeight * outWidth;
+  uint image = (firstK + leftK) / area, oy = (firstK + leftK) % area / outWidth, ox = (firstK + leftK) % outWidth;
+  const uint rightN = firstN + item / TILE_K;
+  int dyOf[RIGHT_LOADS], dxOf[RIGHT_LOADS], offsetOf[RIGHT_LOADS];
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j) {
+    const uint n = rightN + j * LEFT_ROWS, tap = n % taps;
+    dyOf[j] = (int)(tap / kernelWidth * dilation) - (int)padding;
+    dxOf[j] = (int)(tap % kernelWidth * dilation) - (int)padding;
+    offsetOf[j] = (int)(n / taps * height * width) + dyOf[j] * (int)width + dxOf[j];
+    // A row far above the image: every check below fails.
+    if (n >= columns)
+      dyOf[j] = -0x40000000;
+  }
+#define FETCH_WEIGHT_GRADIENT                                                                      \
+  do {                                                                                             \
+    const int here = k0 + leftK < lastK;                                                           \
+    global const float *up = dy + (ulong)image * rows * area + oy * outWidth + ox;                 \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
+      const uint m = leftM + j * LEFT_ROWS;                                                        \
+      fetchedLeft[j] = here && m < rows ? up[m * area] : 0.0f;                                     \
+    }                                                                                              \
+    const int iy = (int)(oy * strides), ix = (int)(ox * strides);                                  \
+    global const float *from = x + (ulong)image * channels * height * width;                       \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
+      const int py = iy + dyOf[j], px = ix + dxOf[j];                                              \
+      const int inside = here && py >= 0 && py < (int)height && px >= 0 && px < (int)width;        \
+      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)width + ix] : 0.0f;                  \
+    }                                                                                              \
+    for (ox += TILE_K; ox >= outWidth; ox -= outWidth)                                             \
+      if (++oy == outHeight)                                                                       \
+        oy = 0, ++image;                                                                           \
+  } while (0)
+  TILED_RUN(FETCH_WEIGHT_GRADIENT, 1);
+}
+
+// C from the partial products of a split depth. Global size: (columns, rows, batch).
+kernel void tiled_fold(global const float *restrict partial, TILED_ARGUMENTS) {
+  const uint n = get_global_id(0), m = get_global_id(1), batch = get_global_id(2);
+  if (n >= columns || m >= rows)
+    return;
+  global const float *from = partial + ((ulong)batch * splits * rows + m) * columns + n;
+  float total = flags & TILED_BIAS ? bias[m] : 0.0f;
+  for (uint s = 0; s < splits; ++s)
+    total += from[(ulong)s * rows * columns];
+  global float *to = c + offset + (ulong)batch * batchStride + (ulong)m * rowStride +
+                     n / columnBlock * columnBlockStride + n % columnBlock;
+  if (flags & TILED_ACCUMULATE)
+    total += *to;
+  *to = RECTIFIED(total);
 }
 
 // == section: lanes ==
@@ -2466,9 +2715,15 @@ kernel void peak_fma(global float *restrict y, const uint rounds, const float a,
   vstore16(sum, i, y);
 }
 
-// y = x over 16 elements a work-item: 128 bytes moved.
+// y = x over 16 elements a work-item: 128 bytes moved. On a GPU neighbours take neighbouring elements.
 kernel void peak_copy(global const float *restrict x, global float *restrict y, const uint count) {
   const uint i = get_global_id(0);
+#if RUN > 1
   if (i < count / 16)
     vstore16(vload16(i, x), i, y);
+#else
+  for (uint j = 0; j < 16; ++j)
+    if (i < count / 16)
+      y[i + j * (count / 16)] = x[i + j * (count / 16)];
+#endif
 }

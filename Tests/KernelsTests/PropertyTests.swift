@@ -24,9 +24,9 @@ final class PropertyTests: XCTestCase {
     }
   }
 
-  private func requireAgreement(_ convolutions: [Convolution]) throws {
+  private func requireAgreement(_ convolutions: [Convolution], on devices: [any Device]? = nil) throws {
     let host = CPUDevice()
-    for device in try testDevices() where !(device is CPUDevice) {
+    for device in try devices ?? testDevices() where !(device is CPUDevice) {
       for (round, convolution) in convolutions.enumerated() {
         let (found, expected) = (
           try convolution.results(seed: UInt64(round), on: device),
@@ -85,6 +85,47 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
       Convolution(input: [2, 3, 9, 20], weight: [4, 3, 7, 7], padding: 3),
     ])
+  }
+
+  /// The tiles of the GPU class, in every size of work-group, with and without the depth split: rows, columns and depths
+  /// that fill tiles and that do not.
+  func testTilesAgree() throws {
+    let convolutions = [
+      Convolution(input: [2, 40, 13, 21], weight: [7, 40, 3, 3], stride: 2, slope: 0.1),
+      Convolution(input: [1, 9, 40, 33], weight: [16, 9, 7, 7], padding: 3),
+      Convolution(input: [3, 33, 11, 12], weight: [50, 33, 5, 5], padding: 2, dilation: 2),
+      Convolution(input: [1, 160, 16, 16], weight: [144, 160, 1, 1], padding: 0),
+      Convolution(input: [2, 19, 15, 17], weight: [130, 19, 3, 4], stride: 3),
+    ]
+    for info in try openCLDevices() {
+      for items in [64, 128, 256] where items <= info.maxWorkGroupSize {
+        for groups in [1, 100] {
+          var parameters = KernelParameters(for: info, isProcessor: false)
+          (parameters.tileItems, parameters.tiledGroups) = (items, groups)
+          try requireAgreement(convolutions, on: [OpenCLDevice(info, parameters: parameters)])
+        }
+      }
+    }
+  }
+
+  /// A product has the tile that suits it and as many parts of its depth as fill the device, each worth its sum.
+  func testTilesAndSplitsOfProducts() {
+    func plan(_ rows: Int, _ columns: Int, _ depth: Int, batch: Int = 1, items: Int = 256) -> TiledProduct {
+      TiledProduct(rows: rows, columns: columns, depth: depth, batch: batch, items: items, wantedGroups: 264)
+    }
+    XCTAssertEqual(plan(3, 65536, 3136).tile, .thin)
+    XCTAssertEqual(plan(3, 65536, 3136).splits, 1)
+    XCTAssertEqual(plan(256, 256, 256, batch: 36).tile, .large)
+    XCTAssertEqual(plan(256, 256, 256, batch: 36, items: 64).tile, .small)
+    let deep = plan(512, 64, 4608)
+    XCTAssertEqual(deep.tile, .small)
+    XCTAssertEqual(deep.splits, 32)  // 8 work-groups: 33 parts wanted, of a multiple of 16
+    XCTAssertEqual(deep.depthRun, 144)
+    XCTAssertEqual(plan(64, 64, 100).splits, 1)
+    for p in [deep, plan(100, 1000, 777), plan(20, 20, 5000)] {
+      XCTAssertTrue((p.splits - 1) * p.depthRun < p.depth && p.splits * p.depthRun >= p.depth)
+      XCTAssertEqual(p.depthRun % 16, 0)
+    }
   }
 
   /// Central differences of the CPU's float32 functions, at second order too: the gradient of a gradient's norm.
@@ -207,6 +248,30 @@ final class PropertyTests: XCTestCase {
     XCTAssertEqual(released, made)
     XCTAssertEqual(arena.byteCount.current, 0)
     XCTAssertGreaterThan(arena.byteCount.peak, 0)
+  }
+
+  /// Slabs of a range each serve ranges of the same length again, and no others.
+  func testArenaOfWholeSlabs() {
+    let arena = Arena<Int>(granule: 16, slabLength: 0)
+    var made = 0
+    func take(_ length: Int) -> (range: Arena<Int>.Range, slab: Int) {
+      arena.take(length) { _ in
+        made += 1
+        return made
+      }
+    }
+    let first = take(100)
+    let second = take(112)
+    XCTAssertNotEqual(first.slab, second.slab)
+    arena.give(first.range)
+    XCTAssertEqual(take(50).slab, 3)
+    XCTAssertEqual(take(105).slab, first.slab)
+    XCTAssertEqual(arena.byteCount.current, 112 + 112 + 64)
+    arena.give(second.range)
+    var released: [Int] = []
+    arena.drain { released.append($0) }
+    XCTAssertEqual(released, [second.slab])
+    XCTAssertEqual(take(112).slab, 4)
   }
 
   func testWrongCallsAreRefusedByName() throws {

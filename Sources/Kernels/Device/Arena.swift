@@ -1,7 +1,8 @@
 import Foundation
 
 /// Memory in slabs, of which ranges are handed out and taken back: what one tensor leaves serves the next, of whatever
-/// size, so that a step holds little more than what is alive in it, and a loop of the same steps allocates nothing.
+/// size, so that a step holds little more than what is alive in it, and a loop of the same steps allocates nothing. Or,
+/// where slabs cannot be cut, of the same length.
 package final class Arena<Memory> {
   /// A range of a slab, in bytes.
   package struct Range {
@@ -20,9 +21,11 @@ package final class Arena<Memory> {
 
   /// Offsets and lengths are multiples of this.
   let granule: Int
-  /// The length of a slab, but for single ranges that need more.
+  /// The length of a slab, but for single ranges that need more; 0: every range has a slab of its own.
   let slabLength: Int
   private var slabs: [Int: Slab] = [:]
+  /// The free slabs of a length, where every range has its own.
+  private var freeSlabs: [Int: [Int]] = [:]
   private var nextSlab = 0
   private let lock = NSLock()
 
@@ -30,7 +33,7 @@ package final class Arena<Memory> {
   let limit: Int
 
   /// - Parameters:
-  ///   - slabLength: 0 for a slab of its own for every range.
+  ///   - slabLength: 0 for a slab of its own for every range, that later serves ranges of that very length.
   ///   - limit: the most bytes in slabs; nil for no limit.
   package init(granule: Int, slabLength: Int, limit: Int? = nil) {
     self.granule = granule
@@ -51,8 +54,12 @@ package final class Arena<Memory> {
     let length = max(1, (length + granule - 1) / granule) * granule
     lock.lock()
     defer { lock.unlock() }
+    if slabLength == 0, let id = freeSlabs[length]?.popLast() {
+      slabs[id]!.free = []
+      return (Range(slab: id, offset: 0, length: length), slabs[id]!.memory)
+    }
     var best: (slab: Int, index: Int, length: Int)?
-    for (id, slab) in slabs {
+    for (id, slab) in slabs where slabLength > 0 {
       for (index, range) in slab.free.enumerated() where range.length >= length {
         // Ties by the older slab: the order must not depend on the dictionary's.
         if best.map({ (range.length, id, index) < ($0.length, $0.slab, $0.index) }) ?? true {
@@ -97,6 +104,7 @@ package final class Arena<Memory> {
     }
     slab.free.insert((offset, length), at: index)
     slabs[range.slab] = slab
+    if slabLength == 0 { freeSlabs[length, default: []].append(range.slab) }
   }
 
   /// Hands every slab that is wholly free to `release`.
@@ -108,5 +116,6 @@ package final class Arena<Memory> {
       bytes.current -= slab.length
       slabs[id] = nil
     }
+    freeSlabs = [:]
   }
 }

@@ -64,6 +64,7 @@ extension OpenCLDevice: ConvolutionKernels {
     case .winograd: try winograd(x, w, epilogue, y, g)
     case .direct: try direct(x, w, epilogue, y, g)
     case .columns: try multiplyColumns(x, w, epilogue, y, g)
+    case .tiled: try tiledConvolution(x, w, epilogue, y, g)
     }
   }
 
@@ -218,11 +219,12 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
         .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
     }
+    if parameters.tileItems > 0 { return try tiledWeightGradient(x, dy, dw, g) }
     switch (parameters.algorithm(for: g), g.stride) {
     case (.winograd, 1): return try winogradWeightGradient(x, dy, dw, g)
     case (.winograd, _): return try winogradStridedWeightGradient(x, dy, dw, g)
     case (.direct, _): return try directWeightGradient(x, dy, dw, g)
-    case (.columns, _): break
+    case (.columns, _), (.tiled, _): break
     }
     let columns = g.channels * g.taps
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns

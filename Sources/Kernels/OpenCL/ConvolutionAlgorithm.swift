@@ -6,6 +6,8 @@ enum ConvolutionAlgorithm: String, Codable {
   case direct
   /// im2col and a GEMM: any.
   case columns
+  /// Tiles in local memory, straight from the image: any, on GPUs in the place of the two before.
+  case tiled
 }
 
 /// Convolutions that are alike for the choice of an algorithm.
@@ -25,7 +27,7 @@ struct ConvolutionShape: Hashable, Codable {
 extension KernelParameters {
   /// The algorithm for an ungrouped convolution: what the tuner found for its shape, else by rule.
   func algorithm(for g: Conv2dGeometry) -> ConvolutionAlgorithm {
-    let possible = ConvolutionAlgorithm.possible(for: g)
+    let possible = possibleAlgorithms(for: g)
     if possible.count == 1 { return possible[0] }
     if let tuned = algorithms[ConvolutionShape(g)], possible.contains(tuned) { return tuned }
     if possible.contains(.winograd), g.channels >= 16, g.outChannels >= 16,
@@ -33,18 +35,18 @@ extension KernelParameters {
     {
       return .winograd
     }
+    if possible.contains(.tiled) { return .tiled }
     // Columns would cost more than they save: large kernels, thin inputs or outputs.
     let isThin = g.taps > 1 && (g.outChannels <= 4 || g.channels < 16)
     return possible.contains(.direct) && g.outWidth >= 12 && (g.taps >= 25 || isThin) ? .direct : .columns
   }
-}
 
-extension ConvolutionAlgorithm {
   /// Those that can compute a convolution.
-  static func possible(for g: Conv2dGeometry) -> [ConvolutionAlgorithm] {
+  func possibleAlgorithms(for g: Conv2dGeometry) -> [ConvolutionAlgorithm] {
     let isPlain3 = g.kernelHeight == 3 && g.kernelWidth == 3 && g.stride == 1
     let isHalving4 = g.kernelHeight == 4 && g.kernelWidth == 4 && g.stride == 2 && g.padding == 1
     let isWinograd = g.groups == 1 && g.dilation == 1 && (isPlain3 || isHalving4)
+    if tileItems > 0 { return isWinograd ? [.winograd, .tiled] : [.tiled] }
     return (isWinograd ? [.winograd] : []) + (g.stride == 1 && g.groups == 1 ? [.direct] : []) + [.columns]
   }
 }

@@ -5,6 +5,10 @@ enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, blocks, resample, random,
     optimise, peak
   case winogradStrided = "winograd_strided"
+  /// The matrix products for GPUs, in three shapes of tile.
+  case tiledLarge = "tiled_large"
+  case tiledSmall = "tiled_small"
+  case tiledThin = "tiled_thin"
 
   /// Whether a program holds one kernel of the section alone.
   var hasProgramPerKernel: Bool { self == .binary }
@@ -14,6 +18,9 @@ enum KernelSection: String, CaseIterable {
     switch self {
     case .conv, .direct, .pool: return ["lanes"]
     case .winograd, .winogradStrided: return ["lanes", "tiles"]
+    case .tiledLarge: return ["tile_large", "tiled"]
+    case .tiledSmall: return ["tile_small", "tiled"]
+    case .tiledThin: return ["tile_thin", "tiled"]
     default: return []
     }
   }

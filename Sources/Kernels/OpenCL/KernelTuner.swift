@@ -39,18 +39,18 @@ public struct KernelTuner {
     let heavy = [4, 2].map { Self.convolutions[$0] }
     let large = [1, 0].map { Self.convolutions[$0] }
     try choose("elements a work-item", \.run, [1, 16], report, elementwise)
-    try choose("vectors of a direct tile", \.directVectors, [1, 2, 3], report, convolutions(large))
     if isProcessor {
+      try choose("vectors of a direct tile", \.directVectors, [1, 2, 3], report, convolutions(large))
       try choose("column panels", \.columnPanels, [2, 4, 8], report, convolutions(heavy))
     } else {
-      let most = max(1, min(16, info.maxWorkGroupSize / 16))
-      try choose(
-        "panels of a tile (0: in registers)", \.tilePanels, [0, 4, 8, 16].filter { $0 <= most }, report,
-        convolutions(heavy))
+      let possible = [64, 128, 256].filter { $0 <= info.maxWorkGroupSize }
+      try choose("work-items of a tile", \.tileItems, possible, report, convolutions(heavy))
+      let groups = [1, 2, 4, 8].map { $0 * info.computeUnits }
+      try choose("work-groups of a product", \.tiledGroups, groups, report, convolutions(heavy))
     }
     try choose("tiles a work-item", \.lanes, [1, 16], report, convolutions(heavy))
     try choose(
-      "floats in flight", \.winogradScratch, [1 << 20, 2 << 20, 4 << 20, 8 << 20], report, convolutions(heavy))
+      "floats in flight", \.winogradScratch, [1, 2, 4, 8, 32].map { $0 << 20 }, report, convolutions(heavy))
     for convolution in Self.convolutions { try chooseAlgorithm(convolution, report) }
     return try TuningStore(device: info, isProcessor: isProcessor).store(best)
   }
@@ -84,7 +84,7 @@ public struct KernelTuner {
     let reference = try measure(best, workload)
     var winner: (algorithm: ConvolutionAlgorithm?, seconds: Double) = (nil, reference.seconds)
     let present = best.algorithm(for: geometry)
-    for algorithm in ConvolutionAlgorithm.possible(for: geometry) where algorithm != present {
+    for algorithm in best.possibleAlgorithms(for: geometry) where algorithm != present {
       var parameters = best
       parameters.algorithms[ConvolutionShape(geometry)] = algorithm
       guard let found = try? measure(parameters, workload), agrees(found.results, reference.results) else { continue }

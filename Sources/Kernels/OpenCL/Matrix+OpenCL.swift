@@ -88,17 +88,12 @@ extension OpenCLDevice: MatrixKernels {
     let panelsN = (columns + Self.tileColumns - 1) / Self.tileColumns
     let strides =
       panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
-    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
-    if parameters.tilePanels > 0 {
-      let tile = parameters.tilePanels
+    if parameters.tileItems > 0 {
       return try launch(
-        .gemm, "gemm_tiled", .tiles([16, tile, 1]),
-        global: [(panelsN + 3) / 4 * 16, (panelsM + tile - 1) / tile * tile, batch], .buffer(a), .buffer(b),
-        .buffer(epilogue.bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth), .uint(strides.batch),
-        .uint(strides.panel), .uint(target.firstColumn), .uint(target.batchStride), .uint(target.rowStride),
-        .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags),
-        .float(epilogue.slope))
+        tiledProduct(rows: rows, columns: columns, depth: depth, batch: batch), "tiled_packed", epilogue, into: c,
+        target, [.buffer(a), .buffer(b), .uint(strides.batch), .uint(strides.panel)])
     }
+    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
     // Rows are split only where a few column panels a work-item leave units without work.
     let columnPanels = parameters.columnPanels
     let itemsN = (panelsN + columnPanels - 1) / columnPanels

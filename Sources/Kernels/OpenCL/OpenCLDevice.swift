@@ -55,7 +55,7 @@ public final class OpenCLDevice: Device {
   }
 
   /// - Parameter parameters: instead of the stored or the built-in ones.
-  init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil) throws {
+  package init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil) throws {
     self.info = info
     cache = ProgramCache(device: info)
     isCPU = Self.isProcessor(info)
@@ -98,7 +98,11 @@ public final class OpenCLDevice: Device {
   public var memory: (current: Int, peak: Int) { arena.byteCount }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let (range, slab) = try take(count * 4)
+    let (range, slab) = try take(parameters.memoryLength(for: count * 4))
+    if parameters.slabBytes == 0 {
+      clRetainMemObject(slab.memory)
+      return OpenCLBuffer(slab.memory, range: range, count: count, device: self)
+    }
     var region = cl_buffer_region(origin: range.offset, size: range.length)
     var status: cl_int = 0
     let flags = cl_mem_flags(CL_MEM_READ_WRITE)
@@ -111,16 +115,23 @@ public final class OpenCLDevice: Device {
   }
 
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
-    // Copied at creation into memory of its own, so that the caller's is free at once and the queue need not drain.
-    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: max(4, values.count), alignment: 64)
-    defer { staging.deallocate() }
+    let buffer = try allocate(values.count / 4)
+    guard values.count > 0 else { return buffer }
+    // From a copy that is freed when it has been read, so that the caller's is free at once and the queue need not drain.
+    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: values.count, alignment: 64)
     staging.copyMemory(from: values)
-    var status: cl_int = 0
-    let flags = cl_mem_flags(CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR)
-    guard let memory = clCreateBuffer(context, flags, staging.count, staging.baseAddress, &status) else {
-      throw KernelsError.outOfMemory(device: name, bytes: staging.count)
+    var event: cl_event?
+    let status = clEnqueueWriteBuffer(
+      queue, memory(buffer), cl_bool(CL_FALSE), 0, staging.count, staging.baseAddress, 0, nil, &event)
+    guard status == CL_SUCCESS, let event else {
+      staging.deallocate()
+      throw KernelsError.openCL(call: "clEnqueueWriteBuffer", status: statusName(status))
     }
-    return OpenCLBuffer(memory, range: nil, count: values.count / 4, device: self)
+    defer { clReleaseEvent(event) }
+    try check(
+      clSetEventCallback(event, CL_COMPLETE, { _, _, staging in staging?.deallocate() }, staging.baseAddress),
+      "clSetEventCallback")
+    return buffer
   }
 
   /// A range of a slab; where the device is full, once more after the free slabs were given back.
@@ -230,13 +241,14 @@ public final class OpenCLDevice: Device {
       isCountOfGroups ? count * local : (count + local - 1) / local * local
     }
     var localSize = local
+    // An event is more work for the driver than a launch: only where it is wanted.
     var event: cl_event?
-    let status = clEnqueueNDRangeKernel(
-      queue, kernel, cl_uint(global.count), nil, &globalSize, &localSize, 0, nil, &event)
-    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(globalSize), local \(localSize)")
-    if let event {
-      if let profiler { profiler.record(kernelName, global, event) } else { clReleaseEvent(event) }
+    let status = withUnsafeMutablePointer(to: &event) {
+      clEnqueueNDRangeKernel(
+        queue, kernel, cl_uint(global.count), nil, &globalSize, &localSize, 0, nil, profiler == nil ? nil : $0)
     }
+    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(globalSize), local \(localSize)")
+    if let event { profiler?.record(kernelName, global, event) }
     // Drivers may hold work back until a flush; the host is far ahead, so hand it over now and then.
     launchesSinceFlush += 1
     if launchesSinceFlush >= 32 {
@@ -260,7 +272,7 @@ public final class OpenCLDevice: Device {
     case .blocks:
       local[0] = isCPU ? 1 : min(32, most)
     case .groups:
-      local[0] = isCPU ? 1 : [64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
+      local[0] = isCPU ? 1 : [256, 128, 64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
     }
     return local
   }
@@ -300,13 +312,14 @@ public final class OpenCLDevice: Device {
   // MARK: Programs
 
   private func kernel(_ section: KernelSection, _ name: String) throws -> cl_kernel {
-    if let kernel = kernels[name] { return kernel }
+    let key = "\(section.rawValue) \(name)"
+    if let kernel = kernels[key] { return kernel }
     let program = try program(section, for: name)
     var status: cl_int = 0
     guard let kernel = clCreateKernel(program, name, &status) else {
       throw KernelsError.openCL(call: "clCreateKernel(\(name))", status: statusName(status))
     }
-    kernels[name] = kernel
+    kernels[key] = kernel
     return kernel
   }
 

@@ -1,0 +1,122 @@
+/// The matrix products for GPUs (section `tiled` of kernels.cl): tiles in local memory, a work-group each.
+package struct TiledProduct {
+  /// A tile of C: how many rows and columns a work-group of `items` makes of it.
+  package enum Tile {
+    case large, small, thin
+
+    var section: KernelSection {
+      switch self {
+      case .large: return .tiledLarge
+      case .small: return .tiledSmall
+      case .thin: return .tiledThin
+      }
+    }
+
+    /// Work-items side by side, and the outputs of each, down and across: as in kernels.cl.
+    func width(items: Int) -> Int { self == .thin ? items / 4 : 16 }
+    var outputs: (rows: Int, columns: Int) { self == .large ? (8, 8) : (4, 4) }
+
+    func rows(items: Int) -> Int { items / width(items: items) * outputs.rows }
+    func columns(items: Int) -> Int { width(items: items) * outputs.columns }
+  }
+
+  package let rows: Int, columns: Int, depth: Int, batch: Int
+  package let tile: Tile
+  /// Parts of the depth, and as much of it as each takes.
+  package let splits: Int, depthRun: Int
+
+  /// Work-groups of one batch entry and one part of the depth.
+  private static func groups(_ tile: Tile, _ rows: Int, _ columns: Int, _ items: Int) -> Int {
+    let (height, width) = (tile.rows(items: items), tile.columns(items: items))
+    return (rows + height - 1) / height * ((columns + width - 1) / width)
+  }
+
+  /// Chooses the tile, and splits the depth where there would be fewer work-groups than are wanted.
+  /// - Parameter items: work-items of a work-group: 64, 128 or 256.
+  package init(rows: Int, columns: Int, depth: Int, batch: Int = 1, items: Int, wantedGroups: Int) {
+    (self.rows, self.columns, self.depth, self.batch) = (rows, columns, depth, batch)
+    if rows <= 16 {
+      tile = .thin
+    } else if items >= 128, rows > 64, columns > 64,
+      batch * Self.groups(.large, rows, columns, items) >= wantedGroups / 2
+    {
+      // Half of the groups that are wanted: a large tile does twice the work with what it reads.
+      tile = .large
+    } else {
+      tile = .small
+    }
+    let groups = batch * Self.groups(tile, rows, columns, items)
+    // A part costs a partial product and its sum: it must be worth them.
+    let leastRun = 64
+    let parts = max(1, min(wantedGroups / groups, depth / leastRun))
+    let step = 16
+    depthRun = ((depth + parts - 1) / parts + step - 1) / step * step
+    splits = (depth + depthRun - 1) / depthRun
+  }
+}
+
+extension OpenCLDevice {
+  func tiledProduct(rows: Int, columns: Int, depth: Int, batch: Int = 1) -> TiledProduct {
+    TiledProduct(
+      rows: rows, columns: columns, depth: depth, batch: batch, items: parameters.tileItems,
+      wantedGroups: parameters.tiledGroups)
+  }
+
+  /// Queues a product; where its depth is split, into partial products that are then added.
+  /// - Parameter arguments: the kernel's own, before those that all products share.
+  func launch(
+    _ product: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ target: MatrixTarget,
+    _ arguments: [Argument]
+  ) throws {
+    let p = product
+    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
+    let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
+    func shared(_ c: Buffer) -> [Argument] {
+      [
+        .buffer(epilogue.bias ?? c), .buffer(c), .uint(p.rows), .uint(p.columns), .uint(p.depth), .uint(p.depthRun),
+        .uint(p.splits), .uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock),
+        .uint(target.columnBlockStride), .uint(target.offset), .uint(flags), .float(epilogue.slope),
+      ]
+    }
+    let items = parameters.tileItems
+    let width = p.tile.width(items: items)
+    let height = items / p.tile.width(items: items)
+    let across = (p.columns + p.tile.columns(items: items) - 1) / p.tile.columns(items: items)
+    let down = (p.rows + p.tile.rows(items: items) - 1) / p.tile.rows(items: items)
+    try launch(
+      p.tile.section, kernel, .tiles([width, height, 1]),
+      global: [across * width, down * height, p.batch * p.splits], ending: arguments + shared(partial))
+    if p.splits > 1 {
+      try launch(
+        p.tile.section, "tiled_fold", .elements, global: [p.columns, p.rows, p.batch],
+        ending: [.buffer(partial)] + shared(c))
+    }
+  }
+
+  /// An ungrouped convolution, straight from the image.
+  func tiledConvolution(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    var target = MatrixTarget(columns: g.outArea)
+    target.columnBlockStride = g.outChannels * g.outArea
+    let product = tiledProduct(rows: g.outChannels, columns: g.batch * g.outArea, depth: g.channels * g.taps)
+    try launch(
+      product, "tiled_conv2d", epilogue, into: y, target,
+      [.buffer(x), .buffer(w.buffer)] + imageArguments(g)
+        + [.uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0)])
+  }
+
+  /// The weight gradient of an ungrouped convolution, straight from the image.
+  func tiledWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
+    let columns = g.channels * g.taps
+    let product = tiledProduct(rows: g.outChannels, columns: columns, depth: g.batch * g.outArea)
+    try launch(
+      product, "tiled_conv2d_weight_gradient", Epilogue(), into: dw, MatrixTarget(columns: columns),
+      [.buffer(x), .buffer(dy)] + imageArguments(g))
+  }
+
+  private func imageArguments(_ g: Conv2dGeometry) -> [Argument] {
+    [
+      .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth),
+      .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
+    ]
+  }
+}
