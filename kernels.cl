@@ -1461,8 +1461,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // by swizzles. Narrow images have any pitch, and go lane by lane. On a GPU (LANES 1) each lane is a work-item of its own,
 // neighbours in the first axis of the global size, and a vec is a float.
 //
-// Transforms of registers are unrolled; what reads or stores a row is not: it is long, and compiling it once a row made a
-// first run seconds longer. None of the shared functions' pointers is restrict: what that becomes when it is inlined,
+// Transforms of registers are unrolled; what reads or stores a row is not on a processor (ROWS_APART): it is long, and
+// compiling it once a row made a first run seconds longer. On a GPU all is, or arrays would lie in memory. None of the shared functions' pointers is restrict: what that becomes when it is inlined,
 // oclgrind does not know.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
@@ -1479,12 +1479,14 @@ static int4 tile_of(const uint panel, const uint lane, const uint images, const 
 typedef float16 vec;
 #define LOAD(I, P) vload16(I, P)
 #define STORE(V, I, P) vstore16(V, I, P)
+#define ROWS_APART _Pragma("unroll 1")
 #define OWN(I) vload16(I, own)
 #define SET_OWN(I, V) vstore16(V, I, own)
 #else
 typedef float vec;
 #define LOAD(I, P) (P)[(I) * NR]
 #define STORE(V, I, P) (P)[(I) * NR] = (V)
+#define ROWS_APART _Pragma("unroll")
 #define OWN(I) own[I]
 #define SET_OWN(I, V) own[I] = (V)
 #endif
@@ -1539,6 +1541,7 @@ static void lane_columns(float *column, const uint step, global const float *x, 
   const int inside = at.s0 >= 0 && y >= 0 && y < height;
   global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
   const int each = phases == 1 ? 6 : 5;
+  ROWS_APART
   for (int k = 0; k < each * phases; ++k)
     column[(k % phases * each + k / phases) * (int)step] = inside ? row_element(row, x0 + k, width) : 0.0f;
 }
@@ -1553,8 +1556,10 @@ static void store_lane(global float *y, const float *value, const uint step, con
   if (at.s0 < 0 || oy >= height)
     return;
   global float *to = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + x0;
-  for (int k = 0; k < 4 * phases && x0 + k < width; ++k)
-    to[k] = value[k * (int)step];
+  ROWS_APART
+  for (int k = 0; k < 4 * phases; ++k)
+    if (x0 + k < width)
+      to[k] = value[k * (int)step];
 }
 
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
@@ -1608,7 +1613,7 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
   for (uint k = 0; k < 4; ++k)
     SET_OWN(k, value[k]);
   if (pitch % 4 == 0) {
-#pragma unroll 1
+ROWS_APART
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
@@ -1660,7 +1665,7 @@ static void store_some(global float *to, const vec v, const int count) {
     if (co >= channels || panel >= panels)                                                         \
       return;                                                                                      \
     vec d[4 * N];                                                                                  \
-    _Pragma("unroll 1") for (uint i = 0; i < 4; ++i) {                                             \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                             \
       vec column[4];                                                                               \
       four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co,    \
                    (int)height, (int)width, (int)i);                                               \
@@ -1703,7 +1708,7 @@ static void store_some(global float *to, const vec v, const int count) {
     vec tile[16];                                                                                  \
     TILE(tile, products + ((ulong)panel * outChannels + co) * N * N * NR + lane);                  \
     const float offset = hasBias ? bias[co] : 0.0f;                                                \
-    _Pragma("unroll 1") for (uint i = 0; i < 4; ++i) {                                             \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                             \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
         tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);                                     \
       store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, \
@@ -1771,7 +1776,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
     for (uint p = 0; p < 36; ++p)
       STORE(points[p], 0, to + p * plane);
   } else {
-#pragma unroll 1
+ROWS_APART
     for (uint p = 0; p < 36; ++p)
       store_some(to + p * plane, points[p], count);
   }
@@ -1800,7 +1805,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   if (ci >= channels || panel >= panels)
     return;
   vec d[36];
-#pragma unroll 1
+ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
     six_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -1910,7 +1915,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
   const uint wholeDepth = transposed ? depth : 4 * depth;
   const ulong plane = (ulong)panels * wholeDepth * MR;
   const int count = (int)(depth * MR - first);
-#pragma unroll 1
+ROWS_APART
   for (uint phase = 0; phase < 4; ++phase) {
     const uint corner = phase / 2 * 4 + phase % 2;
     vec h[10];
@@ -1935,7 +1940,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
       for (uint p = 0; p < 25; ++p)
         STORE(points[p], 0, to + p * plane);
     } else {
-#pragma unroll 1
+ROWS_APART
       for (uint p = 0; p < 25; ++p)
         store_some(to + p * plane, points[p], count);
     }
@@ -2013,7 +2018,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     return;
   for (uint py = 0; py < 2; ++py) {
     vec d[50];
-#pragma unroll 1
+ROWS_APART
     for (uint i = 0; i < 5; ++i) {
       vec column[10];
       ten_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -2050,7 +2055,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   if (co >= channels || panel >= panels)
     return;
   vec d[60];
-#pragma unroll 1
+ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
     six_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width,
@@ -2103,12 +2108,13 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
   if (panel >= panels || ci >= channels)
     return;
   const float offset = hasBias ? bias[ci] : 0.0f;
+  ROWS_APART
   for (uint ey = 0; ey < 2; ++ey) {
     vec tile[32];
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       phase_tile(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
-#pragma unroll 1
+ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;
       float own[8 * LANES];   // [2 * column + ex][lane]

@@ -270,7 +270,7 @@ public final class OpenCLDevice: Device {
     case .rows:
       local[0] = isCPU ? 16 : min(64, most)
     case .blocks:
-      local[0] = isCPU ? 1 : min(32, most)
+      local[0] = isCPU ? 1 : min(64, most)
     case .groups:
       local[0] = isCPU ? 1 : [256, 128, 64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
     }
