@@ -1718,6 +1718,38 @@ static void store_some(global float *to, const vec v, const int count) {
 
 // == section: winograd ==
 
+// A dilated convolution is one of dilation 1 on each of the images of every dilation-th pixel, its phases:
+//   y[phase * planes + plane, i, j] = x[plane, i * dilation + phase / dilation, j * dilation + phase % dilation],
+// 0 beyond x. rows and columns are those of a phase. A work-item takes RUN neighbours of a row.
+// Global size: (ceil(columns / RUN), rows, planes * dilation * dilation).
+kernel void split_phases(global const float *restrict x, global float *restrict y, const uint planes, const uint height,
+                         const uint width, const uint rows, const uint columns, const uint dilation) {
+  const uint j0 = get_global_id(0) * RUN, i = get_global_id(1);
+  const uint plane = get_global_id(2) % planes, phase = get_global_id(2) / planes;
+  if (j0 >= columns || i >= rows || phase >= dilation * dilation)
+    return;
+  const uint iy = i * dilation + phase / dilation;
+  global const float *from = x + (plane * height + iy) * width;
+  global float *to = y + ((phase * planes + plane) * rows + i) * columns;
+  for (uint j = j0; j < min(j0 + RUN, columns); ++j) {
+    const uint ix = j * dilation + phase % dilation;
+    to[j] = iy < height && ix < width ? from[ix] : 0.0f;
+  }
+}
+
+// The inverse: y[plane, oy, ox] from the phases in x. Global size: (ceil(width / RUN), height, planes).
+kernel void join_phases(global const float *restrict x, global float *restrict y, const uint planes, const uint height,
+                        const uint width, const uint rows, const uint columns, const uint dilation) {
+  const uint x0 = get_global_id(0) * RUN, oy = get_global_id(1), plane = get_global_id(2);
+  if (x0 >= width || oy >= height || plane >= planes)
+    return;
+  global float *to = y + (plane * height + oy) * width;
+  for (uint ox = x0; ox < min(x0 + RUN, width); ++ox) {
+    const uint phase = oy % dilation * dilation + ox % dilation;
+    to[ox] = x[((phase * planes + plane) * rows + oy / dilation) * columns + ox / dilation];
+  }
+}
+
 // Winograd F(4x4, 3x3) (Lavin and Gray, 2016) with interpolation points 0, 1, -1, 2, -2 and infinity: a 6x6 input tile
 // d and a 3x3 filter g give a 4x4 output tile A^T [ (G g G^T) . (B^T d B) ] A; the product over channels is 36
 // independent GEMMs. 4 times fewer multiplications than the direct form, at a relative error of about 3e-6 in float32.

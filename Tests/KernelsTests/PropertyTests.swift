@@ -75,6 +75,10 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [1, 8, 40, 70], weight: [19, 8, 7, 7], padding: 3),
       Convolution(input: [2, 5, 21, 40], weight: [3, 5, 7, 7], padding: 3),
       Convolution(input: [1, 33, 17, 16], weight: [40, 33, 1, 1], padding: 0),
+      Convolution(input: [1, 16, 64, 61], weight: [22, 16, 3, 3], padding: 3, dilation: 3, slope: 0.2),
+      Convolution(input: [2, 17, 40, 34], weight: [16, 17, 3, 3], padding: 0, dilation: 2),
+      Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 4, dilation: 2),
+      Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 3, dilation: 2),
     ])
   }
 
@@ -85,6 +89,7 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
       Convolution(input: [2, 3, 9, 20], weight: [4, 3, 7, 7], padding: 3),
       Convolution(input: [1, 12, 12, 11], weight: [70, 12, 3, 3]),
+      Convolution(input: [5, 16, 16, 14], weight: [16, 16, 3, 3], padding: 2, dilation: 2),
     ])
   }
 

@@ -25,6 +25,18 @@ extension OpenCLDevice {
   }
 
   func winograd(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    if g.dilation > 1 {
+      let phased = g.phased
+      let output = try allocate(phased.outputShape.elementCount)
+      try winograd(
+        splitPhases(x, g.batch * g.channels, g.height, g.width, phased.height, phased.width, g.dilation), w, epilogue,
+        output, phased)
+      return try launch(
+        .winograd, "join_phases", .rows,
+        global: [(g.outWidth + parameters.run - 1) / parameters.run, g.outHeight, g.batch * g.outChannels],
+        .buffer(output), .buffer(y), .uint(g.batch * g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
+        .uint(phased.outHeight), .uint(phased.outWidth), .uint(g.dilation))
+    }
     let transformed = try w.buffer.derived("winograd \(w.name)", within: derivedBudget) {
       let panels = Self.rowPanels(g.outChannels)
       let packed = try allocate(36 * panels * g.channels * Self.tileRows)
@@ -49,6 +61,14 @@ extension OpenCLDevice {
 
   /// dw of a 3x3 convolution: the products' gradient, tiles being the depth, and G^T . G of it.
   func winogradWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
+    if g.dilation > 1 {
+      let phased = g.phased
+      return try winogradWeightGradient(
+        splitPhases(x, g.batch * g.channels, g.height, g.width, phased.height, phased.width, g.dilation),
+        splitPhases(
+          dy, g.batch * g.outChannels, g.outHeight, g.outWidth, phased.outHeight, phased.outWidth, g.dilation), dw,
+        phased)
+    }
     let sums = try sumPoints(x, dy, g, points: 36, depth: g.channels, .winograd, "winograd_gradient") {
       try winogradInput(x, g, $0, $1)
     }
@@ -107,6 +127,19 @@ extension OpenCLDevice {
   }
 
   // MARK: Steps
+
+  /// The phases of dilated planes, as images of rows x columns.
+  private func splitPhases(
+    _ x: Buffer, _ planes: Int, _ height: Int, _ width: Int, _ rows: Int, _ columns: Int, _ dilation: Int
+  ) throws -> Buffer {
+    let phases = dilation * dilation
+    let y = try allocate(phases * planes * rows * columns)
+    try launch(
+      .winograd, "split_phases", .rows,
+      global: [(columns + parameters.run - 1) / parameters.run, rows, planes * phases], .buffer(x), .buffer(y),
+      .uint(planes), .uint(height), .uint(width), .uint(rows), .uint(columns), .uint(dilation))
+    return y
+  }
 
   /// Work-items of a panel of sixteen tiles.
   private var laneItems: Int { Self.tileColumns / parameters.lanes }
