@@ -507,8 +507,22 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 #define GEMM_BIAS 2u
 #define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
 
-// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), rectified, A and B packed as above but for the
-// places of B's panels: batch * bBatchStride + panel * bPanelStride.
+// One step of the depth of a register tile.
+#define GEMM_STEP(A0, A1, A2, A3, A4, A5)                                                          \
+  do {                                                                                             \
+    const float16 v = vload16(k, bp);                                                              \
+    t0 = fma((float16)(A0), v, t0);                                                                \
+    t1 = fma((float16)(A1), v, t1);                                                                \
+    t2 = fma((float16)(A2), v, t2);                                                                \
+    t3 = fma((float16)(A3), v, t3);                                                                \
+    t4 = fma((float16)(A4), v, t4);                                                                \
+    t5 = fma((float16)(A5), v, t5);                                                                \
+  } while (0)
+
+// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), rectified, B packed as above but for the
+// places of its panels: batch * bBatchStride + panel * bPanelStride. Element (m, k) of A lies at aOffset + batch *
+// aBatchStride + m / MR * aPanelStride + m % MR * aRowStride + k * aDepthStride: packed as above (aDepthStride MR), or a
+// matrix as it is (aDepthStride 1), whose rows are six streams then.
 // Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
 // One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps a B panel
@@ -516,7 +530,9 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
                         global const float *restrict bias, global float *restrict c, const uint rows,
-                        const uint columns, const uint depth, const uint bBatchStride, const uint bPanelStride,
+                        const uint columns, const uint depth, const uint aOffset, const uint aBatchStride,
+                        const uint aPanelStride, const uint aRowStride, const uint aDepthStride,
+                        const uint bBatchStride, const uint bPanelStride,
                         const uint firstColumn, const uint rowPanels, const uint columnPanels,
                         const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
@@ -528,7 +544,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   const uint firstM = get_global_id(1) * rowPanels;
   const uint lastN = min(panelsN, firstN + columnPanels);
   const uint lastM = min(panelsM, firstM + rowPanels);
-  global const float *aBatch = a + (ulong)batch * panelsM * depth * MR;
+  global const float *aBatch = a + aOffset + (ulong)batch * aBatchStride;
   global const float *bBatch = b + (ulong)batch * bBatchStride;
   global float *cBatch = c + offset + (ulong)batch * cBatchStride;
 
@@ -539,18 +555,21 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
     const int isLast = k0 + count == depth;
     for (uint pn = firstN; pn < lastN; ++pn) {
       for (uint pm = firstM; pm < lastM; ++pm) {
-        global const float *ap = aBatch + ((ulong)pm * depth + k0) * MR;
+        global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
         global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
         float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
-        for (uint k = 0; k < count; ++k) {
-          const float16 v = vload16(k, bp);
-          global const float *u = ap + k * MR;
-          t0 = fma((float16)(u[0]), v, t0);
-          t1 = fma((float16)(u[1]), v, t1);
-          t2 = fma((float16)(u[2]), v, t2);
-          t3 = fma((float16)(u[3]), v, t3);
-          t4 = fma((float16)(u[4]), v, t4);
-          t5 = fma((float16)(u[5]), v, t5);
+        // Each with strides known to the compiler.
+        if (aDepthStride == MR) {
+          for (uint k = 0; k < count; ++k)
+            GEMM_STEP(u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
+        } else {
+          // Rows beyond the last are read from it and not stored.
+          const uint last = min(rows - pm * MR, (uint)MR) - 1;
+          global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
+                             *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
+                             *u5 = u + min(5u, last) * aRowStride;
+          for (uint k = 0; k < count; ++k)
+            GEMM_STEP(u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
         }
         float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
         const uint n0 = firstColumn + pn * NR;
@@ -826,12 +845,13 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   store_tile(sum, lx, ly, firstM, firstN, z, bias, c, rows, columns, depth, depthRun, splits, batchStride, rowStride, \
              columnBlock, columnBlockStride, offset, flags, slope)
 
-// Of operands packed as for gemm_packed.
-kernel void tiled_packed(global const float *restrict a, global const float *restrict b, const uint bBatchStride,
-                         const uint bPanelStride, TILED_ARGUMENTS) {
+// Of operands as gemm_packed takes them.
+kernel void tiled_packed(global const float *restrict a, global const float *restrict b, const uint aOffset,
+                         const uint aBatchStride, const uint aPanelStride, const uint aRowStride,
+                         const uint aDepthStride, const uint bBatchStride, const uint bPanelStride, TILED_ARGUMENTS) {
   TILED_START;
   const uint batch = z / splits;
-  global const float *aBatch = a + (ulong)batch * ((rows + MR - 1) / MR) * depth * MR;
+  global const float *aBatch = a + aOffset + (ulong)batch * aBatchStride;
   const uint rightN = firstN + item % TILE_N;
   global const float *bColumn = b + (ulong)batch * bBatchStride + (ulong)(rightN / NR) * bPanelStride + rightN % NR;
 #define FETCH_PACKED                                                                               \
@@ -839,7 +859,7 @@ kernel void tiled_packed(global const float *restrict a, global const float *res
     _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
       const uint m = leftM + j * LEFT_ROWS;                                                        \
       fetchedLeft[j] = m < rows && k0 + leftK < lastK                                              \
-                           ? aBatch[((ulong)(m / MR) * depth + k0 + leftK) * MR + m % MR] : 0.0f;  \
+                           ? aBatch[m / MR * aPanelStride + m % MR * aRowStride + (k0 + leftK) * aDepthStride] : 0.0f; \
     }                                                                                              \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
       const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                          \

@@ -73,13 +73,15 @@ extension OpenCLDevice: ConvolutionKernels {
     throws
   {
     let depth = g.channels * g.taps
-    let packed = try w.buffer.derived("rows \(w.name)", within: derivedBudget) {
-      try packRows(
-        w.buffer, rows: g.outChannels, depth: depth, rowStride: w.rowStride,
-        MatrixDepth(
-          inner: g.taps, outerStride: w.channelStride, innerStride: w.flipped ? -1 : 1,
-          offset: w.flipped ? g.taps - 1 : 0))
-    }
+    // Stored weights are the matrix already.
+    let weights =
+      try w.flipped
+      ? .packed(
+        w.buffer.derived("rows", within: derivedBudget) {
+          try packRows(
+            w.buffer, rows: g.outChannels, depth: depth, rowStride: w.rowStride,
+            MatrixDepth(inner: g.taps, outerStride: w.channelStride, innerStride: -1, offset: g.taps - 1))
+        }, rows: g.outChannels, depth: depth) : MatrixRows.plain(w.buffer, rowStride: depth)
     let columns = g.batch * g.outArea
     let chunk = max(64 * info.computeUnits, (1 << 21) / depth) / 64 * 64
     var target = MatrixTarget(columns: g.outArea)
@@ -88,7 +90,7 @@ extension OpenCLDevice: ConvolutionKernels {
       let count = min(chunk, columns - first)
       let scratch = try columnPanels(x, g, first: first, count: count)
       target.firstColumn = first
-      try gemm(packed, scratch, epilogue, into: y, rows: g.outChannels, columns: count, depth: depth, target)
+      try gemm(weights, scratch, epilogue, into: y, rows: g.outChannels, columns: count, depth: depth, target)
     }
   }
 
@@ -201,7 +203,8 @@ extension OpenCLDevice: ConvolutionKernels {
       let slack = Self.tileColumns
       let columns = try allocate(rows * pixels + 2 * slack)
       try gemm(
-        weights, packedGradient, into: columns, rows: rows, columns: pixels, depth: g.outChannels,
+        .packed(weights, rows: rows, depth: g.outChannels), packedGradient, into: columns, rows: rows, columns: pixels,
+        depth: g.outChannels,
         MatrixTarget(columns: pixels, offset: slack))
       try launch(
         .conv, "col2im", .rows, global: [g.height, count * g.batch], .buffer(columns), .buffer(bias ?? columns),
@@ -233,9 +236,14 @@ extension OpenCLDevice: ConvolutionKernels {
     var target = MatrixTarget(columns: columns)
     for first in stride(from: 0, to: pixels, by: chunk) {
       let count = min(chunk, pixels - first)
-      let a = try packRows(
-        dy, rows: g.outChannels, depth: count, rowStride: g.outArea,
-        MatrixDepth(inner: g.outArea, outerStride: g.outChannels * g.outArea, first: first))
+      let a =
+        try g.batch == 1
+        ? .plain(dy, offset: first, rowStride: g.outArea)
+        : MatrixRows.packed(
+          packRows(
+            dy, rows: g.outChannels, depth: count, rowStride: g.outArea,
+            MatrixDepth(inner: g.outArea, outerStride: g.outChannels * g.outArea, first: first)), rows: g.outChannels,
+          depth: count)
       let b = try allocate(panels * count * Self.tileColumns)
       let run = 64
       try launch(

@@ -1,4 +1,5 @@
-/// The packed GEMM of kernels.cl: operands are packed into panels of its register tile, then multiplied.
+/// The packed GEMM of kernels.cl: operands are packed into panels of its register tile, then multiplied; the left one is
+/// read as it is where its depth lies together.
 extension OpenCLDevice: MatrixKernels {
   static let tileRows = 6  // MR of kernels.cl
   static let tileColumns = 16  // NR
@@ -7,13 +8,41 @@ extension OpenCLDevice: MatrixKernels {
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
     depth: Int
   ) throws {
-    let packedA = try packRows(
-      a, rows: rows, depth: depth, rowStride: transposingA ? 1 : depth,
-      MatrixDepth(inner: depth, innerStride: transposingA ? rows : 1))
+    let panels =
+      try transposingA
+      ? .packed(
+        packRows(a, rows: rows, depth: depth, rowStride: 1, MatrixDepth(inner: depth, innerStride: rows)), rows: rows,
+        depth: depth) : MatrixRows.plain(a, rowStride: depth)
     let packedB = try packColumns(
       b, columns: columns, depth: depth, depthStride: transposingB ? 1 : columns, columnInner: columns,
       innerStride: transposingB ? depth : 1)
-    try gemm(packedA, packedB, into: c, rows: rows, columns: columns, depth: depth, MatrixTarget(columns: columns))
+    try gemm(panels, packedB, into: c, rows: rows, columns: columns, depth: depth, MatrixTarget(columns: columns))
+  }
+
+  /// The left operand: where its element (m, k) lies, as in gemm_packed.
+  struct MatrixRows {
+    let buffer: Buffer
+    var offset = 0
+    var batchStride = 0
+    let panelStride: Int, rowStride: Int, depthStride: Int
+
+    /// What `packRows` makes.
+    static func packed(_ buffer: Buffer, rows: Int, depth: Int) -> MatrixRows {
+      let panels = (rows + tileRows - 1) / tileRows
+      return MatrixRows(
+        buffer: buffer, batchStride: panels * depth * tileRows, panelStride: depth * tileRows, rowStride: 1,
+        depthStride: tileRows)
+    }
+
+    /// Rows of a matrix as they are.
+    static func plain(_ buffer: Buffer, offset: Int = 0, rowStride: Int) -> MatrixRows {
+      MatrixRows(
+        buffer: buffer, offset: offset, panelStride: tileRows * rowStride, rowStride: rowStride, depthStride: 1)
+    }
+
+    var arguments: [Argument] {
+      [.uint(offset), .uint(batchStride), .uint(panelStride), .uint(rowStride), .uint(depthStride)]
+    }
   }
 
   /// How the depth index of a packed operand maps to memory: k = outer * inner + rest.
@@ -76,10 +105,10 @@ extension OpenCLDevice: MatrixKernels {
     return packed
   }
 
-  /// C = A B (+ bias by row), rectified, over packed operands.
+  /// C = A B (+ bias by row), rectified, B packed.
   /// - Parameter panelStrides: where B's panels lie, if not one after another.
   func gemm(
-    _ a: Buffer, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, _ epilogue: Epilogue = Epilogue(),
+    _ a: MatrixRows, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, _ epilogue: Epilogue = Epilogue(),
     into c: Buffer,
     rows: Int, columns: Int, depth: Int, batch: Int = 1,
     _ target: MatrixTarget
@@ -91,7 +120,7 @@ extension OpenCLDevice: MatrixKernels {
     if parameters.tileItems > 0 {
       return try launch(
         tiledProduct(rows: rows, columns: columns, depth: depth, batch: batch), "tiled_packed", epilogue, into: c,
-        target, [.buffer(a), .buffer(b), .uint(strides.batch), .uint(strides.panel)])
+        target, [.buffer(a.buffer), .buffer(b)] + a.arguments + [.uint(strides.batch), .uint(strides.panel)])
     }
     let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
     // Rows are split only where a few column panels a work-item leave units without work.
@@ -99,13 +128,13 @@ extension OpenCLDevice: MatrixKernels {
     let itemsN = (panelsN + columnPanels - 1) / columnPanels
     let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
+    let arguments: [Argument] =
+      [.buffer(a.buffer), .buffer(b), .buffer(epilogue.bias ?? a.buffer), .buffer(c), .uint(rows), .uint(columns)]
+      + [.uint(depth)] + a.arguments
+      + [.uint(strides.batch), .uint(strides.panel), .uint(target.firstColumn), .uint(rowPanels), .uint(columnPanels)]
+      + [.uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock)]
+      + [.uint(target.columnBlockStride), .uint(target.offset), .uint(flags), .float(epilogue.slope)]
     try launch(
-      .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], .buffer(a),
-      .buffer(b), .buffer(epilogue.bias ?? a), .buffer(c), .uint(rows), .uint(columns), .uint(depth),
-      .uint(strides.batch),
-      .uint(strides.panel), .uint(target.firstColumn),
-      .uint(rowPanels), .uint(columnPanels), .uint(target.batchStride), .uint(target.rowStride),
-      .uint(target.columnBlock), .uint(target.columnBlockStride), .uint(target.offset), .uint(flags),
-      .float(epilogue.slope))
+      .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], ending: arguments)
   }
 }

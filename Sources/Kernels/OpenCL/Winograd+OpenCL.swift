@@ -209,7 +209,8 @@ extension OpenCLDevice {
     target.rowStride = batch * Self.tileColumns
     target.columnBlockStride = rows * batch * Self.tileColumns
     try gemm(
-      weights, input, panelStrides: (batch: depth * Self.tileColumns, panel: batch * depth * Self.tileColumns),
+      .packed(weights, rows: rows, depth: depth), input,
+      panelStrides: (batch: depth * Self.tileColumns, panel: batch * depth * Self.tileColumns),
       into: products, rows: rows, columns: columns, depth: depth, batch: batch, target)
     return products
   }
