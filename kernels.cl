@@ -505,7 +505,6 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 
 #define GEMM_ACCUMULATE 1u
 #define GEMM_BIAS 2u
-#define GEMM_DEPTH_BLOCK 256u   // rows of a B panel that stay in the first-level cache: 256 * 16 floats = 16 KiB
 
 // One step of the depth of a register tile.
 #define GEMM_STEP(A0, A1, A2, A3, A4, A5)                                                          \
@@ -525,8 +524,9 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 // matrix as it is (aDepthStride 1), whose rows are six streams then.
 // Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
-// One work-item owns `columnPanels` B panels and `rowPanels` A panels; for a block of the depth it keeps a B panel
-// (16 KiB) in the first-level cache over all its A panels. Register tile: MR accumulators of NR floats.
+// One work-item owns `columnPanels` B panels and `rowPanels` A panels. For a block of the depth it keeps a B panel in the
+// first-level cache over all its A panels, or, where `leftOnce`, all its B panels in the second-level cache, so that a large
+// A is read once, in long runs. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
                         global const float *restrict bias, global float *restrict c, const uint rows,
@@ -534,7 +534,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
                         const uint aPanelStride, const uint aRowStride, const uint aDepthStride,
                         const uint bBatchStride, const uint bPanelStride,
                         const uint firstColumn, const uint rowPanels, const uint columnPanels,
-                        const uint cBatchStride, const uint cRowStride,
+                        const uint depthBlock, const uint leftOnce, const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
                         const uint flags, const float slope) {
   const uint batch = get_global_id(2);
@@ -542,58 +542,59 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
   const uint panelsN = (columns + NR - 1) / NR;
   const uint firstN = get_global_id(0) * columnPanels;
   const uint firstM = get_global_id(1) * rowPanels;
-  const uint lastN = min(panelsN, firstN + columnPanels);
-  const uint lastM = min(panelsM, firstM + rowPanels);
+  if (firstN >= panelsN || firstM >= panelsM)
+    return;
+  const uint countN = min(panelsN - firstN, columnPanels);
+  const uint countM = min(panelsM - firstM, rowPanels);
   global const float *aBatch = a + aOffset + (ulong)batch * aBatchStride;
   global const float *bBatch = b + (ulong)batch * bBatchStride;
   global float *cBatch = c + offset + (ulong)batch * cBatchStride;
 
-  for (uint k0 = 0; k0 < depth; k0 += GEMM_DEPTH_BLOCK) {
-    const uint count = min(GEMM_DEPTH_BLOCK, depth - k0);
+  for (uint k0 = 0; k0 < depth; k0 += depthBlock) {
+    const uint count = min(depthBlock, depth - k0);
     const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
     const int addBias = k0 == 0 && (flags & GEMM_BIAS);
     const int isLast = k0 + count == depth;
-    for (uint pn = firstN; pn < lastN; ++pn) {
-      for (uint pm = firstM; pm < lastM; ++pm) {
-        global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
-        global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
-        float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
-        // Each with strides known to the compiler.
-        if (aDepthStride == MR) {
-          for (uint k = 0; k < count; ++k)
-            GEMM_STEP(u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
+    for (uint i = 0; i < countN * countM; ++i) {
+      const uint pn = firstN + (leftOnce ? i % countN : i / countM), pm = firstM + (leftOnce ? i / countN : i % countM);
+      global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
+      global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
+      float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
+      // Each with strides known to the compiler.
+      if (aDepthStride == MR) {
+        for (uint k = 0; k < count; ++k)
+          GEMM_STEP(u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
+      } else {
+        // Rows beyond the last are read from it and not stored.
+        const uint last = min(rows - pm * MR, (uint)MR) - 1;
+        global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
+                           *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
+                           *u5 = u + min(5u, last) * aRowStride;
+        for (uint k = 0; k < count; ++k)
+          GEMM_STEP(u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
+      }
+      float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
+      const uint n0 = firstColumn + pn * NR;
+      const uint end = firstColumn + columns;
+      const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
+      for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+        const uint m = pm * MR + r;
+        global float *row = cBatch + (ulong)m * cRowStride;
+        float16 value = tile[r];
+        if (addBias)
+          value += bias[m];
+        if (whole) {
+          global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
+          if (add)
+            value += vload16(0, to);
+          vstore16(isLast ? RECTIFIED(value) : value, 0, to);
         } else {
-          // Rows beyond the last are read from it and not stored.
-          const uint last = min(rows - pm * MR, (uint)MR) - 1;
-          global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
-                             *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
-                             *u5 = u + min(5u, last) * aRowStride;
-          for (uint k = 0; k < count; ++k)
-            GEMM_STEP(u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
-        }
-        float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
-        const uint n0 = firstColumn + pn * NR;
-        const uint end = firstColumn + columns;
-        const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
-        for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
-          const uint m = pm * MR + r;
-          global float *row = cBatch + (ulong)m * cRowStride;
-          float16 value = tile[r];
-          if (addBias)
-            value += bias[m];
-          if (whole) {
-            global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
-            if (add)
-              value += vload16(0, to);
-            vstore16(isLast ? RECTIFIED(value) : value, 0, to);
-          } else {
-            float lane[NR];
-            vstore16(value, 0, lane);
-            for (uint j = 0; j < NR && n0 + j < end; ++j) {
-              global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
-              const float sum = add ? *to + lane[j] : lane[j];
-              *to = isLast ? RECTIFIED(sum) : sum;
-            }
+          float lane[NR];
+          vstore16(value, 0, lane);
+          for (uint j = 0; j < NR && n0 + j < end; ++j) {
+            global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
+            const float sum = add ? *to + lane[j] : lane[j];
+            *to = isLast ? RECTIFIED(sum) : sum;
           }
         }
       }

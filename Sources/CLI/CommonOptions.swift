@@ -39,7 +39,7 @@ struct CommonOptions: ParsableArguments {
     }
   }
 
-  /// Under TSDF_PROFILE, the device time of each kernel (`sizes`: and global size) on stderr.
+  /// Under TSDF_PROFILE, the device time of each kernel (`sizes`: and global size) and the device's memory on stderr.
   func reportProfile(of device: any Device) throws {
     guard let device = device as? OpenCLDevice, let profiler = device.profiler else { return }
     try device.synchronize()
@@ -50,6 +50,8 @@ struct CommonOptions: ParsableArguments {
         entry.seconds / max(total, 1e-9) * 100, entry.launches)
       FileHandle.standardError.write(Data((line + name + "\n").utf8))
     }
+    let memory = "\(device.memory.current >> 20) MiB of device memory at the end, \(device.memory.peak >> 20) at most\n"
+    FileHandle.standardError.write(Data(memory.utf8))
   }
 
   /// Where progress goes.

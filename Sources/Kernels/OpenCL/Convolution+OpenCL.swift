@@ -188,7 +188,7 @@ extension OpenCLDevice: ConvolutionKernels {
   /// The strided input gradient: columns = w^T dy over the whole batch, folded back by col2im, some channels at a time.
   private func scatterColumns(_ dy: Buffer, _ w: Buffer, _ bias: Buffer?, _ dx: Buffer, _ g: Conv2dGeometry) throws {
     let pixels = g.batch * g.outArea
-    let chunk = max(1, min(g.channels, (4 << 20) / (g.taps * pixels)))
+    let chunk = max(1, min(g.channels, (4 << 20) / (g.taps * max(pixels, g.outChannels))))
     let packedGradient = try packColumns(
       dy, columns: pixels, depth: g.outChannels, depthStride: g.outArea, columnInner: g.outArea,
       outerStride: g.outChannels * g.outArea)

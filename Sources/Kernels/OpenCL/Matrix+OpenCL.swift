@@ -123,8 +123,11 @@ extension OpenCLDevice: MatrixKernels {
         target, [.buffer(a.buffer), .buffer(b)] + a.arguments + [.uint(strides.batch), .uint(strides.panel)])
     }
     let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
-    // Rows are split only where a few column panels a work-item leave units without work.
-    let columnPanels = parameters.columnPanels
+    // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
+    // few column panels a work-item leave units without work.
+    let leftOnce = batch == 1 && panelsN <= 16 && rows * depth >= 1 << 20
+    let columnPanels = leftOnce ? panelsN : parameters.columnPanels
+    let depthBlock = leftOnce ? min(2048, 4096 / panelsN) : 256  // B's panels in it: at most 256 KiB, else 16 KiB each
     let itemsN = (panelsN + columnPanels - 1) / columnPanels
     let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
@@ -132,6 +135,7 @@ extension OpenCLDevice: MatrixKernels {
       [.buffer(a.buffer), .buffer(b), .buffer(epilogue.bias ?? a.buffer), .buffer(c), .uint(rows), .uint(columns)]
       + [.uint(depth)] + a.arguments
       + [.uint(strides.batch), .uint(strides.panel), .uint(target.firstColumn), .uint(rowPanels), .uint(columnPanels)]
+      + [.uint(depthBlock), .uint(leftOnce ? 1 : 0)]
       + [.uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock)]
       + [.uint(target.columnBlockStride), .uint(target.offset), .uint(flags), .float(epilogue.slope)]
     try launch(

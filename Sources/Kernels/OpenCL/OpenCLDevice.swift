@@ -114,9 +114,19 @@ public final class OpenCLDevice: Device {
     return OpenCLBuffer(memory, range: range, count: count, device: self)
   }
 
+  /// Bytes from which on a second copy costs more than waiting for the queue: weights, while a network is loaded.
+  private static let largeUpload = 16 << 20
+
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
     let buffer = try allocate(values.count / 4)
     guard values.count > 0 else { return buffer }
+    if values.count >= Self.largeUpload {
+      try check(
+        clEnqueueWriteBuffer(
+          queue, memory(buffer), cl_bool(CL_TRUE), 0, values.count, values.baseAddress, 0, nil, nil),
+        "clEnqueueWriteBuffer")
+      return buffer
+    }
     // From a copy that is freed when it has been read, so that the caller's is free at once and the queue need not drain.
     let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: values.count, alignment: 64)
     staging.copyMemory(from: values)

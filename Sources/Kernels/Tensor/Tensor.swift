@@ -26,6 +26,15 @@ public struct Tensor {
     self.init(shape: shape, device: device, buffer: try device.upload(values))
   }
 
+  /// A tensor of row-major float32 in memory, at any address: a file's, say.
+  /// - Throws: `KernelsError.shape` unless there are exactly as many as the shape holds, and at least one.
+  public init(bytes: UnsafeRawBufferPointer, shape: Shape, device: any Device) throws {
+    guard shape.elementCount * 4 == bytes.count, !bytes.isEmpty else {
+      throw KernelsError.shape(operation: "Tensor", "\(bytes.count) bytes do not fill shape \(shape)")
+    }
+    self.init(shape: shape, device: device, buffer: try device.upload(bytes))
+  }
+
   /// A tensor with every element `value`.
   public init(repeating value: Float, shape: Shape, device: any Device) throws {
     self.init(shape: shape, device: device, buffer: try device.allocate(shape.elementCount))

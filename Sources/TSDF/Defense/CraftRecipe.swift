@@ -117,7 +117,7 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
 
   /// A recipe file: JSON with any of these fields; the others are as by default.
   /// - Throws: `FileError` naming a field that is unknown or does not hold what it should.
-  public init(contentsOf url: URL) throws { try self.init(json: mappedData(of: url), from: url, isStrict: true) }
+  public init(contentsOf url: URL) throws { try self.init(json: MappedFile(url).data, from: url, isStrict: true) }
 
   /// The same from the metadata of a file.
   /// - Parameter isStrict: refuse unknown fields, which other versions may have written.

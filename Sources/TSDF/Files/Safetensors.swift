@@ -13,16 +13,6 @@ public struct FileError: Error, CustomStringConvertible {
   public var description: String { "\(path): \(message)" }
 }
 
-/// A file's bytes, read when they are looked at.
-/// - Throws: `FileError` naming the file.
-func mappedData(of url: URL) throws -> Data {
-  do {
-    return try Data(contentsOf: url, options: .alwaysMapped)
-  } catch {
-    throw FileError(url.path, "cannot be read (\(plainReason(error)))")
-  }
-}
-
 /// Tensors by name and string metadata in the safetensors format (an 8-byte header length, a JSON header, raw
 /// little-endian data), mapped and read when asked for. Float32, float16 and float64 are read; float32 is written.
 public struct Safetensors {
@@ -37,18 +27,24 @@ public struct Safetensors {
   public let metadata: [String: String]
   private let entries: [String: Entry]
   private let data: Data
+  private let file: MappedFile?
 
   /// The names of the tensors, sorted.
   public var names: [String] { entries.keys.sorted() }
 
   /// Opens a file and checks its whole header.
   /// - Throws: `FileError` naming the tensor or fact at fault.
-  public init(contentsOf url: URL) throws { try self.init(mappedData(of: url), path: url.path) }
+  public init(contentsOf url: URL) throws {
+    let file = try MappedFile(url)
+    try self.init(file.data, path: url.path, file: file)
+  }
 
   /// The same of a file's bytes.
   /// - Parameter path: for errors.
-  public init(_ data: Data, path: String) throws {
-    (self.data, self.path) = (data, path)
+  public init(_ data: Data, path: String) throws { try self.init(data, path: path, file: nil) }
+
+  private init(_ data: Data, path: String, file: MappedFile?) throws {
+    (self.data, self.path, self.file) = (data, path, file)
     func fail(_ message: String) -> FileError { FileError(path, "not a valid safetensors file: \(message)") }
     guard data.count >= 8 else { throw fail("shorter than its 8-byte header length") }
     let length = data.prefix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
@@ -96,6 +92,7 @@ public struct Safetensors {
       throw FileError(path, "has no tensor named \(name) (it has \(some)\(names.count > 4 ? ", ..." : ""))")
     }
     let count = entry.shape.elementCount
+    defer { file?.release(entry.range) }
     return try data[entry.range].withUnsafeBytes { bytes in
       switch entry.type {
       case "F32": return (0..<count).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
@@ -109,7 +106,11 @@ public struct Safetensors {
 
   /// A tensor on a device.
   public func tensor(_ name: String, on device: any Device) throws -> Tensor {
-    try Tensor(values(of: name), shape: entries[name]?.shape ?? [], device: device)
+    guard let entry = entries[name], entry.type == "F32" else {
+      return try Tensor(values(of: name), shape: entries[name]?.shape ?? [], device: device)
+    }
+    defer { file?.release(entry.range) }
+    return try data[entry.range].withUnsafeBytes { try Tensor(bytes: $0, shape: entry.shape, device: device) }
   }
 
   /// All float tensors on a device.

@@ -9,7 +9,7 @@ public struct TorchCheckpoint {
   private let storages: [String: Data]
 
   /// - Throws: `FileError` when the file is neither format, is truncated, or asks for anything but tensors.
-  public init(contentsOf url: URL) throws { try self.init(mappedData(of: url), path: url.path) }
+  public init(contentsOf url: URL) throws { try self.init(MappedFile(url).data, path: url.path) }
 
   /// The same of a file's bytes.
   /// - Parameter path: for errors.

@@ -21,6 +21,7 @@ public struct AttGANGenerator: Generator {
   private var folded: [String: (weight: Tensor, bias: Tensor)] = [:]
 
   private static let encoderSlope: Float = 0.01
+  private static let epsilon: Float = 1e-5
   private static let widest = 1024
 
   /// The channels after each encoder layer.
@@ -87,10 +88,23 @@ public struct AttGANGenerator: Generator {
       if layer < injections { channels += attributes.count }
     }
     parameters = try source.finished()
+  }
+
+  /// Multiplies the norms' stored statistics and scales into the weights: what remains of a norm is its bias.
+  public mutating func foldNorms() throws {
+    var made: [String: (weight: Tensor, bias: Tensor)] = [:]
     for name in parameters.keys where name.hasSuffix(".layers.1.weight") {
       let block = String(name.dropLast(".1.weight".count))
-      folded[block] = try Self.fold(parameters, block, outputAxis: block.hasPrefix("enc") ? 0 : 1)
+      let (weight, bias) = try Self.fold(parameters, block, outputAxis: block.hasPrefix("enc") ? 0 : 1)
+      made[block] = (weight, bias)
+      // One weight after another: both of all would be twice the memory.
+      parameters["\(block).0.weight"] = weight
+      parameters["\(block).1.bias"] = bias
+      for (part, value) in [("weight", 1), ("running_mean", 0), ("running_var", 1 - Self.epsilon)] {
+        parameters["\(block).1.\(part)"] = try Tensor(repeating: value, shape: bias.shape, device: bias.device)
+      }
     }
+    folded = made
   }
 
   private static func batchNorm(_ source: inout ParameterSource, _ name: String, _ channels: Int) throws {
@@ -102,7 +116,7 @@ public struct AttGANGenerator: Generator {
   {
     func part(_ name: String) -> Tensor { parameters["\(block).1.\(name)"]! }
     let weight = parameters["\(block).0.weight"]!
-    let scale = try part("weight") / (part("running_var") + 1e-5).sqrt()
+    let scale = try part("weight") / (part("running_var") + epsilon).sqrt()
     var shape = [1, 1, 1, 1]
     shape[outputAxis] = scale.count
     return (try weight * scale.reshaped(shape), try part("bias") - part("running_mean") * scale)

@@ -87,12 +87,17 @@ public protocol Generator: Network {
   /// - Parameter tag: for generators with tags.
   func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition
 
+  /// Puts what is fixed where nothing is trained, norms' stored statistics above all, into the weights, in their place.
+  mutating func foldNorms() throws
+
   /// The edit of images [N, 3, H, W] in [-1, 1].
   func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput
 }
 
 extension Generator {
   public var edits: [String] { attributes }
+
+  public mutating func foldNorms() {}
 
   public var metadata: [String: String] {
     ["kind": Self.name, "attributes": attributes.joined(separator: ","), "image_size": "\(imageSize)"]
@@ -157,10 +162,18 @@ public func generatorType(_ name: String) throws -> any Generator.Type {
   return type
 }
 
-/// A generator from a safetensors file or an official checkpoint.
+/// A generator from a safetensors file or an official checkpoint, for use, not for training.
 /// - Parameter name: which; by default, what the file's metadata says.
 public func loadGenerator(
   _ url: URL, named name: String? = nil, statistics: NormStatistics = .instance, on device: any Device
+) throws -> any Generator {
+  var generator = try readGenerator(url, named: name, statistics: statistics, on: device)
+  try generator.foldNorms()
+  return generator
+}
+
+private func readGenerator(
+  _ url: URL, named name: String?, statistics: NormStatistics, on device: any Device
 ) throws -> any Generator {
   let keys = try name.map { try generatorType($0).checkpointKeys } ?? []
   let (state, metadata) = try StateDictionary.read(url, under: keys, on: device)
