@@ -143,6 +143,22 @@ struct CraftCommand: ParsableCommand {
     if !(1...100).contains(r.compressionQuality) {
       throw ValidationError("--compression-quality must be from 1 to 100")
     }
+    for (name, share) in [
+      ("--output-share", r.outputShare), ("--diversity-probability", r.diversityProbability),
+      ("--compression-probability", r.compressionProbability), ("--weight-memory", r.weightMemory),
+      ("--momentum", r.momentum), ("--joint-momentum", r.jointMomentum),
+    ] where !(0...1).contains(share) {
+      throw ValidationError("\(name) must be from 0 to 1")
+    }
+    for (name, amount) in [
+      ("--step-size", r.stepSize), ("--poison-rate", r.poisonRate), ("--poison-bound", r.poisonBound),
+      ("--image-step-size", r.imageStepSize), ("--enhancement-weight", r.enhancementWeight), ("--tau", r.tau),
+      ("--enhancement-strength", r.enhancementStrength), ("--beta", r.beta), ("--feature-noise", r.featureNoise),
+      ("--output-loss-weight", r.outputLossWeight), ("--invitation-weight", r.invitationWeight),
+      ("--interruption-target", r.interruptionTarget),
+    ] where !(amount >= 0 && amount.isFinite) {
+      throw ValidationError("\(name) must not be negative")
+    }
     if r.holdOut < 0 || r.featureSteps < 0 || r.featureProjection < 0 {
       throw ValidationError("--hold-out, --feature-steps and --feature-projection must not be negative")
     }

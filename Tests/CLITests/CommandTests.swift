@@ -218,6 +218,8 @@ final class CommandTests: XCTestCase {
     for arguments in [
       ["protect", "a.png"], ["protect", "a.png", "--output", "b", "--quality", "0"], ["nonsense"],
       ["craft", "--data", "x", "--output", "y", "--epsilon", "0"],
+      ["craft", "--data", "x", "--output", "y", "--compression-probability", "1.5"],
+      ["craft", "--data", "x", "--output", "y", "--tau=-0.1"],
     ] {
       XCTAssertEqual(try tsdf(arguments).status, 64, "\(arguments)")
     }
