@@ -104,7 +104,8 @@ final class DefenseTests: XCTestCase {
     func firstHead(invitation: Float) throws -> Float {
       var recipe = CraftRecipe()
       (recipe.method, recipe.size, recipe.batch, recipe.passes, recipe.faces) = (.tsdf, 64, 2, 1, 2)
-      (recipe.poisonSteps, recipe.invitationWeight, recipe.usesMask) = (8, invitation, false)
+      (recipe.poisonSteps, recipe.invitationWeight, recipe.usesMask) = (30, invitation, false)
+      recipe.epsilon = 0.3
       let crafter = try Crafter(
         recipe, faces: faces, generators: [generator(on: device)], detectors: [detector], device: device)
       for _ in 0..<crafter.stepCount { try crafter.craftStep() }
@@ -113,7 +114,7 @@ final class DefenseTests: XCTestCase {
       return try heads.margins().sliced(axis: 1, 0..<heads.maxOutPriors).mean().values()[0]
     }
     let (uninvited, invited) = (try firstHead(invitation: 0), try firstHead(invitation: 20))
-    XCTAssertTrue(invited > uninvited, "\(invited) against \(uninvited)")
+    XCTAssertTrue(invited > uninvited + 0.003, "\(invited) against \(uninvited)")
   }
 
   /// A batch that does not fit is worked on in slices, with the same gradients.
@@ -166,8 +167,7 @@ final class DefenseTests: XCTestCase {
       func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
       func invents(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) < 0.1 } }
       XCTAssertFalse(finds(.hide))
-      // Through JPEG, hiding may raise a false face by the way.
-      if quality == nil { XCTAssertFalse(invents(.hide)) }
+      XCTAssertFalse(invents(.hide))
       XCTAssertTrue(finds(.flood))
       XCTAssertTrue(invents(.flood))
       XCTAssertTrue(invents(.both))

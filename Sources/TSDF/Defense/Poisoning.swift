@@ -99,19 +99,24 @@ enum Poisoning {
   /// How sure of no face a prior is driven to be, in logits, and how sure of one a false face is.
   private static let hidden: Float = 3, invented: Float = 2.5
 
-  /// Hide true faces and invent false ones, a mean over the images: over the priors that find a face mean relu(d + 3), and
-  /// relu of their log-sum-exp + 3; in each quadrant relu(2.5 - max d) over small background priors; and relu(d + 3) for what later
-  /// stages say of the faces' regions. d is the face logit less the background's.
+  /// Hide true faces and invent false ones, a mean over the images. Hiding: over the priors that find a face mean
+  /// relu(d + 3), relu of their log-sum-exp + 3, relu(d + 3) for what later stages say of the faces' regions, and, where
+  /// nothing is to be invented, relu(max d + 3) over all priors. Inventing: in each quadrant relu(2.5 - max d) over small
+  /// background priors. d is the face logit less the background's.
   static func detectionLoss(
     _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal
   ) throws -> Tensor {
-    let margins = try detector.margins(images, where: targets.relevant)
+    // Hiding alone must not raise a false face elsewhere either, where later stages do not reject it.
+    let isEverywhere = goal == .hide && targets.quadrants != nil
+    let margins = try detector.margins(
+      images, where: isEverywhere ? targets.relevant.map { _ in true } : targets.relevant)
     var loss = try Tensor(repeating: 0, shape: [], device: images.device)
     if goal != .flood {
       let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
       loss = try loss + (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
       let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
       loss = try loss + (anyNear + hidden).relu().mean()
+      if isEverywhere { loss = try loss + (margins.max(axes: [1]) + hidden).relu().mean() }
     }
     if goal == .flood, targets.quadrants == nil {
       throw KernelsError.usage(
