@@ -18,7 +18,7 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
-  @Option(help: "Gradient steps for each face: stronger, slower.") var refine = 20
+  @Option(help: "Gradient steps for each face: stronger, slower.") var refine = 40
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5

@@ -214,6 +214,26 @@ final class CommandTests: XCTestCase {
     }
   }
 
+  /// A face that is protected in a photo is not found in the photo, its surroundings and all.
+  func testFaceIsHiddenInItsPhoto() throws {
+    let photo = projectURL("photos/astronaut.png").path
+    let models = projectURL("models").path
+    func hasFace(_ path: String) throws -> Bool {
+      let found = try tsdf("detect", path, "--models", models, "--quiet")
+      XCTAssertEqual(found.status, 0, found.errors)
+      let pictures = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(found.output.utf8)) as? [[String: Any]])
+      return try XCTUnwrap(pictures[0]["faces"] as? [[String: Any]]).contains { face in
+        let box = face["box"] as? [String: Double] ?? [:]
+        let (x, y) = ((box["x0"]! + box["x1"]!) / 2, (box["y0"]! + box["y1"]!) / 2)
+        return abs(x - 225) < 40 && abs(y - 118) < 50
+      }
+    }
+    XCTAssertTrue(try hasFace(photo))
+    let result = try tsdf("protect", photo, "--output", folder.path("hidden"), "--models", models, "--refine", "60")
+    XCTAssertEqual(result.status, 0, result.errors)
+    XCTAssertFalse(try hasFace(folder.path("hidden/astronaut.png")))
+  }
+
   func testUsageErrors() throws {
     for arguments in [
       ["protect", "a.png"], ["protect", "a.png", "--output", "b", "--quality", "0"], ["nonsense"],

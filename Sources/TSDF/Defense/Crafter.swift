@@ -31,7 +31,7 @@ public final class Crafter {
     device: any Device
   ) throws {
     (self.recipe, self.faces, self.device) = (recipe, faces, device)
-    self.generators = generators.map(EmbeddedGenerator.init)
+    self.generators = generators.map { EmbeddedGenerator($0) }
     self.detectors = detectors
     slicer = BatchSlicer(device: device)
     if recipe.method.needsGenerator, generators.isEmpty {

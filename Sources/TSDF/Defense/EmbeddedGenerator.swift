@@ -4,10 +4,15 @@ import Kernels
 /// and one edit a face is asked for.
 struct EmbeddedGenerator {
   let generator: any Generator
+  /// The part of the images that an attacker would cut out for it; nil for all.
+  let part: ImagePart?
+
+  init(_ generator: any Generator, part: ImagePart? = nil) { (self.generator, self.part) = (generator, part) }
 
   /// The generator's view of images of any size.
   func input(_ images: Tensor) throws -> Tensor {
     let side = generator.imageSize
+    let images = try part?.cut(images) ?? images
     return try images.resized(height: side, width: side, mode: images.shape[2] > side ? .area : .bilinear)
   }
 
@@ -28,6 +33,24 @@ struct EmbeddedGenerator {
   func conditions(_ labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Condition {
     let edits = labels.map { _ in random.integer(below: generator.edits.count) }
     return try generator.condition(edits, labels: labels, random: &random, device: device)
+  }
+}
+
+/// A rectangle of images.
+public struct ImagePart {
+  public let rows: Range<Int>, columns: Range<Int>
+
+  public init(rows: Range<Int>, columns: Range<Int>) { (self.rows, self.columns) = (rows, columns) }
+
+  /// That part of images [N, C, H, W].
+  func cut(_ images: Tensor) throws -> Tensor { try images.sliced(axis: 2, rows).sliced(axis: 3, columns) }
+
+  /// 1 in it, 0 elsewhere: [1, 1, height, width].
+  func mask(height: Int, width: Int, device: any Device) throws -> Tensor {
+    let row = (0..<width).map { columns.contains($0) ? Float(1) : 0 }
+    let empty = [Float](repeating: 0, count: width)
+    return try Tensor(
+      (0..<height).flatMap { rows.contains($0) ? row : empty }, shape: [1, 1, height, width], device: device)
   }
 }
 

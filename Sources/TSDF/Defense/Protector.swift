@@ -49,6 +49,10 @@ public final class Protector: @unchecked Sendable {
   private let device: any Device
   /// Faces larger than this are refined at this size.
   private let largestRefinedSide = 384
+  /// Pixels around a face's square that detectors have in view while it is refined, and what the view's origin is a multiple
+  /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
+  /// still found in the photo.
+  private let surroundings = 96, grid = 32
   private let lock = NSLock()
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
@@ -119,22 +123,42 @@ public final class Protector: @unchecked Sendable {
     var delta = try resized(perturbation, height: height, width: width)
     if settings.refineSteps > 0, let refiner, columns.count >= 48, rows.count >= 48 {
       // Only what is inside the picture can be seen, so only that is refined.
-      let part = try image.cropped(x: columns.lowerBound, y: rows.lowerBound, width: columns.count, height: rows.count)
-        .tensor(on: device)
-      let start = try delta.sliced(axis: 2, rows.lowerBound - top..<rows.upperBound - top)
-        .sliced(axis: 3, columns.lowerBound - left..<columns.upperBound - left)
+      let start = try ImagePart(
+        rows: rows.lowerBound - top..<rows.upperBound - top,
+        columns: columns.lowerBound - left..<columns.upperBound - left
+      ).cut(delta)
       let scale = min(1, Float(largestRefinedSide) / Float(max(rows.count, columns.count)))
-      let (h, w) = (max(48, Int(Float(rows.count) * scale)), max(48, Int(Float(columns.count) * scale)))
+      let (rowView, columnView) = (view(rows, of: image.height), view(columns, of: image.width))
+      let seen = try image.cropped(
+        x: columnView.lowerBound, y: rowView.lowerBound, width: columnView.count, height: rowView.count
+      ).tensor(on: device)
+      func scaled(_ range: Range<Int>, in view: Range<Int>) -> Range<Int> {
+        let first = Int(Float(range.lowerBound - view.lowerBound) * scale)
+        return first..<first + max(48, Int(Float(range.count) * scale))
+      }
+      let part = ImagePart(rows: scaled(rows, in: rowView), columns: scaled(columns, in: columnView))
+      let (h, w) = (
+        max(part.rows.upperBound, Int(Float(rowView.count) * scale)),
+        max(part.columns.upperBound, Int(Float(columnView.count) * scale))
+      )
+      let placed = try resized(start, height: part.rows.count, width: part.columns.count).padded(
+        top: part.rows.lowerBound, bottom: h - part.rows.upperBound, left: part.columns.lowerBound,
+        right: w - part.columns.upperBound)
       let refined = try refiner.refine(
-        resized(part, height: h, width: w), start: resized(start, height: h, width: w), steps: settings.refineSteps,
+        resized(seen, height: h, width: w), start: placed, within: part, steps: settings.refineSteps,
         epsilon: settings.epsilon, seed: settings.seed)
-      delta = try resized(refined, height: rows.count, width: columns.count)
+      delta = try resized(part.cut(refined), height: rows.count, width: columns.count)
       add(try delta.values(), rows: rows, columns: columns, from: (0, 0), stride: columns.count, of: image, into: &sum)
       return
     }
     add(
       try delta.values(), rows: rows, columns: columns, from: (rows.lowerBound - top, columns.lowerBound - left),
       stride: width, of: image, into: &sum)
+  }
+
+  /// What is looked at around a range of rows or columns.
+  private func view(_ range: Range<Int>, of length: Int) -> Range<Int> {
+    max(0, range.lowerBound - surroundings) / grid * grid..<min(length, range.upperBound + surroundings)
   }
 
   private func resized(_ x: Tensor, height: Int, width: Int) throws -> Tensor {

@@ -22,21 +22,25 @@ public final class Refiner {
     compression = try compressionQuality.map { try JPEGModel(quality: $0, device: device) }
     self.goal = goal
     slicer = BatchSlicer(device: device)
-    self.generators = generators.map(EmbeddedGenerator.init)
+    self.generators = generators.map { EmbeddedGenerator($0) }
     self.detectors = detectors
   }
 
   /// - Parameters:
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon.
+  ///   - part: where the perturbation lies, and what generators are given; detectors see the whole image. Nil for all of it.
   ///   - steps: sign steps of epsilon / 8, falling linearly.
   ///   - labels: the face's labels of the given names, in their order; nothing where they are not known.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor, steps: Int, epsilon: Float, labels: ([String]) -> [Float] = { _ in [] },
-    seed: UInt64
+    _ image: Tensor, start: Tensor, within part: ImagePart? = nil, steps: Int, epsilon: Float,
+    labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
   ) throws -> Tensor {
     let device = image.device
+    let generators = generators.map { EmbeddedGenerator($0.generator, part: part) }
+    let mask = try part?.mask(height: image.shape[2], width: image.shape[3], device: device)
+    func confined(_ delta: Tensor) throws -> Tensor { try mask.map { try delta * $0 } ?? delta }
     var random = RandomStream(seed: seed)
     var targets = try detectors.map {
       try DetectorTargets(
@@ -52,7 +56,7 @@ public final class Refiner {
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
     // A random start, as usual for sign steps: where an edit is not broken at all its gradient is exactly zero.
     let noise = try random.uniform(image.shape, in: -epsilon / 20..<epsilon / 20, device: device)
-    let delta = try (start + noise).clamped(to: -epsilon...epsilon)
+    var delta = try confined((start + noise).clamped(to: -epsilon...epsilon))
     for step in 0..<steps {
       // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
       if step % 5 == 4 {
@@ -72,6 +76,7 @@ public final class Refiner {
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
+      delta = try confined(delta)
     }
     return try (image + delta).clamped(to: -1...1) - image
   }

@@ -56,7 +56,7 @@ public final class ImagePGD {
   private let slicer: BatchSlicer
 
   public init(generators: [any Generator], recipe: CraftRecipe, device: any Device) {
-    (self.generators, self.recipe) = (generators.map(EmbeddedGenerator.init), recipe)
+    (self.generators, self.recipe) = (generators.map { EmbeddedGenerator($0) }, recipe)
     slicer = BatchSlicer(device: device)
   }
 

@@ -134,7 +134,7 @@ public final class Evaluator {
           (psnr(after, before), ssim(after, before, height: image.height, width: image.width, range: 1)))
         let (edits, detections) = try look(at: seen, face: index, of: baseline.faces)
         for i in generators.indices {
-          let embedded = EmbeddedGenerator(generator: generators[i].generator)
+          let embedded = EmbeddedGenerator(generators[i].generator)
           let side = generators[i].generator.imageSize
           seenFeatures[stage][i] += try features(edits[i], generators[i].generator)
           let input = try embedded.input(image.tensor(on: device)).values()
@@ -181,7 +181,7 @@ public final class Evaluator {
   ) {
     let tensor = try image.tensor(on: device)
     let edits = try generators.map { _, generator -> [[Float]] in
-      let embedded = EmbeddedGenerator(generator: generator)
+      let embedded = EmbeddedGenerator(generator)
       let count = generator.edits.count
       // The same styles for the original and the protected picture.
       var random = RandomStream(seed: seed)
@@ -245,7 +245,7 @@ public final class Evaluator {
       if let (_, generator) = generators.first {
         // The edit that shows most: the one that moves the picture furthest.
         let edits = baseline.edits[0][index]
-        let input = try EmbeddedGenerator(generator: generator).input(original.tensor(on: device)).values()
+        let input = try EmbeddedGenerator(generator).input(original.tensor(on: device)).values()
         let strongest = edits.indices.max { distance(edits[$0], input) < distance(edits[$1], input) }!
         let broken = try look(at: changed, face: index, of: baseline.faces).edits[0][strongest]
         for planes in [edits[strongest], broken] {
