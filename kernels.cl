@@ -22,6 +22,10 @@
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
 
+// Flags of a matrix product.
+#define GEMM_ACCUMULATE 1u   // C is added to
+#define GEMM_BIAS 2u         // a bias for each row is added
+
 // == section: elementwise ==
 
 // y[i] = f(x[i]; a, b). One work-item an element.
@@ -503,13 +507,10 @@ kernel void pack_columns(global const float *restrict source, global float *rest
   }
 }
 
-#define GEMM_ACCUMULATE 1u
-#define GEMM_BIAS 2u
-
-// One step of the depth of a register tile.
-#define GEMM_STEP(A0, A1, A2, A3, A4, A5)                                                          \
+// One step of the depth of a register tile: a row of B, and six elements of A.
+#define GEMM_STEP(V, A0, A1, A2, A3, A4, A5)                                                       \
   do {                                                                                             \
-    const float16 v = vload16(k, bp);                                                              \
+    const float16 v = V;                                                                           \
     t0 = fma((float16)(A0), v, t0);                                                                \
     t1 = fma((float16)(A1), v, t1);                                                                \
     t2 = fma((float16)(A2), v, t2);                                                                \
@@ -563,7 +564,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
       // Each with strides known to the compiler.
       if (aDepthStride == MR) {
         for (uint k = 0; k < count; ++k)
-          GEMM_STEP(u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
+          GEMM_STEP(vload16(k, bp), u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
       } else {
         // Rows beyond the last are read from it and not stored.
         const uint last = min(rows - pm * MR, (uint)MR) - 1;
@@ -571,7 +572,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
                            *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
                            *u5 = u + min(5u, last) * aRowStride;
         for (uint k = 0; k < count; ++k)
-          GEMM_STEP(u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
+          GEMM_STEP(vload16(k, bp), u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
       }
       float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
       const uint n0 = firstColumn + pn * NR;
@@ -643,15 +644,8 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
              r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
   for (uint panel = 0; panel < panels; ++panel) {
     global const float *ap = aBatch + (ulong)panel * batches * rows * NR;
-    for (uint j = 0; j < NR; ++j) {
-      const float16 v = vload16(panel * NR + j, bp);
-      t0 = fma((float16)(ap[r0 + j]), v, t0);
-      t1 = fma((float16)(ap[r1 + j]), v, t1);
-      t2 = fma((float16)(ap[r2 + j]), v, t2);
-      t3 = fma((float16)(ap[r3 + j]), v, t3);
-      t4 = fma((float16)(ap[r4 + j]), v, t4);
-      t5 = fma((float16)(ap[r5 + j]), v, t5);
-    }
+    for (uint j = 0; j < NR; ++j)
+      GEMM_STEP(vload16(panel * NR + j, bp), ap[r0 + j], ap[r1 + j], ap[r2 + j], ap[r3 + j], ap[r4 + j], ap[r5 + j]);
   }
   float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
   const uint n0 = pn * NR;
@@ -724,9 +718,6 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 #define RIGHT_STEP (TILE_ITEMS / TILE_N)
 #define RIGHT_LOADS (TILE_K / RIGHT_STEP)
 
-#define TILED_ACCUMULATE 1u
-#define TILED_BIAS 2u
-
 // The last arguments of every product: C and where its elements go, as in gemm_packed (or partial[batch * splits +
 // split][m][n] where splits > 1); the depth, and as much of it as a split takes, a multiple of TILE_K.
 #define TILED_ARGUMENTS                                                                            \
@@ -738,7 +729,7 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 #define INLINED static inline __attribute__((always_inline))
 
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
-// work-item needs so many registers that one work-group fills an NVIDIA multiprocessor instead of two.
+// work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
 INLINED void multiply_step(local const float4 *left, local const float4 *right, const uint lx, const uint ly,
                            float4 *sum) {
 #pragma unroll 2
@@ -793,7 +784,7 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
     const uint m = firstM + (i / 4 * TILE_HEIGHT + ly) * 4 + i % 4;
     if (m >= rows)
       continue;
-    const float shift = isWhole && flags & TILED_BIAS ? bias[m] : 0.0f;
+    const float shift = isWhole && flags & GEMM_BIAS ? bias[m] : 0.0f;
 #pragma unroll
     for (uint j = 0; j < TILE_RN / 4; ++j) {
       const uint n = firstN + (j * TILE_WIDTH + lx) * 4;
@@ -802,14 +793,14 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
         continue;
       if (together) {
         global float4 *to = (global float4 *)(base + (ulong)m * stride + n / block * blockStride + n % block);
-        const float4 total = isWhole && flags & TILED_ACCUMULATE ? *to + value : value;
+        const float4 total = isWhole && flags & GEMM_ACCUMULATE ? *to + value : value;
         *to = isWhole ? (float4)(RECTIFIED(total.s0), RECTIFIED(total.s1), RECTIFIED(total.s2), RECTIFIED(total.s3)) : total;
         continue;
       }
       const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
       for (uint q = 0; q < 4 && n + q < columns; ++q) {
         global float *to = base + (ulong)m * stride + (n + q) / block * blockStride + (n + q) % block;
-        const float total = isWhole && flags & TILED_ACCUMULATE ? *to + lane[q] : lane[q];
+        const float total = isWhole && flags & GEMM_ACCUMULATE ? *to + lane[q] : lane[q];
         *to = isWhole ? RECTIFIED(total) : total;
       }
     }
@@ -957,12 +948,12 @@ kernel void tiled_fold(global const float *restrict partial, TILED_ARGUMENTS) {
   if (n >= columns || m >= rows)
     return;
   global const float *from = partial + ((ulong)batch * splits * rows + m) * columns + n;
-  float total = flags & TILED_BIAS ? bias[m] : 0.0f;
+  float total = flags & GEMM_BIAS ? bias[m] : 0.0f;
   for (uint s = 0; s < splits; ++s)
     total += from[(ulong)s * rows * columns];
   global float *to = c + offset + (ulong)batch * batchStride + (ulong)m * rowStride +
                      n / columnBlock * columnBlockStride + n % columnBlock;
-  if (flags & TILED_ACCUMULATE)
+  if (flags & GEMM_ACCUMULATE)
     total += *to;
   *to = RECTIFIED(total);
 }
@@ -1483,8 +1474,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // neighbours in the first axis of the global size, and a vec is a float.
 //
 // Transforms of registers are unrolled; what reads or stores a row is not on a processor (ROWS_APART): it is long, and
-// compiling it once a row made a first run seconds longer. On a GPU all is, or arrays would lie in memory. None of the shared functions' pointers is restrict: what that becomes when it is inlined,
-// oclgrind does not know.
+// compiling it once a row made a first run seconds longer. On a GPU all is, or arrays would lie in memory. None of the
+// shared functions' pointers is restrict: what that becomes when it is inlined, oclgrind does not know.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
 static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
@@ -1634,7 +1625,7 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
   for (uint k = 0; k < 4; ++k)
     SET_OWN(k, value[k]);
   if (pitch % 4 == 0) {
-ROWS_APART
+    ROWS_APART
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
@@ -1686,7 +1677,7 @@ static void store_some(global float *to, const vec v, const int count) {
     if (co >= channels || panel >= panels)                                                         \
       return;                                                                                      \
     vec d[4 * N];                                                                                  \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                             \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       vec column[4];                                                                               \
       four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co,    \
                    (int)height, (int)width, (int)i);                                               \
@@ -1729,7 +1720,7 @@ static void store_some(global float *to, const vec v, const int count) {
     vec tile[16];                                                                                  \
     TILE(tile, products + ((ulong)panel * outChannels + co) * N * N * NR + lane);                  \
     const float offset = hasBias ? bias[co] : 0.0f;                                                \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                             \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
         tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);                                     \
       store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, \
@@ -1829,7 +1820,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
     for (uint p = 0; p < 36; ++p)
       STORE(points[p], 0, to + p * plane);
   } else {
-ROWS_APART
+    ROWS_APART
     for (uint p = 0; p < 36; ++p)
       store_some(to + p * plane, points[p], count);
   }
@@ -1858,7 +1849,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   if (ci >= channels || panel >= panels)
     return;
   vec d[36];
-ROWS_APART
+  ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
     six_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -1968,7 +1959,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
   const uint wholeDepth = transposed ? depth : 4 * depth;
   const ulong plane = (ulong)panels * wholeDepth * MR;
   const int count = (int)(depth * MR - first);
-ROWS_APART
+  ROWS_APART
   for (uint phase = 0; phase < 4; ++phase) {
     const uint corner = phase / 2 * 4 + phase % 2;
     vec h[10];
@@ -1993,7 +1984,7 @@ ROWS_APART
       for (uint p = 0; p < 25; ++p)
         STORE(points[p], 0, to + p * plane);
     } else {
-ROWS_APART
+      ROWS_APART
       for (uint p = 0; p < 25; ++p)
         store_some(to + p * plane, points[p], count);
     }
@@ -2071,7 +2062,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     return;
   for (uint py = 0; py < 2; ++py) {
     vec d[50];
-ROWS_APART
+    ROWS_APART
     for (uint i = 0; i < 5; ++i) {
       vec column[10];
       ten_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
@@ -2108,7 +2099,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   if (co >= channels || panel >= panels)
     return;
   vec d[60];
-ROWS_APART
+  ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
     six_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width,
@@ -2167,7 +2158,7 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       phase_tile(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
-ROWS_APART
+    ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;
       float own[8 * LANES];   // [2 * column + ex][lane]

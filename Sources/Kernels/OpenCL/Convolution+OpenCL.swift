@@ -222,12 +222,13 @@ extension OpenCLDevice: ConvolutionKernels {
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
         .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
     }
-    if parameters.tileItems > 0 { return try tiledWeightGradient(x, dy, dw, g) }
-    switch (parameters.algorithm(for: g), g.stride) {
+    // A GPU has no other, not in Winograd's space either.
+    switch (parameters.tileItems > 0 ? .tiled : parameters.algorithm(for: g), g.stride) {
     case (.winograd, 1): return try winogradWeightGradient(x, dy, dw, g)
     case (.winograd, _): return try winogradStridedWeightGradient(x, dy, dw, g)
     case (.direct, _): return try directWeightGradient(x, dy, dw, g)
-    case (.columns, _), (.tiled, _): break
+    case (.tiled, _): return try tiledWeightGradient(x, dy, dw, g)
+    case (.columns, _): break
     }
     let columns = g.channels * g.taps
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns

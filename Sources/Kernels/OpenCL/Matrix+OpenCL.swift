@@ -65,6 +65,9 @@ extension OpenCLDevice: MatrixKernels {
 
     var offset = 0
 
+    /// GEMM_ACCUMULATE and GEMM_BIAS of kernels.cl.
+    func flags(_ epilogue: Epilogue) -> Int { (accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2) }
+
     /// A row-major matrix, from `offset` elements into its buffer.
     init(columns: Int, offset: Int = 0) {
       rowStride = columns
@@ -122,7 +125,6 @@ extension OpenCLDevice: MatrixKernels {
         tiledProduct(rows: rows, columns: columns, depth: depth, batch: batch), "tiled_packed", epilogue, into: c,
         target, [.buffer(a.buffer), .buffer(b)] + a.arguments + [.uint(strides.batch), .uint(strides.panel)])
     }
-    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
     // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
     // few column panels a work-item leave units without work.
     let leftOnce = batch == 1 && panelsN <= 16 && rows * depth >= 1 << 20
@@ -137,7 +139,7 @@ extension OpenCLDevice: MatrixKernels {
       + [.uint(strides.batch), .uint(strides.panel), .uint(target.firstColumn), .uint(rowPanels), .uint(columnPanels)]
       + [.uint(depthBlock), .uint(leftOnce ? 1 : 0)]
       + [.uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock)]
-      + [.uint(target.columnBlockStride), .uint(target.offset), .uint(flags), .float(epilogue.slope)]
+      + [.uint(target.columnBlockStride), .uint(target.offset), .uint(target.flags(epilogue)), .float(epilogue.slope)]
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], ending: arguments)
   }

@@ -69,13 +69,12 @@ extension OpenCLDevice {
     _ arguments: [Argument]
   ) throws {
     let p = product
-    let flags = (target.accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2)
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     func shared(_ c: Buffer) -> [Argument] {
       [
         .buffer(epilogue.bias ?? c), .buffer(c), .uint(p.rows), .uint(p.columns), .uint(p.depth), .uint(p.depthRun),
         .uint(p.splits), .uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock),
-        .uint(target.columnBlockStride), .uint(target.offset), .uint(flags), .float(epilogue.slope),
+        .uint(target.columnBlockStride), .uint(target.offset), .uint(target.flags(epilogue)), .float(epilogue.slope),
       ]
     }
     let items = parameters.tileItems

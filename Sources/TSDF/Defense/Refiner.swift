@@ -3,7 +3,7 @@ import Kernels
 /// Adapts a perturbation to one picture by gradient steps against an ensemble of a generator and detectors, from the
 /// universal perturbation on: much stronger than the universal one alone, at the price of the steps.
 public final class Refiner {
-  private let generators: [EmbeddedGenerator]
+  private let generators: [any Generator]
   private let detectors: [any FaceDetector]
   private let goal: DetectorGoal
   private let slicer: BatchSlicer
@@ -22,7 +22,7 @@ public final class Refiner {
     compression = try compressionQuality.map { try JPEGModel(quality: $0, device: device) }
     self.goal = goal
     slicer = BatchSlicer(device: device)
-    self.generators = generators.map { EmbeddedGenerator($0) }
+    self.generators = generators
     self.detectors = detectors
   }
 
@@ -38,7 +38,7 @@ public final class Refiner {
     labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
   ) throws -> Tensor {
     let device = image.device
-    let generators = generators.map { EmbeddedGenerator($0.generator, part: part) }
+    let generators = generators.map { EmbeddedGenerator($0, part: part) }
     let mask = try part?.mask(height: image.shape[2], width: image.shape[3], device: device)
     func confined(_ delta: Tensor) throws -> Tensor { try mask.map { try delta * $0 } ?? delta }
     var random = RandomStream(seed: seed)

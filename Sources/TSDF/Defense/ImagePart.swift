@@ -1,0 +1,19 @@
+import Kernels
+
+/// A rectangle of images.
+public struct ImagePart {
+  public let rows: Range<Int>, columns: Range<Int>
+
+  public init(rows: Range<Int>, columns: Range<Int>) { (self.rows, self.columns) = (rows, columns) }
+
+  /// That part of images [N, C, H, W].
+  func cut(_ images: Tensor) throws -> Tensor { try images.sliced(axis: 2, rows).sliced(axis: 3, columns) }
+
+  /// 1 in it, 0 elsewhere: [1, 1, height, width].
+  func mask(height: Int, width: Int, device: any Device) throws -> Tensor {
+    let row = (0..<width).map { columns.contains($0) ? Float(1) : 0 }
+    let empty = [Float](repeating: 0, count: width)
+    return try Tensor(
+      (0..<height).flatMap { rows.contains($0) ? row : empty }, shape: [1, 1, height, width], device: device)
+  }
+}
