@@ -48,7 +48,8 @@ struct EditCommand: ParsableCommand {
       do {
         let file = try ImageFile(contentsOf: item.url)
         let image = file.image.upright(from: file.orientation)
-        let parts = try finder.map { try $0.faceSquares(in: image, margin: 1.3, on: device) } ?? [image]
+        let parts =
+          try finder.map { try $0.faceSquares(in: image, margin: 1.3, on: device).map(image.cropped(to:)) } ?? [image]
         if parts.isEmpty { throw FileError(item.url.path, "no face found") }
         for (number, part) in parts.enumerated() {
           let square = try squareImage(part, size: generator.imageSize, device: device)

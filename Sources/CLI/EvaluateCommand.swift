@@ -7,8 +7,9 @@ struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate", abstract: "Judge protections on held-out faces: generators' edits, detectors, visibility.",
     discussion: """
-      Judges each perturbation as it is and, with --refine, refined for each face; after JPEG too with --jpeg. Prints a \
-      table; --output writes report.json, report.csv and sheet.png (original, protected, difference x10, edit of the \
+      Judges each perturbation laid on faces as protect does it, as it is and, with --refine, refined for each face; after \
+      JPEG too with --jpeg. With --region faces detectors look at whole photos, and generators at the faces cut out of \
+      them. Prints a table; --output writes report.json, report.csv and sheet.png (original, protected, difference x10, edit of the \
       original, edit of the protected, detections on both).
       """)
 
@@ -31,10 +32,11 @@ struct EvaluateCommand: ParsableCommand {
   var detectorGoal = DetectorGoal.both
   @Option(parsing: .upToNextOption, help: "Also judge after JPEG of these qualities.") var jpeg: [Int] = []
   @Option(help: "Judge only the last this many faces of the data; 0 for all.") var holdOut = 480
-  @Option(help: "At most this many faces.") var count = 100
-  @Option(help: "image: the data are aligned faces; faces: photos, whose faces are cut out.")
+  @Option(help: "At most this many pictures.") var count = 100
+  @Option(
+    help: "image: the data are aligned faces; faces: photos, in which the first of the detectors finds the faces.")
   var region = ProtectedRegion.image
-  @Option(help: "Pixels a side that faces are brought to.") var size = 256
+  @Option(help: "Pixels a side that aligned faces are brought to, and of the sheet's pictures.") var size = 256
   @Option(help: "Detectors, separated by commas, or none.") var detectors = fetchedDetectorNames.joined(separator: ",")
   @Option(
     help: """
@@ -57,6 +59,7 @@ struct EvaluateCommand: ParsableCommand {
   private struct Report: Encodable {
     var tsdf: String, data: String
     var holdOut: Int, size: Int, seed: UInt64
+    var region: ProtectedRegion
     var perturbations: [String: String]
     var variants: [VariantReport]
   }
@@ -71,6 +74,54 @@ struct EvaluateCommand: ParsableCommand {
     return breakable.isEmpty ? judged.map(\.generator) : breakable
   }
 
+  /// What is judged, and the SHA-256 of each perturbation's file.
+  private func variants(_ generators: [(name: String, generator: any Generator)], on device: any Device) throws -> (
+    [ProtectionVariant], hashes: [String: String]
+  ) {
+    let targets = try models.loadDetectors(refineDetectors, on: device).map(\.detector)
+    let refiner =
+      refine > 0
+      ? try Refiner(
+        generators: try generatorsToRefine(generators, on: device), detectors: targets, goal: detectorGoal,
+        device: device) : nil
+    func variant(_ name: String, _ perturbation: Tensor, _ epsilon: Float, steps: Int = 0) throws -> ProtectionVariant {
+      var settings = ProtectionSettings()
+      (settings.region, settings.epsilon, settings.refineSteps, settings.seed) = (region, epsilon, steps, seed)
+      return .protector(
+        try Protector(
+          perturbation: perturbation, settings: settings, detector: targets.first, refiner: steps > 0 ? refiner : nil,
+          device: device), name: name)
+    }
+    var variants: [ProtectionVariant] = clean ? [.none] : []
+    var hashes: [String: String] = [:]
+    let paths = perturbation.isEmpty ? ["weights/perturbation.safetensors"] : perturbation
+    for (index, path) in paths.enumerated() {
+      let url = locate(path)
+      let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
+      let name = url.deletingPathExtension().lastPathComponent
+      hashes[name] = sha256(try Data(contentsOf: url))
+      if index == 0, noise {
+        var random = RandomStream(seed: seed)
+        let values = try random.uniform(universal.shape, in: -epsilon..<epsilon, device: device)
+        variants.append(try variant("noise", values, epsilon))
+      }
+      if let recipe, recipe.method == .pgd {
+        guard region == .image else {
+          throw ValidationError("\(path) is PGD's, which perturbs aligned faces: --region image")
+        }
+        let pgd = ImagePGD(generators: generators.map(\.generator), recipe: recipe, device: device)
+        variants.append(
+          .pgd(pgd, name: name, steps: recipe.imageSteps, epsilon: epsilon, seed: seed, on: device))
+      } else {
+        variants.append(try variant(name, universal, epsilon))
+      }
+      if index == paths.count - 1, refine > 0 {
+        variants.append(try variant("\(name) + \(refine) steps", universal, epsilon, steps: refine))
+      }
+    }
+    return (variants, hashes)
+  }
+
   func run() throws {
     let device = try common.openDevice()
     let progress = common.progress
@@ -79,53 +130,24 @@ struct EvaluateCommand: ParsableCommand {
     let dataset = try loadFaces(data)
     let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
     let chosen = dataset[first..<min(dataset.count, first + count)]
-    if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
-    let faces =
-      region == .faces
-      ? try FaceSet(facesIn: chosen, size: size, detector: found[0].detector, device: device)
-      : try FaceSet(chosen, size: size)
+    let photos: [JudgedPhoto]
+    switch region {
+    case .image: photos = try JudgedPhoto.aligned(chosen, size: size)
+    case .faces:
+      guard let finder = found.first?.detector else { throw ValidationError("--region faces needs a detector") }
+      photos = try JudgedPhoto.photos(chosen, detector: finder, on: device)
+      guard !photos.isEmpty else { throw FileError(data, "no face found") }
+      if photos.count < chosen.count { progress.note("\(chosen.count - photos.count) photos without a face left out") }
+    }
 
-    var variants: [ProtectionVariant] = []
-    var hashes: [String: String] = [:]
-    for path in perturbation.isEmpty ? ["weights/perturbation.safetensors"] : perturbation {
-      let url = locate(path)
-      let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
-      let name = url.deletingPathExtension().lastPathComponent
-      hashes[name] = sha256(try Data(contentsOf: url))
-      var adaptation = ProtectionVariant.Adaptation.none
-      if let recipe, recipe.method == .pgd {
-        adaptation = .pgd(
-          ImagePGD(generators: generators.map(\.generator), recipe: recipe, device: device), steps: recipe.imageSteps)
-      }
-      variants.append(
-        ProtectionVariant(name: name, perturbation: universal, epsilon: epsilon, adaptation: adaptation))
-    }
-    if refine > 0, let last = variants.last {
-      variants.append(
-        ProtectionVariant(
-          name: "\(last.name) + \(refine) steps", perturbation: last.perturbation, epsilon: last.epsilon,
-          adaptation: .refined(steps: refine)))
-    }
-    if noise {
-      let epsilon = variants[0].epsilon
-      var random = RandomStream(seed: seed)
-      let shape = variants[0].perturbation!.shape
-      let values = try random.uniform(shape, in: -epsilon..<epsilon, device: device)
-      variants.insert(ProtectionVariant(name: "noise", perturbation: values, epsilon: epsilon), at: 0)
-    }
-    if clean { variants.insert(ProtectionVariant(name: "none", perturbation: nil, epsilon: 0), at: 0) }
-
-    let refiner = try Refiner(
-      generators: try generatorsToRefine(generators, on: device),
-      detectors: refine > 0 ? try models.loadDetectors(refineDetectors, on: device).map(\.detector) : [],
-      goal: detectorGoal, device: device)
     let evaluator = Evaluator(
-      generators: generators, detectors: found, refiner: refiner,
+      generators: generators, detectors: found,
       inception: try inception.map {
         try InceptionV3(StateDictionary.read(URL(fileURLWithPath: $0), on: device).state)
       }, seed: seed, device: device)
-    let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(faces.count) faces") }
-    let baseline = try evaluator.baseline(faces, progress: report)
+    let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
+    let baseline = try evaluator.baseline(photos, progress: report)
+    let (variants, hashes) = try variants(generators, on: device)
     var reports: [VariantReport] = []
     var shown: [Image] = []
     for variant in variants {
@@ -135,14 +157,14 @@ struct EvaluateCommand: ParsableCommand {
     }
     let whole = try jsonText(
       Report(
-        tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, perturbations: hashes,
+        tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, region: region, perturbations: hashes,
         variants: reports))
     print(json ? whole : EvaluationTable.text(reports))
     if let output {
       let folder = URL(fileURLWithPath: output)
       try writeAtomically(Data(whole.utf8), to: folder.appendingPathComponent("report.json"))
       try writeAtomically(Data(EvaluationTable.csv(reports).utf8), to: folder.appendingPathComponent("report.csv"))
-      let sheet = try evaluator.sheet(baseline, protected: shown, rows: 6)
+      let sheet = try evaluator.sheet(baseline, protected: shown, rows: 6, cell: size)
       try writeAtomically(encodePNG(sheet), to: folder.appendingPathComponent("sheet.png"))
     }
     try common.reportProfile(of: device)

@@ -34,6 +34,8 @@ public struct ProtectionResult {
   public let regions: [Box]
   /// Faces found; 0 where the whole picture was protected for lack of one.
   public let faceCount: Int
+  /// How many of these are still found in the protected picture; nil where refinement was not to hide them.
+  public let stillFoundCount: Int?
   public let psnr: Double
   /// From 32 of the picture's rows.
   public let ssim: Double
@@ -42,8 +44,8 @@ public struct ProtectionResult {
 /// Lays a universal perturbation on pictures, refined for each if asked. Pictures may be protected from several threads:
 /// the device works for one at a time, the rest runs side by side.
 public final class Protector: @unchecked Sendable {
+  public let settings: ProtectionSettings
   private let perturbation: Tensor
-  private let settings: ProtectionSettings
   private let detector: (any FaceDetector)?
   private let refiner: Refiner?
   private let device: any Device
@@ -53,6 +55,10 @@ public final class Protector: @unchecked Sendable {
   /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
   /// still found in the photo.
   private let surroundings = 96, grid = 32
+  /// Faces smaller than this are not refined.
+  private let smallestRefinedSide = 48
+  /// How often a face that is still found is refined.
+  private let rounds = 3
   private let lock = NSLock()
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
@@ -76,35 +82,52 @@ public final class Protector: @unchecked Sendable {
 
   /// Protects an upright picture.
   public func protect(_ image: Image) throws -> ProtectionResult {
-    let (moves, regions, faceCount) = try lock.withLock { try plan(image) }
-    let result = image.adding(moves: moves)
+    let plan = try lock.withLock { try self.plan(image) }
+    let result = image.adding(moves: plan.moves)
     return ProtectionResult(
-      image: result, regions: regions, faceCount: faceCount, psnr: psnr(result, image),
-      ssim: sampledSSIM(result, image))
+      image: result, regions: plan.regions, faceCount: plan.faceCount, stillFoundCount: plan.stillFoundCount,
+      psnr: psnr(result, image), ssim: sampledSSIM(result, image))
   }
 
-  /// The steps that the picture's samples move by, where, and for how many faces.
-  private func plan(_ image: Image) throws -> (moves: [Int16], regions: [Box], faceCount: Int) {
-    var faces: [Detection] = []
-    if settings.region == .faces, let detector {
-      faces = try detector.detect(image, longestSide: settings.longestSide, on: device)
-    }
+  /// The steps that a picture's samples move by, where, and for which faces.
+  private struct Plan {
+    var moves: [Int16]
+    var regions: [Box]
+    var faceCount = 0
+    var stillFoundCount: Int?
+  }
+
+  private func plan(_ image: Image) throws -> Plan {
+    var faces: [Box] = []
+    if settings.region == .faces { faces = try find(in: image) }
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
     let size = [image.width, image.height, image.channels, image.bitDepth]
     if faces.isEmpty, settings.refineSteps == 0, let known = wholeMoves.first(where: { $0.size == size }) {
-      return (known.moves, [whole], 0)
+      return Plan(moves: known.moves, regions: [whole])
     }
-    let regions = faces.isEmpty ? [whole] : faces.map { square($0.box) }
-    var sum = [Float](repeating: 0, count: 3 * image.width * image.height)
-    for region in regions { try lay(region, on: image, into: &sum) }
-    let limit = settings.epsilon
-    for i in sum.indices { sum[i] = max(-limit, min(limit, sum[i])) }
-    let moves = image.moves(of: sum, budget: limit)
+    let regions = faces.isEmpty ? [whole] : faces.map(square)
+    var patches = try regions.map { try refined(patch($0, of: image), of: image, round: 0) }
+    var plan = Plan(moves: try moves(patches, of: image), regions: regions, faceCount: faces.count)
     if faces.isEmpty, settings.refineSteps == 0 {
-      wholeMoves.append((size, moves))
+      wholeMoves.append((size, plan.moves))
       while wholeMoves.reduce(0, { $0 + $1.moves.count }) > keptMoves { wholeMoves.removeFirst() }
     }
-    return (moves, regions, faces.count)
+    guard !faces.isEmpty, settings.refineSteps > 0, refiner?.hidesFaces == true else { return plan }
+    for round in 1...rounds {
+      let seen = try find(in: image.adding(moves: plan.moves))
+      let still = faces.indices.filter { face in seen.contains { $0.iou(faces[face]) >= 0.5 } }
+      plan.stillFoundCount = still.count
+      if still.isEmpty || round == rounds { break }
+      for face in still { patches[face] = try refined(patches[face], of: image, round: round) }
+      plan.moves = try moves(patches, of: image)
+    }
+    return plan
+  }
+
+  private func find(in image: Image) throws -> [Box] {
+    let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
+    let found = try detector?.detect(image, longestSide: settings.longestSide, on: device) ?? []
+    return found.map(\.box).filter { $0.intersection(whole) >= 1 }
   }
 
   private func square(_ box: Box) -> Box {
@@ -113,47 +136,53 @@ public final class Protector: @unchecked Sendable {
     return Box(x0: left, y0: top, x1: left + side, y1: top + side)
   }
 
-  /// Adds the perturbation of one region, brought to its size and cut at the picture's edges.
-  private func lay(_ region: Box, on image: Image, into sum: inout [Float]) throws {
-    let (width, height) = (Int(region.width), Int(region.height))
+  /// What one region adds to the picture: [1, 3, rows, columns], cut at the picture's edges.
+  private struct Patch {
+    var rows: Range<Int>, columns: Range<Int>
+    var delta: Tensor
+  }
+
+  /// The universal perturbation brought to a region's size.
+  private func patch(_ region: Box, of image: Image) throws -> Patch {
     let (left, top) = (Int(region.x0), Int(region.y0))
-    let columns = max(0, left)..<min(image.width, left + width)
-    let rows = max(0, top)..<min(image.height, top + height)
-    guard !columns.isEmpty, !rows.isEmpty else { return }
-    var delta = try resized(perturbation, height: height, width: width)
-    if settings.refineSteps > 0, let refiner, columns.count >= 48, rows.count >= 48 {
-      // Only what is inside the picture can be seen, so only that is refined.
-      let start = try ImagePart(
-        rows: rows.lowerBound - top..<rows.upperBound - top,
-        columns: columns.lowerBound - left..<columns.upperBound - left
-      ).cut(delta)
-      let scale = min(1, Float(largestRefinedSide) / Float(max(rows.count, columns.count)))
-      let (rowView, columnView) = (view(rows, of: image.height), view(columns, of: image.width))
-      let seen = try image.cropped(
-        x: columnView.lowerBound, y: rowView.lowerBound, width: columnView.count, height: rowView.count
-      ).tensor(on: device)
-      func scaled(_ range: Range<Int>, in view: Range<Int>) -> Range<Int> {
-        let first = Int(Float(range.lowerBound - view.lowerBound) * scale)
-        return first..<first + max(48, Int(Float(range.count) * scale))
-      }
-      let part = ImagePart(rows: scaled(rows, in: rowView), columns: scaled(columns, in: columnView))
-      let (h, w) = (
-        max(part.rows.upperBound, Int(Float(rowView.count) * scale)),
-        max(part.columns.upperBound, Int(Float(columnView.count) * scale))
-      )
-      let placed = try resized(start, height: part.rows.count, width: part.columns.count).padded(
-        top: part.rows.lowerBound, bottom: h - part.rows.upperBound, left: part.columns.lowerBound,
-        right: w - part.columns.upperBound)
-      let refined = try refiner.refine(
-        resized(seen, height: h, width: w), start: placed, within: part, steps: settings.refineSteps,
-        epsilon: settings.epsilon, seed: settings.seed)
-      delta = try resized(part.cut(refined), height: rows.count, width: columns.count)
-      add(try delta.values(), rows: rows, columns: columns, from: (0, 0), stride: columns.count, of: image, into: &sum)
-      return
+    let columns = max(0, left)..<min(image.width, left + Int(region.width))
+    let rows = max(0, top)..<min(image.height, top + Int(region.height))
+    let inside = ImagePart(
+      rows: rows.lowerBound - top..<rows.upperBound - top,
+      columns: columns.lowerBound - left..<columns.upperBound - left)
+    let delta = try resized(perturbation, height: Int(region.height), width: Int(region.width))
+    return Patch(rows: rows, columns: columns, delta: try inside.cut(delta))
+  }
+
+  /// A patch after the steps of refinement, which see it in its surroundings; as it was where it is too small.
+  private func refined(_ patch: Patch, of image: Image, round: Int) throws -> Patch {
+    let (rows, columns) = (patch.rows, patch.columns)
+    guard settings.refineSteps > 0, let refiner, min(rows.count, columns.count) >= smallestRefinedSide else {
+      return patch
     }
-    add(
-      try delta.values(), rows: rows, columns: columns, from: (rows.lowerBound - top, columns.lowerBound - left),
-      stride: width, of: image, into: &sum)
+    let scale = min(1, Float(largestRefinedSide) / Float(max(rows.count, columns.count)))
+    let (rowView, columnView) = (view(rows, of: image.height), view(columns, of: image.width))
+    let seen = try image.cropped(
+      x: columnView.lowerBound, y: rowView.lowerBound, width: columnView.count, height: rowView.count
+    ).tensor(on: device)
+    func scaled(_ range: Range<Int>, in view: Range<Int>) -> Range<Int> {
+      let first = Int(Float(range.lowerBound - view.lowerBound) * scale)
+      return first..<first + max(smallestRefinedSide, Int(Float(range.count) * scale))
+    }
+    let part = ImagePart(rows: scaled(rows, in: rowView), columns: scaled(columns, in: columnView))
+    let (height, width) = (
+      max(part.rows.upperBound, Int(Float(rowView.count) * scale)),
+      max(part.columns.upperBound, Int(Float(columnView.count) * scale))
+    )
+    let start = try resized(patch.delta, height: part.rows.count, width: part.columns.count).padded(
+      top: part.rows.lowerBound, bottom: height - part.rows.upperBound, left: part.columns.lowerBound,
+      right: width - part.columns.upperBound)
+    let delta = try refiner.refine(
+      resized(seen, height: height, width: width), start: start, within: part, steps: settings.refineSteps,
+      epsilon: settings.epsilon, seed: settings.seed &+ UInt64(round))
+    return Patch(
+      rows: rows, columns: columns,
+      delta: try resized(part.cut(delta), height: rows.count, width: columns.count))
   }
 
   /// What is looked at around a range of rows or columns.
@@ -165,18 +194,24 @@ public final class Protector: @unchecked Sendable {
     try x.resized(height: height, width: width, mode: height < x.shape[2] && width < x.shape[3] ? .area : .bilinear)
   }
 
-  /// Adds planes whose element (row, column) of `from` lies at the region's first pixel.
-  private func add(
-    _ values: [Float], rows: Range<Int>, columns: Range<Int>, from: (row: Int, column: Int), stride: Int,
-    of image: Image, into sum: inout [Float]
-  ) {
-    let plane = values.count / 3
-    for channel in 0..<3 {
-      for y in rows {
-        let source = channel * plane + (y - rows.lowerBound + from.row) * stride + from.column
-        let target = (channel * image.height + y) * image.width
-        for x in columns { sum[target + x] += values[source + x - columns.lowerBound] }
+  /// The sum of the patches, within the budget, in steps of the picture's samples.
+  private func moves(_ patches: [Patch], of image: Image) throws -> [Int16] {
+    var sum = [Float](repeating: 0, count: 3 * image.width * image.height)
+    for patch in patches {
+      let values = try patch.delta.values()
+      var source = 0
+      for channel in 0..<3 {
+        for y in patch.rows {
+          let target = (channel * image.height + y) * image.width
+          for x in patch.columns {
+            sum[target + x] += values[source]
+            source += 1
+          }
+        }
       }
     }
+    let limit = settings.epsilon
+    for i in sum.indices { sum[i] = max(-limit, min(limit, sum[i])) }
+    return image.moves(of: sum, budget: limit)
   }
 }

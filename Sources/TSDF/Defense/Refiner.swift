@@ -26,6 +26,9 @@ public final class Refiner {
     self.detectors = detectors
   }
 
+  /// Whether true faces are to be missed.
+  var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
+
   /// - Parameters:
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon.

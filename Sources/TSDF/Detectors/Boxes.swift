@@ -30,6 +30,8 @@ public struct Box: Codable, Equatable, Sendable {
 
   public func scaled(x: Float, y: Float) -> Box { Box(x0: x0 * x, y0: y0 * y, x1: x1 * x, y1: y1 * y) }
 
+  public func shifted(x: Float, y: Float) -> Box { Box(x0: x0 + x, y0: y0 + y, x1: x1 + x, y1: y1 + y) }
+
   /// The square of the longer side around the same centre.
   public var squared: Box {
     Box(centerX: centerX, centerY: centerY, width: max(width, height), height: max(width, height))

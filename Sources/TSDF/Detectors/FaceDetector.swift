@@ -87,12 +87,12 @@ extension FaceDetector {
 
 extension FaceDetector {
   /// The square around each face, `margin` times its box, shifted and shrunk to lie in the picture.
-  public func faceSquares(in image: Image, margin: Float = 1.5, on device: any Device) throws -> [Image] {
+  public func faceSquares(in image: Image, margin: Float = 1.5, on device: any Device) throws -> [Box] {
     try detect(image, on: device).map { face in
-      let side = min(Int(max(face.box.width, face.box.height) * margin), image.width, image.height)
-      let x = max(0, min(image.width - side, Int(face.box.centerX) - side / 2))
-      let y = max(0, min(image.height - side, Int(face.box.centerY) - side / 2))
-      return image.cropped(x: x, y: y, width: side, height: side)
+      let side = min((max(face.box.width, face.box.height) * margin).rounded(), Float(min(image.width, image.height)))
+      let x = max(0, min(Float(image.width) - side, (face.box.centerX - side / 2).rounded()))
+      let y = max(0, min(Float(image.height) - side, (face.box.centerY - side / 2).rounded()))
+      return Box(x0: x, y0: y, x1: x + side, y1: y + side)
     }
   }
 }

@@ -8,6 +8,12 @@ public struct Dataset {
     public let url: URL
     /// 1 where the face has the attribute, else 0, in the order of `attributes`.
     public let labels: [Float]
+
+    /// The picture, upright.
+    func image() throws -> Image {
+      let file = try ImageFile(contentsOf: url)
+      return file.image.upright(from: file.orientation)
+    }
   }
 
   public let attributes: [String]
@@ -82,8 +88,7 @@ public struct FaceSet {
     var pixels = [[UInt8]](repeating: [], count: dataset.count)
     let host = CPUDevice()
     for (index, item) in dataset.items.enumerated() {
-      let file = try ImageFile(contentsOf: item.url)
-      pixels[index] = try squareImage(file.image.upright(from: file.orientation), size: size, device: host).bytes
+      pixels[index] = try squareImage(item.image(), size: size, device: host).bytes
     }
     (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
     attributes = dataset.attributes
@@ -96,28 +101,9 @@ public struct FaceSet {
     (size, self.labels, pixels) = (images[0].width, labels, images.map(\.bytes))
   }
 
-  /// The squares around the faces that a detector finds in a dataset's photos, `margin` times their boxes, unlabelled.
-  /// - Throws: `FileError` when there is no face at all.
-  public init(facesIn dataset: Dataset, size: Int, detector: any FaceDetector, margin: Float = 1.5, device: any Device)
-    throws
-  {
-    var pixels: [[UInt8]] = []
-    for item in dataset.items {
-      let file = try ImageFile(contentsOf: item.url)
-      for part in try detector.faceSquares(in: file.image.upright(from: file.orientation), margin: margin, on: device) {
-        pixels.append(try squareImage(part, size: size, device: device).bytes)
-      }
-    }
-    guard !pixels.isEmpty else {
-      throw FileError(dataset.items[0].url.deletingLastPathComponent().path, "no face found")
-    }
-    (self.size, self.pixels, labels, attributes) = (size, pixels, pixels.map { _ in [] }, [])
-  }
-
   /// A face's labels of these names, in this order; nothing where it lacks one.
   public func labels(of index: Int, named names: [String]) -> [Float] {
-    let columns = names.compactMap { attributes.firstIndex(of: $0) }
-    return columns.count == names.count ? columns.map { labels[index][$0] } : []
+    selectLabels(labels[index], of: attributes, named: names)
   }
 
   /// The faces at `indices` as [N, 3, size, size] in [-1, 1], those marked in `mirrored` flipped left to right.
@@ -143,6 +129,12 @@ public struct FaceSet {
     try Tensor(
       indices.flatMap { labels[$0] }, shape: [indices.count, labels[indices[0]].count], device: device)
   }
+}
+
+/// The labels of these names, in this order, out of those of `attributes`; nothing where one is missing.
+func selectLabels(_ labels: [Float], of attributes: [String], named names: [String]) -> [Float] {
+  let columns = names.compactMap { attributes.firstIndex(of: $0) }
+  return columns.count == names.count ? columns.map { labels[$0] } : []
 }
 
 /// The largest centred square of a picture as 8-bit RGB of `size` pixels a side.

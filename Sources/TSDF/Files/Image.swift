@@ -148,6 +148,11 @@ public struct Image {
     return Image(width: width, height: height, channels: channels, bitDepth: bitDepth, bytes: part)
   }
 
+  /// The part of the picture in a box that lies within it, with corners at whole pixels.
+  public func cropped(to box: Box) -> Image {
+    cropped(x: Int(box.x0), y: Int(box.y0), width: Int(box.width), height: Int(box.height))
+  }
+
   // MARK: Orientation
 
   /// The picture turned upright from an EXIF orientation (1...8).

@@ -5,13 +5,13 @@ public enum EvaluationTable {
   /// One line a report and generator or detector, comma-separated, with a header.
   public static func csv(_ reports: [VariantReport]) -> String {
     var lines = [
-      "variant,jpeg_quality,refine_steps,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
+      "variant,jpeg_quality,refine_steps,photos,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
         + "edit_ssim,edit_psnr,fid,precision,recall,f1,duq,confidence_change,box_count_change"
     ]
     for r in reports {
       let head =
-        "\(r.variant),\(r.jpegQuality.map(String.init) ?? ""),\(r.refineSteps),\(r.faces),\(number(r.watermarkPSNR)),"
-        + number(r.watermarkSSIM)
+        "\(r.variant),\(r.jpegQuality.map(String.init) ?? ""),\(r.refineSteps),\(r.photos),\(r.faces),"
+        + "\(number(r.watermarkPSNR)),\(number(r.watermarkSSIM))"
       for g in r.generators {
         lines.append(
           "\(head),generator,\(g.name),\(g.edits),\(g.emptyMasks),\(number(g.l2Mask)),\(number(g.successRate)),"
@@ -46,12 +46,12 @@ public enum EvaluationTable {
       "| " + zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: " | ")
         + " |"
     }.joined(separator: "\n")
-    text += "\n\n\(first.faces) faces"
+    text += "\n\n\(first.faces) faces" + (first.photos < first.faces ? " in \(first.photos) photos" : "")
     for g in first.generators {
       text += "; \(g.name): \(g.edits) edits judged, \(g.emptyMasks) without a change left out"
     }
     for d in first.detectors where d.withoutFace > 0 {
-      text += "; \(d.name) finds no face in \(d.withoutFace) clean images"
+      text += "; \(d.name) finds no face in \(d.withoutFace) clean photos"
     }
     return text + "\n"
   }
