@@ -167,6 +167,31 @@ kernel void unpack_halves(global const half *restrict x, global float *restrict 
       y[j] = vload_half(j, x);
 }
 
+// y = x + cases, each plane's side x side cases (side odd) spread over its height x width by repeating the middle row and
+// column: what depends only on how far a border is. A work-item takes RUN neighbours of a row.
+// Global size: (ceil(width / RUN), height, planes).
+kernel void add_spread(global const float *restrict x, global const float *restrict cases, global float *restrict y,
+                       const uint planes, const uint height, const uint width, const uint side) {
+  const uint x0 = get_global_id(0) * RUN, row = get_global_id(1), plane = get_global_id(2);
+  if (x0 >= width || row >= height || plane >= planes)
+    return;
+  const uint middle = side / 2;
+  const uint caseRow = row < middle ? row : (row + middle >= height ? row + side - height : middle);
+  global const float *own = cases + (plane * side + caseRow) * side;
+  global const float *from = x + (plane * height + row) * width + x0;
+  global float *to = y + (plane * height + row) * width + x0;
+  if (x0 >= middle && x0 + RUN + middle <= width) {
+    const float only = own[middle];
+    for (uint j = 0; j < RUN; ++j)
+      to[j] = from[j] + only;
+  } else {
+    for (uint j = 0; j < RUN && x0 + j < width; ++j) {
+      const uint c = x0 + j;
+      to[j] = from[j] + own[c < middle ? c : (c + middle >= width ? c + side - width : middle)];
+    }
+  }
+}
+
 // y[r, :] = x[indices[r], :] for rows of `width`. Global size: (width, rows).
 kernel void gather_rows(global const float *restrict x, global const uint *restrict indices,
                         global float *restrict y, const uint rows, const uint width) {
@@ -373,10 +398,11 @@ kernel void normalize_forward(global const float *restrict x, global const float
 //   dx = gamma * invstd * (g - mean(g) - h * mean(g * h) * k),  sums[group] = (sum g * h, sum g),
 // the latter two being the gradients of gamma and beta (instance norm: still to be added over the images). k is 1; under
 // `unbiased`, n / (n - 1) * (deviation + epsilon) / deviation.
-// Work sizes and layouts as in normalize_forward.
-kernel void normalize_gradient(global const float *restrict x, global const float *restrict dy,
+// dx may be dy's own memory: each element is read for the last time just before it is written. Work sizes and layouts as
+// in normalize_forward.
+kernel void normalize_gradient(global const float *restrict x, global const float *dy,
                                global const float *restrict gamma, global const float *restrict beta,
-                               global const float2 *restrict statistics, global float *restrict dx,
+                               global const float2 *restrict statistics, global float *dx,
                                global float2 *restrict sums, local float2 *restrict scratch,
                                const uint channels, const uint planes, const uint area,
                                const uint planeStride, const float epsilon, const uint unbiased,
@@ -561,18 +587,18 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
       global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
       global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
       float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
-      // Each with strides known to the compiler.
+      // Each with strides known to the compiler; pointers move on, since offsets of 32 bits would cost an addition a load.
       if (aDepthStride == MR) {
-        for (uint k = 0; k < count; ++k)
-          GEMM_STEP(vload16(k, bp), u[k * MR], u[k * MR + 1], u[k * MR + 2], u[k * MR + 3], u[k * MR + 4], u[k * MR + 5]);
+        for (uint k = 0; k < count; ++k, u += MR, bp += NR)
+          GEMM_STEP(vload16(0, bp), u[0], u[1], u[2], u[3], u[4], u[5]);
       } else {
         // Rows beyond the last are read from it and not stored.
         const uint last = min(rows - pm * MR, (uint)MR) - 1;
         global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
                            *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
                            *u5 = u + min(5u, last) * aRowStride;
-        for (uint k = 0; k < count; ++k)
-          GEMM_STEP(vload16(k, bp), u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
+        for (uint k = 0; k < count; ++k, bp += NR)
+          GEMM_STEP(vload16(0, bp), u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
       }
       float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
       const uint n0 = firstColumn + pn * NR;
@@ -644,8 +670,9 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
              r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
   for (uint panel = 0; panel < panels; ++panel) {
     global const float *ap = aBatch + (ulong)panel * batches * rows * NR;
-    for (uint j = 0; j < NR; ++j)
-      GEMM_STEP(vload16(panel * NR + j, bp), ap[r0 + j], ap[r1 + j], ap[r2 + j], ap[r3 + j], ap[r4 + j], ap[r5 + j]);
+    global const float *a0 = ap + r0, *a1 = ap + r1, *a2 = ap + r2, *a3 = ap + r3, *a4 = ap + r4, *a5 = ap + r5;
+    for (uint j = 0; j < NR; ++j, bp += NR)
+      GEMM_STEP(vload16(0, bp), a0[j], a1[j], a2[j], a3[j], a4[j], a5[j]);
   }
   float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
   const uint n0 = pn * NR;
@@ -2744,26 +2771,25 @@ kernel void sign_step(global const float *restrict gradient, global const float 
 
 // What the device can do, for `tsdf bench` to hold kernels against.
 
-// y[i] = the result of `rounds` dependent fused multiply-adds on eight independent vectors of 16 lanes:
-// 8 * 16 * 2 * rounds floating-point operations a work-item.
-kernel void peak_fma(global float *restrict y, const uint rounds, const float a, const float b) {
-  const uint i = get_global_id(0);
-  float16 v0 = (float)i, v1 = v0 + 1.0f, v2 = v0 + 2.0f, v3 = v0 + 3.0f;
-  float16 v4 = v0 + 4.0f, v5 = v0 + 5.0f, v6 = v0 + 6.0f, v7 = v0 + 7.0f;
-  const float16 m = a, c = b;
-  for (uint r = 0; r < rounds; ++r) {
-    v0 = fma(v0, m, c);
-    v1 = fma(v1, m, c);
-    v2 = fma(v2, m, c);
-    v3 = fma(v3, m, c);
-    v4 = fma(v4, m, c);
-    v5 = fma(v5, m, c);
-    v6 = fma(v6, m, c);
-    v7 = fma(v7, m, c);
+// y[i] = the sum of COUNT independent vectors of 16 lanes after `rounds` dependent fused multiply-adds on each:
+// COUNT * 16 * 2 * rounds floating-point operations a work-item. Which COUNT hides the latency and still stays in registers
+// depends on the processor, so there are several and the fastest is the peak.
+#define PEAK_FMA(COUNT)                                                                            \
+  kernel void peak_fma_##COUNT(global float *restrict y, const uint rounds, const float a, const float b) { \
+    const uint i = get_global_id(0);                                                               \
+    float16 v[COUNT];                                                                              \
+    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = (float)(i + j);                      \
+    const float16 m = a, c = b;                                                                    \
+    for (uint r = 0; r < rounds; ++r)                                                              \
+      _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                   \
+    float16 sum = 0.0f;                                                                            \
+    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                \
+    vstore16(sum, i, y);                                                                           \
   }
-  const float16 sum = ((v0 + v1) + (v2 + v3)) + ((v4 + v5) + (v6 + v7));
-  vstore16(sum, i, y);
-}
+
+PEAK_FMA(5)
+PEAK_FMA(8)
+PEAK_FMA(12)
 
 // y = x over 16 elements a work-item: 128 bytes moved. On a GPU neighbours take neighbouring elements.
 kernel void peak_copy(global const float *restrict x, global float *restrict y, const uint count) {

@@ -191,6 +191,19 @@ case("nearest_2", lambda x: F.interpolate(x, (10, 38), mode="nearest"), normal(2
 case("nearest_3", lambda x: F.interpolate(x, (6, 15), mode="nearest"), normal(1, 2, 2, 5))
 case("area_2", lambda x: F.interpolate(x, (4, 17), mode="area"), normal(1, 3, 8, 34))
 
+# What depends only on how far a border is, spread over an image.
+def add_spread(x, cases):
+    def spread(v, dim, extent):
+        middle = v.shape[dim] // 2
+        index = torch.arange(extent).clamp(max=middle) + (torch.arange(extent) - (extent - 1 - middle)).clamp(min=0)
+        return v.index_select(dim, index)
+
+    return x + spread(spread(cases, 2, x.shape[2]), 3, x.shape[3])
+
+
+case("add_spread", add_spread, normal(2, 3, 7, 21), normal(2, 3, 5, 5))
+case("add_spread_one", add_spread, normal(1, 2, 4, 3), normal(1, 2, 1, 1))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

@@ -32,7 +32,7 @@ struct BenchProtectCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try common.openDevice()
+    let device = try common.openDevice(codesPictures: true)
     let found = try openWork(inputs).items
     let items = (0..<count).map { index in
       let item = found[index % found.count]

@@ -23,7 +23,9 @@ struct CommonOptions: ParsableArguments {
   }
 
   /// Opens the device and says which and why.
-  func openDevice() throws -> any Device {
+  /// - Parameter codesPictures: as much as anything else; then host memory is kept for the next picture.
+  func openDevice(codesPictures: Bool = false) throws -> any Device {
+    if !codesPictures { returnLargeHostBlocks() }
     let request = device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
     do {
       let choice = try selectDevice(

@@ -59,7 +59,7 @@ struct ProtectCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try common.openDevice()
+    let device = try common.openDevice(codesPictures: true)
     let progress = common.progress
     let work = try openWork(inputs)
     let universalURL = locate(perturbation ?? "weights/perturbation.safetensors")

@@ -89,6 +89,8 @@ final class GoldenTests: XCTestCase {
     "pad": { try $0[0].padded(top: 3, bottom: 0, left: 1, right: 2) },
     "broadcast": { try $0[0].broadcast(to: [4, 3, 5]) },
     "concatenate": { try Tensor.concatenated($0, axis: 1) },
+    "add_spread": { try $0[0].adding(spread: $0[1]) },
+    "add_spread_one": { try $0[0].adding(spread: $0[1]) },
     "gather": { try $0[0].gatheringRows([2, 0, 2, 1]) },
     "mse": { try $0[0].meanSquaredError(to: $0[1]) },
     "l1": { try $0[0].meanAbsoluteError(to: $0[1]) },

@@ -25,11 +25,11 @@ final class MetricsTests: XCTestCase {
     let a = Image(
       width: width, height: height, channels: 3,
       bytes: (0..<3 * width * height).map { UInt8(($0 * 29 + $0 / 37) % 200) })
-    let b = Image(
-      width: width, height: height, channels: 3,
-      bytes: a.bytes.enumerated().map { UInt8(Int($1) + ($0 * 7 + $0 / 11) % 13) })
-    XCTAssertEqual(psnr(a, b), psnr(a.planes(), b.planes()), accuracy: 1e-4)
-    XCTAssertEqual(psnr(a, a), .infinity)
+    let moves = a.bytes.indices.map { Int16(($0 * 7 + $0 / 11) % 113 - 50) }
+    let (b, noise) = a.moved(by: moves)
+    XCTAssertEqual(b.bytes, zip(a.bytes, moves).map { UInt8(max(0, min(255, Int($0) + Int($1)))) })
+    XCTAssertEqual(noise, psnr(a.planes(), b.planes()), accuracy: 1e-4)
+    XCTAssertEqual(a.moved(by: moves.map { _ in 0 }).psnr, .infinity)
     let whole = ssim(a.planes(), b.planes(), height: height, width: width, range: 1)
     XCTAssertEqual(sampledSSIM(a, b, rows: 1000), whole, accuracy: 1e-9)
     XCTAssertEqual(sampledSSIM(a, b), whole, accuracy: 0.01)

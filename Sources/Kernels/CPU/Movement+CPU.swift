@@ -21,6 +21,20 @@ extension CPUDevice: MovementKernels {
     parallel(count, grain: 1 << 14) { for i in $0 { y[i] = Float(x[i]) } }
   }
 
+  public func addSpread(
+    _ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int
+  ) throws {
+    let (x, cases, y, middle) = (x.floats, cases.floats, y.floats, side / 2)
+    /// Which of the cases a row or column of an axis is.
+    func of(_ i: Int, _ extent: Int) -> Int { i < middle ? i : (i + middle >= extent ? i + side - extent : middle) }
+    parallel(planes * height, grain: max(1, 4096 / width)) { rows in
+      for row in rows {
+        let own = cases + (row / height * side + of(row % height, height)) * side
+        for i in 0..<width { y[row * width + i] = x[row * width + i] + own[of(i, width)] }
+      }
+    }
+  }
+
   public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     let (x, y, indices) = (x.floats, y.floats, indices.indices)
     for row in 0..<rows { (y + row * width).update(from: x + Int(indices[row]) * width, count: width) }

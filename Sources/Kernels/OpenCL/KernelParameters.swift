@@ -41,7 +41,8 @@ package struct KernelParameters: Codable, Hashable {
     // A processor shares its memory with everything else on the machine.
     derivedBytes = isProcessor ? 16 << 20 : device.globalMemoryBytes / 16
     let isSimulator = device.platform.localizedCaseInsensitiveContains("oclgrind")
-    slabBytes = isSimulator || !isProcessor ? 0 : min(64 << 20, device.maxAllocationBytes)
+    // A processor's memory is taken page by page as it is touched: large slabs cost nothing, and tensors fit them better.
+    slabBytes = isSimulator || !isProcessor ? 0 : min(256 << 20, device.maxAllocationBytes)
     lengthsPerOctave = isSimulator || isProcessor ? 0 : 8
   }
 

@@ -18,6 +18,14 @@ extension OpenCLDevice: MovementKernels {
     try launch(.movement, kernel, .elements, global: [(count + 7) / 8], .buffer(x), .buffer(y), .uint(count))
   }
 
+  public func addSpread(
+    _ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int
+  ) throws {
+    try launch(
+      .movement, "add_spread", .rows, global: [(width + parameters.run - 1) / parameters.run, height, planes],
+      .buffer(x), .buffer(cases), .buffer(y), .uint(planes), .uint(height), .uint(width), .uint(side))
+  }
+
   public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     try launch(
       .movement, "gather_rows", .elements, global: [width, rows], .buffer(x), .buffer(indices), .buffer(y),

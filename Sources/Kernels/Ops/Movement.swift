@@ -5,6 +5,8 @@ public protocol MovementKernels {
   /// y = x in halves, two an element of y; and back.
   func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws
   func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws
+  /// y = x + cases, `planes` of height x width and of side x side, the latter spread as in `Tensor.adding(spread:)`.
+  func addSpread(_ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int) throws
   /// y[r, :] = x[indices[r], :] for rows of `width` elements; `indices` holds 32-bit integers.
   func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws
   /// dx[s, :] = sum of dy[order[r], :] over starts[s] ..< starts[s + 1]; both hold 32-bit integers.
@@ -124,6 +126,33 @@ extension Tensor {
     return Tensor(shape: target, device: first.device, buffer: output).recorded("concatenate", parts) { g, wanted in
       try zip(ranges, wanted).map { range, wanted in wanted ? try g.sliced(axis: axis, range) : nil }
     }
+  }
+
+  /// This [N, C, H, W] plus `cases` [N, C, side, side], side odd and no more than H and W, whose middle row and column are
+  /// repeated until they fill H and W: what depends only on how far a border is.
+  public func adding(spread cases: Tensor) throws -> Tensor {
+    let side = cases.shape.last ?? 0
+    guard rank == 4, cases.shape == [shape[0], shape[1], side, side], side % 2 == 1, shape[2] >= side, shape[3] >= side
+    else { throw KernelsError.shape(operation: "add spread", "\(cases.shape) does not spread over \(shape)") }
+    try requireSameDevice(as: cases, "add spread")
+    let output = try device.allocate(count)
+    try device.addSpread(
+      buffer, cases.buffer, into: output, planes: shape[0] * shape[1], height: shape[2], width: shape[3], side: side)
+    return Tensor(shape: shape, device: device, buffer: output).recorded("add spread", [self, cases]) { g, wanted in
+      [g, wanted[1] ? try g.folded(axis: 2, to: side).folded(axis: 3, to: side) : nil]
+    }
+  }
+
+  /// The adjoint of repeating the middle of an axis: the axis's middle summed until it has `side` elements.
+  private func folded(axis: Int, to side: Int) throws -> Tensor {
+    let (middle, extent) = (side / 2, shape[axis])
+    if middle == 0 { return try sum(axes: [axis], keepingAxes: true) }
+    return try Tensor.concatenated(
+      [
+        sliced(axis: axis, 0..<middle),
+        sliced(axis: axis, middle..<extent - middle).sum(axes: [axis], keepingAxes: true),
+        sliced(axis: axis, extent - middle..<extent),
+      ], axis: axis)
   }
 
   /// Rows (slices of axis 0) picked by index, in the order given; an index may occur more than once.

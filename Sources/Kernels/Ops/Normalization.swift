@@ -14,7 +14,7 @@ public protocol NormalizationKernels {
   func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
     slope: Float) throws
-  /// dx, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
+  /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
   /// the activation.
   func normalizeGradient(
     _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
@@ -89,7 +89,7 @@ extension Tensor {
     let inputs = [self, gamma, beta]
     let kept = inputs.contains(where: \.isTracked) ? try KeptTensor(self) : nil
     let result = Tensor(shape: shape, device: device, buffer: output).recorded("norm", inputs) {
-      [shape, count, device] g, wanted in
+      [shape, device] g, wanted in
       let x = try kept!.restored()
       if Autograd.isRecording {
         // For a gradient of this gradient: the same function in operations that have second derivatives.
@@ -99,7 +99,7 @@ extension Tensor {
         let found = try gradients(of: plain, withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
         return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } }
       }
-      let dx = try device.allocate(count)
+      let dx = try g.successor()
       let sums = try device.allocate(geometry.groups * 2)
       try device.normalizeGradient(
         x.buffer, g.buffer, gamma: gamma.buffer, beta: beta.buffer, statistics: statistics, into: dx, sums: sums,

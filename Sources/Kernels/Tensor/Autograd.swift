@@ -14,8 +14,9 @@ final class GradientNode {
   }
 }
 
-/// Maps an output's gradient to the gradients of the inputs that `wanted` marks (others may be nil).
-typealias Pullback = (_ gradient: Tensor, _ wanted: [Bool]) throws -> [Tensor?]
+/// Maps an output's gradient, whose memory it may take over, to the gradients of the inputs that `wanted` marks (others may
+/// be nil).
+typealias Pullback = (_ gradient: inout Tensor, _ wanted: [Bool]) throws -> [Tensor?]
 
 /// Whether operations on tensors that require gradients record how to compute them.
 public enum Autograd {
@@ -112,12 +113,12 @@ public func gradients(
   try Autograd.$isRecording.withValue(createGraph) {
     while let node = order.popLast() {
       let id = ObjectIdentifier(node)
-      guard let gradient = pending.removeValue(forKey: id) else { continue }
+      guard var gradient = pending.removeValue(forKey: id) else { continue }
       if wanted.contains(id) { results[id] = gradient }
       guard let pullback = node.pullback else { continue }
       let asked = node.inputs.map { $0.map { leads[ObjectIdentifier($0)]! } ?? false }
       guard asked.contains(true) else { continue }
-      let parts = try pullback(gradient, asked)
+      let parts = try pullback(&gradient, asked)
       if !createGraph { node.pullback = consumed(node.operation) }
       for (index, input) in node.inputs.enumerated() where asked[index] {
         guard let input, let part = parts[index] else { continue }

@@ -7,7 +7,7 @@ public struct Tensor {
   public let shape: Shape
   /// Where the elements live.
   public let device: any Device
-  let buffer: Buffer
+  private(set) var buffer: Buffer
   var node: GradientNode?
 
   init(shape: Shape, device: any Device, buffer: Buffer, node: GradientNode? = nil) {
@@ -60,6 +60,14 @@ public struct Tensor {
   public func item() throws -> Float {
     guard count == 1 else { throw KernelsError.shape(operation: "item", "shape \(shape) has more than one element") }
     return try values()[0]
+  }
+
+  /// Memory for a result of this one's size that an operation may write as it reads this: its own, where nobody else holds
+  /// that.
+  mutating func successor() throws -> Buffer {
+    guard isKnownUniquelyReferenced(&buffer) else { return try device.allocate(count) }
+    buffer.contentsDidChange()
+    return buffer
   }
 
   /// The same elements on another device, outside any graph.

@@ -83,10 +83,10 @@ public final class Protector: @unchecked Sendable {
   /// Protects an upright picture.
   public func protect(_ image: Image) throws -> ProtectionResult {
     let plan = try lock.withLock { try self.plan(image) }
-    let result = image.adding(moves: plan.moves)
+    let (result, psnr) = image.moved(by: plan.moves)
     return ProtectionResult(
       image: result, regions: plan.regions, faceCount: plan.faceCount, stillFoundCount: plan.stillFoundCount,
-      psnr: psnr(result, image), ssim: sampledSSIM(result, image))
+      psnr: psnr, ssim: sampledSSIM(result, image))
   }
 
   /// The steps that a picture's samples move by, where, and for which faces.

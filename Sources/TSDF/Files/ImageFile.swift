@@ -81,12 +81,8 @@ public struct ImageFile {
     let (width, height) = (Int(header.width), Int(header.height))
     // An empty progressive scan costs a few bits for 64 pixels.
     try checkSize(width, height, bytesPerPixel: 1, ratio: 4000, bytes.count, path)
-    var pixels = [UInt8](repeating: 0, count: width * height * Int(header.channels))
-    var markers: UnsafeMutablePointer<UInt8>?
-    var markersSize = 0
-    try call(path) { tsdf_jpeg_decode(bytes, bytes.count, &pixels, &markers, &markersSize, $0, $1) }
-    defer { free(markers) }
-    var segments = JPEGSegments(Array(UnsafeBufferPointer(start: markers, count: markersSize)))
+    var (pixels, markers) = try decodeJPEG(bytes, count: width * height * Int(header.channels), path)
+    var segments = JPEGSegments(markers)
     orientation = segments.exif.map(exifOrientation) ?? 1
     type = .jpeg
     if header.channels == 4 {
@@ -155,12 +151,22 @@ func encodeJPEG(_ image: Image, quality: Int, markers: [UInt8] = []) throws -> D
 /// The picture after a JPEG round trip at a quality: what a site that recompresses makes of it.
 public func jpegRoundTrip(_ image: Image, quality: Int) throws -> Image {
   let data = [UInt8](try encodeJPEG(image, quality: quality))
-  var pixels = [UInt8](repeating: 0, count: image.width * image.height * image.colorChannels)
-  var markers: UnsafeMutablePointer<UInt8>?
-  var size = 0
-  try call("JPEG") { tsdf_jpeg_decode(data, data.count, &pixels, &markers, &size, $0, $1) }
-  free(markers)
+  let (pixels, _) = try decodeJPEG(data, count: image.width * image.height * image.colorChannels, "JPEG")
   return Image(width: image.width, height: image.height, channels: image.colorChannels, bytes: pixels)
+}
+
+/// The `count` samples of a JPEG file's bytes, and its segments that a copy should keep.
+private func decodeJPEG(_ bytes: [UInt8], count: Int, _ path: String) throws -> (pixels: [UInt8], markers: [UInt8]) {
+  var markers: UnsafeMutablePointer<UInt8>?
+  var markersSize = 0
+  let pixels = try [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+    try call(path) {
+      tsdf_jpeg_decode(bytes, bytes.count, target.baseAddress!, &markers, &markersSize, $0, $1)
+    }
+    initialized = count
+  }
+  defer { free(markers) }
+  return (pixels, Array(UnsafeBufferPointer(start: markers, count: markersSize)))
 }
 
 private func exifOrientation(_ exif: [UInt8]) -> Int { Int(tsdf_exif_orientation(exif, exif.count)) }

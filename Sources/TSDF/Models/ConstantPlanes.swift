@@ -16,19 +16,6 @@ extension Tensor {
     let own = try convolved(with: weight.sliced(axis: 1, 0..<shape[1]), padding: border)
     let cases = try constants.reshaped(constants.shape + [1, 1]).broadcast(to: constants.shape + [side, side])
       .convolved(with: weight.sliced(axis: 1, shape[1]..<shape[1] + count), padding: border)
-    return try own + cases.spread(axis: 2, to: height).spread(axis: 3, to: width)
-  }
-
-  /// The middle of an axis of odd extent repeated until the axis has `extent`.
-  private func spread(axis: Int, to extent: Int) throws -> Tensor {
-    let middle = shape[axis] / 2
-    if middle == 0 || extent == shape[axis] { return self }
-    var repeated = shape
-    repeated[axis] = extent - 2 * middle
-    return try Tensor.concatenated(
-      [
-        sliced(axis: axis, 0..<middle), sliced(axis: axis, middle..<middle + 1).broadcast(to: repeated),
-        sliced(axis: axis, middle + 1..<shape[axis]),
-      ], axis: axis)
+    return try own.adding(spread: cases)
   }
 }
