@@ -18,7 +18,8 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
-  @Option(help: "Gradient steps for each face: stronger, slower.") var refine = 40
+  @Option(help: "Gradient steps for each face: stronger, slower. A face that is still found is refined twice more.")
+  var refine = 40
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
@@ -101,7 +102,8 @@ struct ProtectCommand: ParsableCommand {
       print(
         """
         \(summary.done) protected, \(summary.skipped) done before, \(summary.failures) failed
-        \(summary.faces) faces; \(summary.withoutFace) images without a face that was found, protected as a whole
+        \(summary.faces) faces, \(summary.stillFound) still found after refinement; \(summary.withoutFace) images without a \
+        face that was found, protected as a whole
         PSNR \(String(format: "%.1f", summary.psnr)) dB, SSIM \(String(format: "%.3f", summary.ssim)) on average; \
         \(String(format: "%.2f", summary.imagesPerSecond)) images a second
         """)

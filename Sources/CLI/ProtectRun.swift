@@ -9,6 +9,8 @@ final class ProtectRun: @unchecked Sendable {
   struct Summary: Encodable {
     var files = 0, done = 0, skipped = 0, failures = 0
     var faces = 0, withoutFace = 0
+    /// Faces that refinement was to hide, and that are still found in the protected pictures.
+    var stillFound = 0
     var psnr = Double.nan, ssim = Double.nan
     var seconds = 0.0, imagesPerSecond = 0.0
   }
@@ -78,6 +80,7 @@ final class ProtectRun: @unchecked Sendable {
           summary.skipped += 1
         }
         summary.faces += entry.faces
+        summary.stillFound += entry.stillFound ?? 0
         if settings.region == .faces && entry.faces == 0 { summary.withoutFace += 1 }
         if let psnr = entry.psnr {
           psnrSum += psnr
@@ -118,6 +121,9 @@ final class ProtectRun: @unchecked Sendable {
     if settings.region == .faces && result.faceCount == 0 {
       lock.withLock { progress.note("\(item.url.path): no face found, the whole image is protected") }
     }
+    if let still = result.stillFoundCount, still > 0 {
+      lock.withLock { progress.note("\(item.url.path): \(still) of \(result.faceCount) faces are still found") }
+    }
     file.image = result.image.stored(as: file.orientation)
     let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
     let target = folder.appendingPathComponent(name)
@@ -130,7 +136,7 @@ final class ProtectRun: @unchecked Sendable {
       }
     }
     return Journal.Entry(
-      output: name, source: source, settings: settingsHash, faces: result.faceCount,
+      output: name, source: source, settings: settingsHash, faces: result.faceCount, stillFound: result.stillFoundCount,
       psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
   }
 }

@@ -163,6 +163,9 @@ final class ProtectTests: XCTestCase {
     let summary = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
     XCTAssertEqual(summary?["faces"] as? Int, 1)
     XCTAssertEqual(summary?["withoutFace"] as? Int, 1)
+    // Two steps are too few, and said to be.
+    XCTAssertEqual(summary?["stillFound"] as? Int, 1)
+    XCTAssertTrue(result.errors.contains("astronaut.png: 1 of 1 faces are still found"), result.errors)
     let original = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
     let copy = try ImageFile(contentsOf: URL(fileURLWithPath: folder.path("out/astronaut.png"))).image
     XCTAssertLessThanOrEqual(copy.largestDifference(from: original), 0.05)

@@ -179,6 +179,29 @@ final class DefenseTests: XCTestCase {
     ) { XCTAssertTrue("\($0)".contains("mtcnn has later stages"), "\($0)") }
   }
 
+  /// Whole photos: what protecting says of faces still found is what the detector says; a step leaves the face there, enough
+  /// steps do not.
+  func testFacesStillFoundInPhotos() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let clean = try retinaface.detect(photo, on: device).map(\.box)
+    let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    for (steps, expected) in [(0, nil), (1, clean.count), (40, 0)] {
+      var settings = ProtectionSettings()
+      settings.refineSteps = steps
+      let result = try Protector(
+        perturbation: universal, settings: settings, detector: retinaface,
+        refiner: Refiner(generators: [], detectors: [retinaface], device: device), device: device
+      ).protect(photo)
+      XCTAssertEqual(result.faceCount, clean.count)
+      XCTAssertEqual(result.stillFoundCount, expected, "\(steps) steps")
+      let seen = try retinaface.detect(result.image, on: device).map(\.box)
+      let still = clean.count { face in seen.contains { $0.iou(face) >= 0.5 } }
+      if steps > 0 { XCTAssertEqual(still, result.stillFoundCount, "\(steps) steps") }
+    }
+  }
+
   /// What excludes the attribute that is switched on is switched off.
   func testEditsOfExclusiveAttributes() {
     let hair = ["Bald", "Bangs", "Black_Hair", "Blond_Hair", "Male"]

@@ -267,7 +267,7 @@ public final class Crafter {
     let plain = try images + leaf
     let gradient = try JointStep.gradient(
       parts, input: random.unit() < recipe.compressionProbability ? compression(plain) : plain, leaf: leaf,
-      interruptionTarget: recipe.interruptionTarget,
+      epsilon: recipe.epsilon, interruptionTarget: recipe.interruptionTarget,
       goal: recipe.detectorGoal, slicer: slicer)
     let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
     let next = try perturbation.scaled(by: 1)

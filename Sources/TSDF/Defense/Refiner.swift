@@ -75,7 +75,7 @@ public final class Refiner {
       let plain = try (image + leaf).clamped(to: -1...1)
       let gradient = try JointStep.gradient(
         parts, input: step % 2 == 1 ? compression?(plain) ?? plain : plain, leaf: leaf,
-        interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
+        epsilon: epsilon, interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)

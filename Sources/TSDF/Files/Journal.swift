@@ -20,14 +20,17 @@ public final class Journal {
     /// The SHA-256 of the source file, and of the settings that it was made under.
     public var source: String, settings: String
     public var faces: Int
+    /// Faces that are still found in the output; nil where they were not to be hidden.
+    public var stillFound: Int?
     public var psnr: Double?, ssim: Double
     public var seconds: Double
 
     public init(
-      output: String, source: String, settings: String, faces: Int, psnr: Double?, ssim: Double, seconds: Double
+      output: String, source: String, settings: String, faces: Int, stillFound: Int?, psnr: Double?, ssim: Double,
+      seconds: Double
     ) {
       (self.output, self.source, self.settings, self.faces) = (output, source, settings, faces)
-      (self.psnr, self.ssim, self.seconds) = (psnr, ssim, seconds)
+      (self.stillFound, self.psnr, self.ssim, self.seconds) = (stillFound, psnr, ssim, seconds)
     }
   }
 
