@@ -61,6 +61,9 @@ struct CraftCommand: ParsableCommand {
   var compressionProbability: Float?
   @Option(help: "Joint, poison: quality of that JPEG, 1 to 100.") var compressionQuality: Int?
   @Option(help: "Joint, poison: hide true faces, flood with false ones, or both.") var detectorGoal: DetectorGoal?
+  @Option(
+    help: "Joint, poison: how much models count, for example mtcnn=0.02,hisd=2; 1 for others.",
+    transform: parseWeights) var weights: [String: Float]?
   @Option(help: "CMUA, PGD: sign steps an image.") var imageSteps: Int?
   @Option(help: "CMUA, PGD: size of a sign step.") var imageStepSize: Float?
   @Option(help: "Detectors, separated by commas, or none: \(detectorNames.joined(separator: ", ")).")
@@ -115,6 +118,7 @@ struct CraftCommand: ParsableCommand {
     set(\.compressionProbability, compressionProbability)
     set(\.compressionQuality, compressionQuality)
     set(\.detectorGoal, detectorGoal)
+    set(\.weights, weights)
     set(\.imageSteps, imageSteps)
     set(\.imageStepSize, imageStepSize)
     set(\.detectors, detectors.map(items(of:)))
@@ -158,6 +162,12 @@ struct CraftCommand: ParsableCommand {
       ("--interruption-target", r.interruptionTarget),
     ] where !(amount >= 0 && amount.isFinite) {
       throw ValidationError("\(name) must not be negative")
+    }
+    for (name, weight) in r.weights {
+      guard generatorNames.contains(name) || detectorNames.contains(name) else {
+        throw ValidationError("--weights names \(name), which is no generator and no detector")
+      }
+      guard weight >= 0, weight.isFinite else { throw ValidationError("--weights must not be negative") }
     }
     if r.holdOut < 0 || r.featureSteps < 0 || r.featureProjection < 0 {
       throw ValidationError("--hold-out, --feature-steps and --feature-projection must not be negative")
@@ -206,6 +216,17 @@ struct CraftCommand: ParsableCommand {
     try? FileManager.default.removeItem(at: checkpoint)
     try common.reportProfile(of: device)
     print(output)
+  }
+}
+
+/// The weights of models in `NAME=VALUE,NAME=VALUE`.
+private func parseWeights(_ text: String) throws -> [String: Float] {
+  try text.split(separator: ",").reduce(into: [:]) { weights, item in
+    let parts = item.split(separator: "=").map(String.init)
+    guard parts.count == 2, let value = Float(parts[1]) else {
+      throw ValidationError("\(item) is not NAME=VALUE")
+    }
+    weights[parts[0]] = value
   }
 }
 

@@ -187,7 +187,7 @@ final class CommandTests: XCTestCase {
     let recipe = """
       {"method": "joint", "size": 64, "passes": 1, "batch": 2, "holdOut": 1, "epsilon": 0.04, "seed": 7,
        "data": "\(folder.path("faces"))", "generators": ["\(folder.path("generator.safetensors"))"],
-       "detectors": [], "detectorGoal": "hide"}
+       "detectors": [], "detectorGoal": "hide", "weights": {"stargan": 0.5}}
       """
     try folder.write(Data(recipe.utf8), "recipe.json")
     let target = folder.path("w.safetensors")
@@ -198,6 +198,7 @@ final class CommandTests: XCTestCase {
     XCTAssertEqual(done.epsilon, 0.03)
     XCTAssertEqual([done.passes, done.batch, done.holdOut, done.faces, Int(done.seed)], [1, 2, 1, 2, 7])
     XCTAssertEqual(done.detectorGoal, .hide)
+    XCTAssertEqual(done.weights, ["stargan": 0.5])
     XCTAssertEqual(done.poisonSteps, 50)
 
     for (text, message) in [

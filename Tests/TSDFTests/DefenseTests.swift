@@ -57,6 +57,24 @@ final class DefenseTests: XCTestCase {
     }
   }
 
+  /// A model of no weight changes nothing; one of some weight does.
+  func testWeightsOfModels() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    func crafted(_ detectors: [any FaceDetector], _ weight: Float) throws -> [Float] {
+      var recipe = CraftRecipe()
+      (recipe.size, recipe.batch, recipe.passes, recipe.faces) = (64, 2, 2, 4)
+      recipe.weights = ["retinaface": weight]
+      let crafter = try Crafter(
+        recipe, faces: faces(4, size: 64), generators: [generator(on: device)], detectors: detectors, device: device)
+      for _ in 0..<crafter.stepCount { try crafter.craftStep() }
+      return try crafter.perturbation.values()
+    }
+    let alone = try crafted([], 1)
+    XCTAssertEqual(try crafted([retinaface], 0), alone)
+    XCTAssertGreaterThan(relativeError(try crafted([retinaface], 1), alone), 0.1)
+  }
+
   /// The model of JPEG removes from a picture what JPEG removes from it, and lets gradients through what is left.
   func testJPEGModelAgainstJPEG() throws {
     let device = try selectDevice().device

@@ -105,6 +105,8 @@ public struct CraftRecipe: Codable, Equatable, Sendable {
   /// The squared output change at which interruption counts as reached.
   public var interruptionTarget: Float = 0.25
   public var detectorGoal = DetectorGoal.both
+  /// How much models count beside what they need and what can be reached, by their names; 1 for those that are not named.
+  public var weights: [String: Float] = [:]
   /// Joint and poison: the share of steps that look through a model of JPEG of this quality.
   public var compressionProbability: Float = 0.5
   public var compressionQuality = 75

@@ -268,7 +268,7 @@ public final class Crafter {
     let gradient = try JointStep.gradient(
       parts, input: random.unit() < recipe.compressionProbability ? compression(plain) : plain, leaf: leaf,
       epsilon: recipe.epsilon, interruptionTarget: recipe.interruptionTarget,
-      goal: recipe.detectorGoal, slicer: slicer)
+      goal: recipe.detectorGoal, weights: recipe.weights, slicer: slicer)
     let zero = try Tensor(repeating: 0, shape: perturbation.shape, device: device)
     let next = try perturbation.scaled(by: 1)
     let rate = recipe.epsilon / 20 * (1 - Float(step) / Float(max(1, stepCount)))

@@ -10,6 +10,13 @@ enum JointStep {
     case generator(EmbeddedGenerator, Condition, Tensor)
     /// Blind this detector.
     case detector(any FaceDetector, DetectorTargets)
+
+    fileprivate var modelName: String {
+      switch self {
+      case .generator(let generator, _, _): return type(of: generator.generator).name
+      case .detector(let detector, _): return type(of: detector).name
+      }
+    }
   }
 
   /// The loss at which a detector's priors are well on their way, in logits.
@@ -21,9 +28,9 @@ enum JointStep {
   private struct Share {
     var direction: Tensor, weight: Tensor
 
-    init(_ gradient: Tensor, need: Tensor, reach: Tensor) throws {
+    init(_ gradient: Tensor, need: Tensor, reach: Tensor, weight: Float) throws {
       direction = try gradient.atUnitMagnitude()
-      weight = try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1)
+      self.weight = try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1) * weight
     }
   }
 
@@ -31,9 +38,10 @@ enum JointStep {
   ///   - input: the perturbed images, computed from `leaf`.
   ///   - leaf: what the gradient is taken with respect to.
   ///   - epsilon: the budget.
+  ///   - weights: how much models count besides, by their names; 1 for those that are not named.
   static func gradient(
     _ parts: [Part], input: Tensor, leaf: Tensor, epsilon: Float, interruptionTarget: Float, goal: DetectorGoal,
-    slicer: BatchSlicer
+    weights: [String: Float] = [:], slicer: BatchSlicer
   ) throws -> Tensor {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
@@ -55,6 +63,7 @@ enum JointStep {
         return (loss, [loss])
       }
       let (gradient, loss) = (found[0], losses[0])
+      let weight = weights[part.modelName] ?? 1
       // What a sign step of the whole budget changes the loss by, to first order.
       let change = try gradient.abs().sum() * epsilon
       switch part {
@@ -62,9 +71,10 @@ enum JointStep {
         // An edit moves about linearly with its image, so the root of its squared change does.
         let error = try (interruptionTarget - loss).clamped(to: 1e-8...interruptionTarget)
         let reach = try change.squared() / (error * (4 * interruptionTarget))
-        generators.append(try Share(gradient, need: loss / interruptionTarget, reach: reach))
+        generators.append(try Share(gradient, need: loss / interruptionTarget, reach: reach, weight: weight))
       case .detector:
-        detectors.append(try Share(gradient, need: loss / detectorScale, reach: change / detectorScale))
+        detectors.append(
+          try Share(gradient, need: loss / detectorScale, reach: change / detectorScale, weight: weight))
       }
     }
     var total: Tensor?
