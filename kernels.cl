@@ -13,7 +13,7 @@
 // Set by the host, for each device (KernelParameters.swift):
 //   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
 //   LANES           tiles that one work-item of a Winograd transform takes: 16, or 1
-//   DIRECT_VECTORS  vectors of 16 pixels in a tile of conv2d_direct
+//   DIRECT_LANES    pixels of a vector of the direct convolutions, 8 or 16: as wide as a register
 //   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
 
 // Leaky ReLU of a kernel's argument `slope`: 1 leaves v as it is, 0 is ReLU. NaN stays.
@@ -1333,6 +1333,28 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
 
 // == section: direct ==
 
+// What the registers hold: sixteen of eight lanes, or 32 of sixteen. Vectors of pixels in a tile of three, four and eight rows
+// of outputs, enough to hide the latency of a multiply-add, and columns of the kernel in a tile of the weight gradient.
+#if DIRECT_LANES == 16
+typedef float16 direct_lanes;
+#define DIRECT_LOAD(P) vload16(0, P)
+#define DIRECT_STORE(V, P) vstore16(V, 0, P)
+#define DIRECT_FOLD(V) ((V).lo + (V).hi)
+#define VECTORS_OF_3 4
+#define VECTORS_OF_4 2
+#define VECTORS_OF_8 2
+#define DIRECT_COLUMNS 7
+#else
+typedef float8 direct_lanes;
+#define DIRECT_LOAD(P) vload8(0, P)
+#define DIRECT_STORE(V, P) vstore8(V, 0, P)
+#define DIRECT_FOLD(V) (V)
+#define VECTORS_OF_3 3
+#define VECTORS_OF_4 2
+#define VECTORS_OF_8 1
+#define DIRECT_COLUMNS 4
+#endif
+
 // A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[firstPlane + plane, r - top, c - left], 0
 // outside; outWidth is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
 kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint firstPlane, const uint planes,
@@ -1360,12 +1382,24 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
   }
 }
 
+// The first `count` lanes of v into a row.
+static void direct_store(global float *to, const direct_lanes v, const int count) {
+  if (count >= DIRECT_LANES) {
+    DIRECT_STORE(v, to);
+    return;
+  }
+  const float *lane = (const float *)&v;
+  for (int j = 0; j < count; ++j)
+    to[j] = lane[j];
+}
+
 // Stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
 //   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy - firstRow + ky * dilation, ...]
 // for `rows` rows from firstRow on. padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole tile past
 // the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
-// makes ROWS channels x 16 * VECTORS pixels of a row in ROWS * VECTORS accumulators, as many as the registers hold.
-// Global size: (ceil(outWidth / (16 * VECTORS)), rows, ceil(outChannels / ROWS) * images).
+// makes ROWS channels x VECTORS vectors of pixels of a row in ROWS * VECTORS accumulators.
+// Neighbouring work-items are neighbouring rows, which share most of what they read.
+// Global size: (rows, ceil(outWidth / (DIRECT_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
 #define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
   kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights, \
                                    global const float *restrict bias, global float *restrict y,    \
@@ -1374,24 +1408,24 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
                                    const uint outWidth, const uint firstRow, const uint rows,      \
                                    const uint kernelHeight, const uint kernelWidth,                \
                                    const uint dilation, const uint hasBias, const float slope) {   \
-    const uint x0 = get_global_id(0) * 16 * VECTORS;                                               \
-    const uint row = get_global_id(1);                                                             \
+    const uint row = get_global_id(0);                                                             \
+    const uint x0 = get_global_id(1) * DIRECT_LANES * VECTORS;                                     \
     const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
     const uint tile = get_global_id(2) % tiles;                                                    \
     const uint image = get_global_id(2) / tiles;                                                   \
     if (x0 >= outWidth || row >= rows || image >= images)                                          \
       return;                                                                                      \
-    float16 sum[ROWS * VECTORS];                                                                   \
+    direct_lanes sum[ROWS * VECTORS];                                                              \
     _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                     \
     global const float *w = weights + tile * channels * kernelHeight * kernelWidth * ROWS;         \
     for (uint ci = 0; ci < channels; ++ci) {                                                       \
       for (uint ky = 0; ky < kernelHeight; ++ky) {                                                 \
         global const float *from = padded + ((image * channels + ci) * paddedHeight + row + ky * dilation) * pitch + x0; \
-        for (uint kx = 0; kx < kernelWidth; ++kx) {                                                \
+        for (uint kx = 0; kx < kernelWidth; ++kx, from += dilation) {                              \
           _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
-            const float16 pixels = vload16(v, from + kx * dilation);                               \
+            const direct_lanes pixels = DIRECT_LOAD(from + v * DIRECT_LANES);                      \
             _Pragma("unroll") for (uint r = 0; r < ROWS; ++r)                                      \
-              sum[r * VECTORS + v] = fma((float16)(w[r]), pixels, sum[r * VECTORS + v]);           \
+              sum[r * VECTORS + v] = fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);      \
           }                                                                                        \
           w += ROWS;                                                                               \
         }                                                                                          \
@@ -1403,14 +1437,15 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
         const float offset = hasBias ? bias[co] : 0.0f;                                            \
         global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
         _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
-          store_lanes(to + 16 * v, RECTIFIED(sum[r * VECTORS + v] + offset), (int)(outWidth - x0) - 16 * (int)v); \
+          direct_store(to + DIRECT_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset),            \
+                       (int)(outWidth - x0) - DIRECT_LANES * (int)v);                              \
       }                                                                                            \
     }                                                                                              \
   }
 
-CONV2D_DIRECT(3, DIRECT_VECTORS)
-CONV2D_DIRECT(4, DIRECT_VECTORS)
-CONV2D_DIRECT(8, DIRECT_VECTORS)
+CONV2D_DIRECT(3, VECTORS_OF_3)
+CONV2D_DIRECT(4, VECTORS_OF_4)
+CONV2D_DIRECT(8, VECTORS_OF_8)
 
 // weights[tile][ci][tap][r] = w[(tile * tileRows + r), ci, tap] by strides (tap reversed when flipped), for
 // conv2d_direct. Global size: (channels * taps, tiles).
@@ -1431,13 +1466,22 @@ kernel void pack_direct_weights(global const float *restrict w, global float *re
   }
 }
 
-#define DIRECT_COLUMNS 7   // kernel columns of a tile of the direct weight gradient
+// The elements of a row from x on, 0 outside it.
+static direct_lanes direct_row(global const float *row, const uint x, const uint width) {
+  if (x + DIRECT_LANES <= width)
+    return DIRECT_LOAD(row + x);
+  direct_lanes lanes;
+  float *lane = (float *)&lanes;
+  for (uint j = 0; j < DIRECT_LANES; ++j)
+    lane[j] = x + j < width ? row[x + j] : 0.0f;
+  return lanes;
+}
 
 // The weight gradient of a stride-1 convolution from padded planes, for kernels too large for im2col:
 //   partial[image, co, ci, ky, kx] = sum over (oy, ox) of dy[image, co, oy, ox] * padded[image, ci, oy + ky * dilation, ...]
 // One work-item makes a row of taps (ci, ky) of three output channels for one image, the pixels of a vector being the
-// lanes of its 3 * 7 accumulators. padded is [images][channels][paddedHeight][pitch] as in conv2d_direct.
-// Global size: (channels * kernelHeight, ceil(outChannels / 3) * ceil(kernelWidth / 7), images).
+// lanes of its 3 * DIRECT_COLUMNS accumulators. padded is [images][channels][paddedHeight][pitch] as in conv2d_direct.
+// Global size: (channels * kernelHeight, ceil(outChannels / 3) * ceil(kernelWidth / DIRECT_COLUMNS), images).
 kernel void conv2d_direct_weight_gradient(global const float *restrict padded, global const float *restrict dy,
                                           global float *restrict partial, const uint firstImage,
                                           const uint images, const uint channels, const uint paddedHeight,
@@ -1452,7 +1496,7 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   const uint image = get_global_id(2);
   if (ci >= channels || kx0 >= kernelWidth || image >= images)
     return;
-  float16 sum[3 * DIRECT_COLUMNS];
+  direct_lanes sum[3 * DIRECT_COLUMNS];
 #pragma unroll
   for (uint i = 0; i < 3 * DIRECT_COLUMNS; ++i)
     sum[i] = 0.0f;
@@ -1463,14 +1507,12 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   const uint second = min(1u, outChannels - 1 - co) * plane, third = min(2u, outChannels - 1 - co) * plane;
   for (uint oy = 0; oy < outHeight; ++oy) {
     global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + kx0 * dilation;
-    for (uint ox = 0; ox < outWidth; ox += 16) {
-      const uint at = oy * outWidth;
-      const float16 a = row_lanes(up + at, (int)ox, 1, (int)outWidth);
-      const float16 b = row_lanes(up + at + second, (int)ox, 1, (int)outWidth);
-      const float16 c = row_lanes(up + at + third, (int)ox, 1, (int)outWidth);
+    global const float *a0 = up + oy * outWidth, *b0 = a0 + second, *c0 = a0 + third;
+    for (uint ox = 0; ox < outWidth; ox += DIRECT_LANES) {
+      const direct_lanes a = direct_row(a0, ox, outWidth), b = direct_row(b0, ox, outWidth), c = direct_row(c0, ox, outWidth);
 #pragma unroll
       for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
-        const float16 pixels = vload16(0, row + ox + min(kx, last) * dilation);
+        const direct_lanes pixels = DIRECT_LOAD(row + ox + min(kx, last) * dilation);
         sum[kx] = fma(a, pixels, sum[kx]);
         sum[DIRECT_COLUMNS + kx] = fma(b, pixels, sum[DIRECT_COLUMNS + kx]);
         sum[2 * DIRECT_COLUMNS + kx] = fma(c, pixels, sum[2 * DIRECT_COLUMNS + kx]);
@@ -1481,8 +1523,7 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   for (uint r = 0; r < 3; ++r) {
 #pragma unroll
     for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
-      const float16 v = sum[r * DIRECT_COLUMNS + kx];
-      const float8 h = v.lo + v.hi;
+      const float8 h = DIRECT_FOLD(sum[r * DIRECT_COLUMNS + kx]);
       const float4 q = h.lo + h.hi;
       if (co + r < outChannels && kx <= last)
         partial[((((ulong)(firstImage + image) * outChannels + co + r) * channels + ci) * kernelHeight + ky) * kernelWidth +

@@ -114,8 +114,9 @@ extension OpenCLDevice: ConvolutionKernels {
   private func direct(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     // The tile that wastes the fewest rows, the larger of equals.
     func waste(_ rows: Int) -> Int { (g.outChannels + rows - 1) / rows * rows }
-    let tileRows = [3, 4, parameters.directVectors > 1 ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
-    let tileWidth = 16 * parameters.directVectors
+    let isWide = parameters.directLanes == 16
+    let tileRows = [3, 4, isWide ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
+    let tileWidth = parameters.directLanes * (tileRows == 3 ? (isWide ? 4 : 3) : 2)  // VECTORS_OF_n of kernels.cl
     let tiles = (g.outChannels + tileRows - 1) / tileRows
     let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {
       let packed = try allocate(tiles * g.channels * g.taps * tileRows)
@@ -135,7 +136,7 @@ extension OpenCLDevice: ConvolutionKernels {
         x, g, firstRow: first, rows: rows + overlap, pitch: pitch, images: 0..<g.batch)
       try launch(
         .direct, "conv2d_direct_\(tileRows)", .blocks,
-        global: [(g.outWidth + tileWidth - 1) / tileWidth, rows, tiles * g.batch], ending: epilogue.arguments,
+        global: [rows, (g.outWidth + tileWidth - 1) / tileWidth, tiles * g.batch], ending: epilogue.arguments,
         .buffer(padded), .buffer(packed),
         .buffer(epilogue.bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap),
         .uint(pitch),
@@ -150,7 +151,8 @@ extension OpenCLDevice: ConvolutionKernels {
     let paddedHeight = g.height + 2 * g.padding
     let images = max(1, min(g.batch, (1 << 20) / (g.channels * paddedHeight * pitch)))
     let partial = g.batch == 1 ? dw : try allocate(g.batch * g.weightShape.elementCount)
-    let tiles = (g.outChannels + 2) / 3 * ((g.kernelWidth + 6) / 7)
+    let columns = parameters.directLanes == 16 ? 7 : 4  // DIRECT_COLUMNS
+    let tiles = (g.outChannels + 2) / 3 * ((g.kernelWidth + columns - 1) / columns)
     for first in stride(from: 0, to: g.batch, by: images) {
       let count = min(images, g.batch - first)
       let padded = try paddedPlanes(

@@ -5,8 +5,8 @@ package struct KernelParameters: Codable, Hashable {
   var run: Int
   /// Tiles that one work-item of a Winograd transform takes: 16 as the lanes of a vector, or 1.
   var lanes: Int
-  /// Vectors of 16 pixels in a tile of the direct convolution: as many as the registers hold.
-  var directVectors: Int
+  /// Pixels of a vector of the direct convolutions, 8 or 16: as wide as a register.
+  var directLanes: Int
   /// Panels of B that a work-item of the register-tiled GEMM takes: A is read once for all of them.
   var columnPanels = 4
   /// Work-items of a work-group that makes a tile of a matrix product in local memory; 0 for products in registers, one
@@ -34,7 +34,7 @@ package struct KernelParameters: Codable, Hashable {
   package init(for device: OpenCLDeviceInfo, isProcessor: Bool) {
     run = isProcessor ? 16 : 1
     lanes = isProcessor ? 16 : 1
-    directVectors = isProcessor && device.nativeFloatVector >= 16 ? 2 : 1
+    directLanes = isProcessor && device.nativeFloatVector >= 16 ? 16 : 8
     tileItems = isProcessor ? 0 : [256, 128].first { $0 <= device.maxWorkGroupSize } ?? 64
     tiledGroups = 2 * device.computeUnits
     winogradScratch = isProcessor ? 4 << 20 : 32 << 20
@@ -56,6 +56,6 @@ package struct KernelParameters: Codable, Hashable {
 
   /// Options of clBuildProgram.
   var options: String {
-    "-cl-std=CL1.2 -D RUN=\(run) -D LANES=\(lanes) -D DIRECT_VECTORS=\(directVectors) -D TILE_ITEMS=\(tileItems)u"
+    "-cl-std=CL1.2 -D RUN=\(run) -D LANES=\(lanes) -D DIRECT_LANES=\(directLanes) -D TILE_ITEMS=\(tileItems)u"
   }
 }
