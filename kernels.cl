@@ -1228,16 +1228,23 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
   global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
   for (uint ox = 0; ox < outWidth; ox += 16) {
     float16 sum = hasBias ? bias[co] : 0.0f;
+    const int ix = (int)(ox * stride) - (int)padding;
+    // Most vectors lie inside the image under every tap.
+    const int isInside = stride == 1 && ix >= 0 && ix + (int)((kernelWidth - 1) * dilation) + 16 <= (int)width;
     for (uint ci = 0; ci < depth; ++ci) {
       global const float *plane = x + (image * channels + first + ci) * height * width;
       global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
-      for (uint ky = 0; ky < kernelHeight; ++ky) {
+      for (uint ky = 0; ky < kernelHeight; ++ky, tap += kernelWidth) {
         const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
         if (iy < 0 || iy >= (int)height)
           continue;
-        for (uint kx = 0; kx < kernelWidth; ++kx) {
-          const int ix = (int)(ox * stride + kx * dilation) - (int)padding;
-          sum = fma((float16)(tap[ky * kernelWidth + kx]), row_lanes(plane + iy * (int)width, ix, (int)stride, (int)width), sum);
+        global const float *row = plane + iy * (int)width;
+        if (isInside) {
+          for (uint kx = 0; kx < kernelWidth; ++kx)
+            sum = fma((float16)(tap[kx]), vload16(0, row + ix + kx * dilation), sum);
+        } else {
+          for (uint kx = 0; kx < kernelWidth; ++kx)
+            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * dilation), (int)stride, (int)width), sum);
         }
       }
     }
@@ -2595,24 +2602,26 @@ kernel void resize_rows(global const float *restrict x, global float *restrict y
   }
 }
 
-// y[row, ox] = the columns of a row that output column ox reads, weighed: Rx of a resize.
-// Global size: (outWidth, rows).
+// y[row, ox] = the columns of a row that output column ox reads, weighed: Rx of a resize. A work-item takes RUN rows, for
+// which what is read, and with what weights, is found once. Global size: (outWidth, ceil(rows / RUN)).
 kernel void resize_columns(global const float *restrict x, global float *restrict y, const uint rows,
                            const uint width, const uint outWidth, const uint mode, const float scale) {
   const uint ox = get_global_id(0);
-  const uint row = get_global_id(1);
+  const uint row = get_global_id(1) * RUN;
   if (ox >= outWidth || row >= rows)
     return;
   uint first, count;
   float fraction;
   resize_source(mode, ox, width, outWidth, scale, &first, &count, &fraction);
-  global const float *from = x + (ulong)row * width + first;
   const float head = mode == 3 ? 1.0f / (float)count : 1.0f - fraction;
   const float tail = mode == 3 ? 1.0f / (float)count : fraction;
-  float sum = head * from[0];
-  for (uint i = 1; i < count; ++i)
-    sum = fma(tail, from[i], sum);
-  y[(ulong)row * outWidth + ox] = sum;
+  for (uint j = row; j < min(row + RUN, rows); ++j) {
+    global const float *from = x + (ulong)j * width + first;
+    float sum = head * from[0];
+    for (uint i = 1; i < count; ++i)
+      sum = fma(tail, from[i], sum);
+    y[(ulong)j * outWidth + ox] = sum;
+  }
 }
 
 // The outputs [*first, *last] that can read source pixel i along an axis: exact for mode 3, elsewhere one wider at either
@@ -2663,22 +2672,27 @@ kernel void resize_rows_gradient(global const float *restrict dy, global float *
     to[j] = sum[j];
 }
 
-// The adjoint of resize_columns. Global size: (width, rows).
+// The adjoint of resize_columns. A work-item takes RUN rows. Global size: (width, ceil(rows / RUN)).
 kernel void resize_columns_gradient(global const float *restrict dy, global float *restrict dx, const uint rows,
                                     const uint width, const uint outWidth, const uint mode, const float scale) {
   const uint ix = get_global_id(0);
-  const uint row = get_global_id(1);
+  const uint row = get_global_id(1) * RUN;
   if (ix >= width || row >= rows)
     return;
   uint first, last;
   resize_readers(mode, ix, width, outWidth, scale, &first, &last);
-  float sum = 0.0f;
+  const uint count = min((uint)RUN, rows - row);
+  float sum[RUN];
+  for (uint j = 0; j < RUN; ++j)
+    sum[j] = 0.0f;
   for (uint ox = first; ox <= last; ++ox) {
     const float weight = resize_weight(mode, ox, ix, width, outWidth, scale);
     if (weight != 0.0f)
-      sum = fma(weight, dy[(ulong)row * outWidth + ox], sum);
+      for (uint j = 0; j < count; ++j)
+        sum[j] = fma(weight, dy[(ulong)(row + j) * outWidth + ox], sum[j]);
   }
-  dx[(ulong)row * width + ix] = sum;
+  for (uint j = 0; j < count; ++j)
+    dx[(ulong)(row + j) * width + ix] = sum[j];
 }
 
 // == section: random ==

@@ -26,7 +26,8 @@ extension OpenCLDevice: ResamplingKernels {
 
   private func columns(_ kernel: String, _ x: Buffer, _ y: Buffer, _ g: ResizeGeometry, rows: Int, count: Int) throws {
     try launch(
-      .resample, kernel, .elements, global: [count, rows], .buffer(x), .buffer(y), .uint(rows), .uint(g.width),
+      .resample, kernel, .elements, global: [count, (rows + parameters.run - 1) / parameters.run], .buffer(x),
+      .buffer(y), .uint(rows), .uint(g.width),
       .uint(g.outWidth), .uint(g.mode.rawValue), .float(g.scales.x))
   }
 }

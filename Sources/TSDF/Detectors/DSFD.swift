@@ -54,7 +54,7 @@ public final class DSFD: VGGDetector {
 
   public func heads(_ images: Tensor) throws -> DetectorHeads {
     try VGGSources.require(images, Self.name)
-    let first = try sources(SingleShot.preprocessed(images, Self.name))
+    let first = try sources(SingleShot.centred(images, Self.name))
     func convolve(_ x: Tensor, _ name: String, padding: Int = 0, dilation: Int = 1, slope: Float = 1) throws -> Tensor {
       try x.convolved(
         with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, padding: padding, dilation: dilation,
@@ -71,8 +71,8 @@ public final class DSFD: VGGDetector {
     func enhanced(_ x: Tensor, _ name: String) throws -> Tensor {
       func branch(_ name: String, _ layers: [String]) throws -> Tensor {
         var y = x
-        for (i, layer) in layers.enumerated() {
-          y = try convolve(y, "\(name)\(layer)", padding: 3, dilation: 3, slope: i + 1 < layers.count ? 0 : 1)
+        for layer in layers {
+          y = try convolve(y, "\(name)\(layer)", padding: 3, dilation: 3, slope: 0)
         }
         return y
       }
@@ -80,8 +80,7 @@ public final class DSFD: VGGDetector {
         [
           branch("\(name).branch1", [""]), branch("\(name).branch2", [".0", ".2"]),
           branch("\(name).branch3", [".0", ".2", ".4"]),
-        ], axis: 1
-      ).relu()
+        ], axis: 1)
     }
     func normalized(_ x: Tensor, _ kind: String, _ level: Int) throws -> Tensor {
       level < 3 ? try x.l2Normalized(scale: parameters["L2Norm\(kind)\(level + 1).weight"]!) : x

@@ -68,6 +68,8 @@ public final class RetinaFace: FaceDetector {
         }
       }
     }
+    let first = isResNet ? "body.conv1" : "body.stage1.0.0"
+    convolutions[first]!.weight = try SingleShot.firstWeight(convolutions[first]!.weight)
     for level in 1...3 { try add("fpn.output\(level).0", norm: "fpn.output\(level).1", [nil, nil, 1, 1]) }
     for level in 1...2 { try add("fpn.merge\(level).0", norm: "fpn.merge\(level).1", [nil, nil, 3, 3]) }
     for level in 1...3 {
@@ -135,15 +137,15 @@ public final class RetinaFace: FaceDetector {
     let seven = try convolve(half, "\(name).conv7X7_2.0", padding: 1, slope: slope)
     return try Tensor.concatenated(
       [
-        convolve(x, "\(name).conv3X3.0", padding: 1), convolve(half, "\(name).conv5X5_2.0", padding: 1),
-        convolve(seven, "\(name).conv7x7_3.0", padding: 1),
-      ], axis: 1
-    ).relu()
+        convolve(x, "\(name).conv3X3.0", padding: 1, slope: 0),
+        convolve(half, "\(name).conv5X5_2.0", padding: 1, slope: 0),
+        convolve(seven, "\(name).conv7x7_3.0", padding: 1, slope: 0),
+      ], axis: 1)
   }
 
   /// The three SSH outputs of images in [-1, 1].
   private func features(_ images: Tensor) throws -> [Tensor] {
-    let input = try SingleShot.preprocessed(images, Self.name)
+    let input = try SingleShot.centred(images, Self.name)
     let stages = try isResNet ? residualStages(input) : mobileStages(input)
     let lateral = try stages.enumerated().map {
       try convolve($1, "fpn.output\($0 + 1).0", padding: 0, slope: slope)

@@ -32,7 +32,7 @@ public final class S3FD: VGGDetector {
 
   public func heads(_ images: Tensor) throws -> DetectorHeads {
     try VGGSources.require(images, Self.name)
-    var levels = try sources(SingleShot.preprocessed(images, Self.name))
+    var levels = try sources(SingleShot.centred(images, Self.name))
     for (level, norm) in Self.norms.enumerated() {
       levels[level] = try levels[level].l2Normalized(scale: parameters["\(norm).weight"]!)
     }

@@ -6,15 +6,19 @@ enum SingleShot {
   /// Means of blue, green and red on 0...255 that the input is taken relative to.
   private static let means: [Float] = [104, 117, 123]
 
-  /// Images in [-1, 1] to 0...255, red and blue swapped, less the means.
-  static func preprocessed(_ images: Tensor, _ network: String) throws -> Tensor {
+  /// The networks were trained on 0...255, blue first, less the means. All but the means is in their first weight
+  /// (`firstWeight`), so that nothing is left to do to images [N, 3, H, W] in [-1, 1] but an addition.
+  static func centred(_ images: Tensor, _ network: String) throws -> Tensor {
     guard images.rank == 4, images.shape[1] == 3 else {
       throw KernelsError.shape(operation: network, "takes RGB images, not \(images.shape)")
     }
-    let planes = try (0..<3).map {
-      try images.sliced(axis: 1, (2 - $0)..<(3 - $0)).scaled(by: 127.5, plus: 127.5 - means[$0])
-    }
-    return try Tensor.concatenated(planes, axis: 1)
+    let shifts = means.reversed().map { (127.5 - $0) / 127.5 }
+    return try images + Tensor(shifts, shape: [3, 1, 1], device: images.device)
+  }
+
+  /// The weight [out, 3, k, k] of a network's first convolution for images that are `centred`.
+  static func firstWeight(_ weight: Tensor) throws -> Tensor {
+    try Tensor.concatenated((0..<3).map { try weight.sliced(axis: 1, (2 - $0)..<(3 - $0)) }, axis: 1) * 127.5
   }
 
   /// Maps [N, anchors * values, h, w] of all levels as [N, priors, values]: rows, columns, then anchors.
@@ -90,10 +94,12 @@ struct VGGSources {
     for (i, (to, from, side)) in [(256, 1024, 1), (512, 256, 3), (128, 512, 1), (256, 128, 3)].enumerated() {
       try source.layer("extras.\(i)", [to, from, side, side], bias: to)
     }
-    parameters = source.parameters
+    var parameters = source.parameters
+    parameters["vgg.0.weight"] = try SingleShot.firstWeight(parameters["vgg.0.weight"]!)
+    self.parameters = parameters
   }
 
-  /// The six sources of preprocessed images, rectified.
+  /// The six sources of centred images, rectified.
   func callAsFunction(_ images: Tensor) throws -> [Tensor] {
     func convolve(_ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, dilation: Int = 1) throws -> Tensor {
       try x.convolved(
