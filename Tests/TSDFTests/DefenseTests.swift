@@ -198,14 +198,16 @@ final class DefenseTests: XCTestCase {
   }
 
   /// Whole photos: what protecting says of faces still found is what the detector says; a step leaves the face there, enough
-  /// steps do not.
+  /// steps do not, also where detectors see the photo shrunk.
   func testFacesStillFoundInPhotos() throws {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
     let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
-    let clean = try retinaface.detect(photo, on: device).map(\.box)
+    let large = try Image.images(from: photo.tensor(on: device).resized(height: 1400, width: 1400))[0]
     let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
-    for (steps, expected) in [(0, nil), (1, clean.count), (40, 0)] {
+    for (photo, steps, expected) in [(photo, 0, nil), (photo, 1, 1), (photo, 40, 0), (large, 40, 0)] {
+      let clean = try retinaface.detect(photo, on: device).map(\.box)
+      XCTAssertEqual(clean.count, 1)
       var settings = ProtectionSettings()
       settings.refineSteps = steps
       let result = try Protector(

@@ -49,13 +49,11 @@ public final class Protector: @unchecked Sendable {
   private let detector: (any FaceDetector)?
   private let refiner: Refiner?
   private let device: any Device
-  /// Faces larger than this are refined at this size.
-  private let largestRefinedSide = 384
   /// Pixels around a face's square that detectors have in view while it is refined, and what the view's origin is a multiple
   /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
   /// still found in the photo.
   private let surroundings = 96, grid = 32
-  /// Faces smaller than this are not refined.
+  /// Pictures smaller than this, as detectors see them, are not refined.
   private let smallestRefinedSide = 48
   /// How often a face that is still found is refined.
   private let rounds = 3
@@ -106,7 +104,12 @@ public final class Protector: @unchecked Sendable {
       return Plan(moves: known.moves, regions: [whole])
     }
     let regions = faces.isEmpty ? [whole] : faces.map(square)
-    var patches = try regions.map { try refined(patch($0, of: image), of: image, round: 0) }
+    // At the size at which detectors look at the picture: what is refined at another is undone by the resize.
+    let seen = settings.refineSteps > 0 ? try image.tensor(shrunkTo: settings.longestSide, on: device) : nil
+    func refined(_ patch: Patch, round: Int) throws -> Patch {
+      try seen.map { try self.refined(patch, of: image, seen: $0, round: round) } ?? patch
+    }
+    var patches = try regions.map { try refined(patch($0, of: image), round: 0) }
     var plan = Plan(moves: try moves(patches, of: image), regions: regions, faceCount: faces.count)
     if faces.isEmpty, settings.refineSteps == 0 {
       wholeMoves.append((size, plan.moves))
@@ -114,11 +117,11 @@ public final class Protector: @unchecked Sendable {
     }
     guard !faces.isEmpty, settings.refineSteps > 0, refiner?.hidesFaces == true else { return plan }
     for round in 1...rounds {
-      let seen = try find(in: image.adding(moves: plan.moves))
-      let still = faces.indices.filter { face in seen.contains { $0.iou(faces[face]) >= 0.5 } }
+      let found = try find(in: image.adding(moves: plan.moves))
+      let still = faces.indices.filter { face in found.contains { $0.iou(faces[face]) >= 0.5 } }
       plan.stillFoundCount = still.count
       if still.isEmpty || round == rounds { break }
-      for face in still { patches[face] = try refined(patches[face], of: image, round: round) }
+      for face in still { patches[face] = try refined(patches[face], round: round) }
       plan.moves = try moves(patches, of: image)
     }
     return plan
@@ -154,35 +157,32 @@ public final class Protector: @unchecked Sendable {
     return Patch(rows: rows, columns: columns, delta: try inside.cut(delta))
   }
 
-  /// A patch after the steps of refinement, which see it in its surroundings; as it was where it is too small.
-  private func refined(_ patch: Patch, of image: Image, round: Int) throws -> Patch {
-    let (rows, columns) = (patch.rows, patch.columns)
-    guard settings.refineSteps > 0, let refiner, min(rows.count, columns.count) >= smallestRefinedSide else {
-      return patch
+  /// A patch after the steps of refinement, which look at it in its surroundings; as it was in a picture that is too small.
+  /// - Parameter seen: the picture as detectors look at it.
+  private func refined(_ patch: Patch, of image: Image, seen: Tensor, round: Int) throws -> Patch {
+    guard let refiner, min(seen.shape[2], seen.shape[3]) >= smallestRefinedSide else { return patch }
+    /// The rows or columns of `seen` that those of the picture come to lie on.
+    func scaled(_ range: Range<Int>, _ length: Int, to seenLength: Int) -> Range<Int> {
+      let scale = Float(seenLength) / Float(length)
+      let first = min(Int((Float(range.lowerBound) * scale).rounded()), seenLength - 1)
+      return first..<min(seenLength, max(first + 1, Int((Float(range.upperBound) * scale).rounded())))
     }
-    let scale = min(1, Float(largestRefinedSide) / Float(max(rows.count, columns.count)))
-    let (rowView, columnView) = (view(rows, of: image.height), view(columns, of: image.width))
-    let seen = try image.cropped(
-      x: columnView.lowerBound, y: rowView.lowerBound, width: columnView.count, height: rowView.count
-    ).tensor(on: device)
-    func scaled(_ range: Range<Int>, in view: Range<Int>) -> Range<Int> {
-      let first = Int(Float(range.lowerBound - view.lowerBound) * scale)
-      return first..<first + max(smallestRefinedSide, Int(Float(range.count) * scale))
-    }
-    let part = ImagePart(rows: scaled(rows, in: rowView), columns: scaled(columns, in: columnView))
-    let (height, width) = (
-      max(part.rows.upperBound, Int(Float(rowView.count) * scale)),
-      max(part.columns.upperBound, Int(Float(columnView.count) * scale))
-    )
-    let start = try resized(patch.delta, height: part.rows.count, width: part.columns.count).padded(
-      top: part.rows.lowerBound, bottom: height - part.rows.upperBound, left: part.columns.lowerBound,
-      right: width - part.columns.upperBound)
+    let rows = scaled(patch.rows, image.height, to: seen.shape[2])
+    let columns = scaled(patch.columns, image.width, to: seen.shape[3])
+    let view = ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
+    let (top, left) = (view.rows.lowerBound, view.columns.lowerBound)
+    let part = ImagePart(
+      rows: rows.lowerBound - top..<rows.upperBound - top,
+      columns: columns.lowerBound - left..<columns.upperBound - left)
+    let start = try resized(patch.delta, height: rows.count, width: columns.count).padded(
+      top: part.rows.lowerBound, bottom: view.rows.upperBound - rows.upperBound, left: part.columns.lowerBound,
+      right: view.columns.upperBound - columns.upperBound)
     let delta = try refiner.refine(
-      resized(seen, height: height, width: width), start: start, within: part, steps: settings.refineSteps,
-      epsilon: settings.epsilon, seed: settings.seed &+ UInt64(round))
+      view.cut(seen), start: start, within: part, steps: settings.refineSteps, epsilon: settings.epsilon,
+      seed: settings.seed &+ UInt64(round))
     return Patch(
-      rows: rows, columns: columns,
-      delta: try resized(part.cut(delta), height: rows.count, width: columns.count))
+      rows: patch.rows, columns: patch.columns,
+      delta: try resized(part.cut(delta), height: patch.rows.count, width: patch.columns.count))
   }
 
   /// What is looked at around a range of rows or columns.

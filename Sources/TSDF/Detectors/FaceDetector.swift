@@ -71,17 +71,20 @@ extension FaceDetector {
   public func detect(_ image: Image, threshold: Float = 0.7, longestSide: Int = 1280, on device: any Device) throws
     -> [Detection]
   {
-    let longer = max(image.width, image.height)
-    let full = try image.tensor(on: device)
-    guard longer > longestSide else { return try detect(full, threshold: threshold) }
-    let scale = Float(longestSide) / Float(longer)
-    let (height, width) = (
-      max(1, Int(Float(image.height) * scale)), max(1, Int(Float(image.width) * scale))
-    )
-    let small = try full.resized(height: height, width: width, mode: .area)
-    return try detect(small, threshold: threshold).map {
-      $0.scaled(x: Float(image.width) / Float(width), y: Float(image.height) / Float(height))
-    }
+    let seen = try image.tensor(shrunkTo: longestSide, on: device)
+    let (x, y) = (Float(image.width) / Float(seen.shape[3]), Float(image.height) / Float(seen.shape[2]))
+    return try detect(seen, threshold: threshold).map { $0.scaled(x: x, y: y) }
+  }
+}
+
+extension Image {
+  /// The picture as detectors look at it, [1, 3, H, W] in [-1, 1]: shrunk where its longer side exceeds `longestSide`.
+  func tensor(shrunkTo longestSide: Int, on device: any Device) throws -> Tensor {
+    let full = try tensor(on: device)
+    let scale = Float(longestSide) / Float(max(width, height))
+    guard scale < 1 else { return full }
+    return try full.resized(
+      height: max(1, Int(Float(height) * scale)), width: max(1, Int(Float(width) * scale)), mode: .area)
   }
 }
 
