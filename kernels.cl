@@ -13,7 +13,8 @@
 // Set by the host, for each device (KernelParameters.swift):
 //   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
 //   LANES           tiles that one work-item of a Winograd transform takes: 16, or 1
-//   DIRECT_LANES    pixels of a vector of the direct convolutions, 8 or 16: as wide as a register
+//   VECTOR_LANES    floats of a register, 8 or 16
+//   PREFETCH        1: cache lines are asked for before their use
 //   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
 
 // Leaky ReLU of a kernel's argument `slope`: 1 leaves v as it is, 0 is ReLU. NaN stays.
@@ -21,6 +22,23 @@
 
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
+
+// Where the next of many planes of N floats begins that one work-item writes to in turn: a cache line further than it needs
+// to, or planes of a power of two would share the sets of the cache.
+#define SPACED(N) ((N) + NR)
+
+// A cache line that will soon be read, or written: a hint, for processors, whose own guesses end with a page and do not follow
+// a work-item that writes to many planes in turn. A GPU hides such waits behind other work-items.
+#if PREFETCH && defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define WILL_READ(P) __builtin_prefetch((const void *)(size_t)(P), 0)
+#define WILL_WRITE(P) __builtin_prefetch((const void *)(size_t)(P), 1)
+#endif
+#endif
+#ifndef WILL_READ
+#define WILL_READ(P)
+#define WILL_WRITE(P)
+#endif
 
 // Flags of a matrix product.
 #define GEMM_ACCUMULATE 1u   // C is added to
@@ -533,17 +551,35 @@ kernel void pack_columns(global const float *restrict source, global float *rest
   }
 }
 
-// One step of the depth of a register tile: a row of B, and six elements of A.
-#define GEMM_STEP(V, A0, A1, A2, A3, A4, A5)                                                       \
+// The sums of a register tile: MR rows of TILE_PANELS panels of B. A processor whose registers hold a row of a panel has
+// enough of them for two panels, and needs twelve sums in flight to keep its multipliers busy.
+#if VECTOR_LANES == 16
+#define TILE_PANELS 2
+#define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f, s0 = 0.0f, s1 = 0.0f, \
+                          s2 = 0.0f, s3 = 0.0f, s4 = 0.0f, s5 = 0.0f
+#define GEMM_TILE {t0, t1, t2, t3, t4, t5, s0, s1, s2, s3, s4, s5}
+#define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R), s##R = fma((float16)(A), w, s##R)
+#else
+#define TILE_PANELS 1
+#define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f
+#define GEMM_TILE {t0, t1, t2, t3, t4, t5}
+#define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R)
+#endif
+
+// One step of the depth of a register tile: rows V and W of its panels of B, and six elements of A.
+#define GEMM_STEP(V, W, A0, A1, A2, A3, A4, A5)                                                    \
   do {                                                                                             \
-    const float16 v = V;                                                                           \
-    t0 = fma((float16)(A0), v, t0);                                                                \
-    t1 = fma((float16)(A1), v, t1);                                                                \
-    t2 = fma((float16)(A2), v, t2);                                                                \
-    t3 = fma((float16)(A3), v, t3);                                                                \
-    t4 = fma((float16)(A4), v, t4);                                                                \
-    t5 = fma((float16)(A5), v, t5);                                                                \
+    const float16 v = vload16(0, V), w = vload16(0, W);                                            \
+    GEMM_ROW(0, A0);                                                                               \
+    GEMM_ROW(1, A1);                                                                               \
+    GEMM_ROW(2, A2);                                                                               \
+    GEMM_ROW(3, A3);                                                                               \
+    GEMM_ROW(4, A4);                                                                               \
+    GEMM_ROW(5, A5);                                                                               \
   } while (0)
+
+// How far ahead of its use packed A is asked for, in floats: a page.
+#define GEMM_AHEAD 1024
 
 // C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), rectified, B packed as above but for the
 // places of its panels: batch * bBatchStride + panel * bPanelStride. Element (m, k) of A lies at aOffset + batch *
@@ -582,46 +618,69 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
     const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
     const int addBias = k0 == 0 && (flags & GEMM_BIAS);
     const int isLast = k0 + count == depth;
-    for (uint i = 0; i < countN * countM; ++i) {
-      const uint pn = firstN + (leftOnce ? i % countN : i / countM), pm = firstM + (leftOnce ? i / countN : i % countM);
+    const uint tilesN = (countN + TILE_PANELS - 1) / TILE_PANELS;
+    for (uint i = 0; i < tilesN * countM; ++i) {
+      const uint tileN = leftOnce ? i % tilesN : i / countM, pm = firstM + (leftOnce ? i / tilesN : i % countM);
+      const uint pn = firstN + tileN * TILE_PANELS, panels = min((uint)TILE_PANELS, countN - tileN * TILE_PANELS);
       global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
       global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
-      float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
+      // A panel that is not there is its neighbour, and not stored.
+      global const float *bq = bp + (panels - 1) * bPanelStride;
+      const uint end = firstColumn + columns;
+      for (uint p = 0; p < panels; ++p) {
+        const uint n0 = firstColumn + (pn + p) * NR;
+        global float *to = cBatch + (ulong)pm * MR * cRowStride + n0 / columnBlock * columnBlockStride + n0 % columnBlock;
+        for (uint r = 0; r < MR; ++r)
+          WILL_WRITE(to + r * cRowStride);
+      }
+      if (!leftOnce && tileN + 1 < tilesN) {
+        // A share of the panels that come after all rows have had these.
+        const uint share = (count + countM - 1) / countM, from = (pm - firstM) * share;
+        for (uint k = from; k < from + share; ++k) {
+          WILL_READ(bp + TILE_PANELS * bPanelStride + k * NR);
+          if (TILE_PANELS == 2)
+            WILL_READ(bp + 3 * bPanelStride + k * NR);
+        }
+      }
+      GEMM_SUMS;
       // Each with strides known to the compiler; pointers move on, since offsets of 32 bits would cost an addition a load.
       if (aDepthStride == MR) {
-        for (uint k = 0; k < count; ++k, u += MR, bp += NR)
-          GEMM_STEP(vload16(0, bp), u[0], u[1], u[2], u[3], u[4], u[5]);
+        for (uint k = 0; k < count; ++k, u += MR, bp += NR, bq += NR) {
+          WILL_READ(u + GEMM_AHEAD);
+          GEMM_STEP(bp, bq, u[0], u[1], u[2], u[3], u[4], u[5]);
+        }
       } else {
         // Rows beyond the last are read from it and not stored.
         const uint last = min(rows - pm * MR, (uint)MR) - 1;
         global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
                            *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
                            *u5 = u + min(5u, last) * aRowStride;
-        for (uint k = 0; k < count; ++k, bp += NR)
-          GEMM_STEP(vload16(0, bp), u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
+        for (uint k = 0; k < count; ++k, bp += NR, bq += NR)
+          GEMM_STEP(bp, bq, u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
       }
-      float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
-      const uint n0 = firstColumn + pn * NR;
-      const uint end = firstColumn + columns;
-      const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
-      for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
-        const uint m = pm * MR + r;
-        global float *row = cBatch + (ulong)m * cRowStride;
-        float16 value = tile[r];
-        if (addBias)
-          value += bias[m];
-        if (whole) {
-          global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
-          if (add)
-            value += vload16(0, to);
-          vstore16(isLast ? RECTIFIED(value) : value, 0, to);
-        } else {
-          float lane[NR];
-          vstore16(value, 0, lane);
-          for (uint j = 0; j < NR && n0 + j < end; ++j) {
-            global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
-            const float sum = add ? *to + lane[j] : lane[j];
-            *to = isLast ? RECTIFIED(sum) : sum;
+      const float16 tile[TILE_PANELS * MR] = GEMM_TILE;
+      for (uint p = 0; p < panels; ++p) {
+        const uint n0 = firstColumn + (pn + p) * NR;
+        const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
+        for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+          const uint m = pm * MR + r;
+          global float *row = cBatch + (ulong)m * cRowStride;
+          float16 value = tile[p * MR + r];
+          if (addBias)
+            value += bias[m];
+          if (whole) {
+            global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
+            if (add)
+              value += vload16(0, to);
+            vstore16(isLast ? RECTIFIED(value) : value, 0, to);
+          } else {
+            float lane[NR];
+            vstore16(value, 0, lane);
+            for (uint j = 0; j < NR && n0 + j < end; ++j) {
+              global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
+              const float sum = add ? *to + lane[j] : lane[j];
+              *to = isLast ? RECTIFIED(sum) : sum;
+            }
           }
         }
       }
@@ -639,7 +698,8 @@ kernel void transpose_panels(global const float *restrict source, global float *
   const uint channelPanels = (channels + NR - 1) / NR;
   if (channelPanel >= channelPanels || panel >= panels)
     return;
-  global const float *from = source + ((ulong)(batch * panels + panel) * channels + channelPanel * NR) * NR;
+  global const float *from =
+      source + batch * SPACED((ulong)panels * channels * NR) + (panel * channels + channelPanel * NR) * NR;
   global float *to = packed + ((ulong)(batch * channelPanels + channelPanel) * panels + panel) * NR * NR;
   const uint count = min((uint)NR, channels - channelPanel * NR);
   float block[NR * NR];
@@ -652,40 +712,44 @@ kernel void transpose_panels(global const float *restrict source, global float *
 
 // C[batch][m][n] (+)= sum over t of A[t / NR][batch][m][t % NR] * B[batch][n / NR][t][n % NR] over panels * NR values
 // of t: the weight gradient in Winograd space, where t counts tiles. C is row-major [batch][rows][columns].
-// Register tile as in gemm_packed. Global size: (ceil(columns / NR), ceil(rows / MR), batch).
+// Register tile as in gemm_packed. Global size: (ceil(columns / NR / TILE_PANELS), ceil(rows / MR), batch).
 kernel void gemm_lanes(global const float *restrict a, global const float *restrict b, global float *restrict c,
                        const uint rows, const uint columns, const uint panels, const uint batches,
                        const uint accumulating) {
-  const uint pn = get_global_id(0);
+  const uint pn = get_global_id(0) * TILE_PANELS;
   const uint pm = get_global_id(1);
   const uint batch = get_global_id(2);
   const uint panelsN = (columns + NR - 1) / NR;
   if (pn >= panelsN || pm * MR >= rows)
     return;
-  global const float *aBatch = a + (ulong)batch * rows * NR;
+  global const float *aBatch = a + (ulong)batch * SPACED(rows * NR);
   global const float *bp = b + (ulong)(batch * panelsN + pn) * panels * NR * NR;
-  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f;
+  const uint tilePanels = min((uint)TILE_PANELS, panelsN - pn);
+  global const float *bq = bp + (ulong)(tilePanels - 1) * panels * NR * NR;
+  GEMM_SUMS;
   const uint last = rows - 1;   // rows beyond it are read from it and not stored
   const uint r0 = pm * MR * NR, r1 = min(pm * MR + 1, last) * NR, r2 = min(pm * MR + 2, last) * NR,
              r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
   for (uint panel = 0; panel < panels; ++panel) {
-    global const float *ap = aBatch + (ulong)panel * batches * rows * NR;
+    global const float *ap = aBatch + (ulong)panel * batches * SPACED(rows * NR);
     global const float *a0 = ap + r0, *a1 = ap + r1, *a2 = ap + r2, *a3 = ap + r3, *a4 = ap + r4, *a5 = ap + r5;
-    for (uint j = 0; j < NR; ++j, bp += NR)
-      GEMM_STEP(vload16(0, bp), a0[j], a1[j], a2[j], a3[j], a4[j], a5[j]);
+    for (uint j = 0; j < NR; ++j, bp += NR, bq += NR)
+      GEMM_STEP(bp, bq, a0[j], a1[j], a2[j], a3[j], a4[j], a5[j]);
   }
-  float16 tile[MR] = {t0, t1, t2, t3, t4, t5};
-  const uint n0 = pn * NR;
-  for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
-    global float *to = c + ((ulong)batch * rows + pm * MR + r) * columns + n0;
-    float16 value = tile[r];
-    if (n0 + NR <= columns) {
-      vstore16(accumulating ? value + vload16(0, to) : value, 0, to);
-    } else {
-      float lane[NR];
-      vstore16(value, 0, lane);
-      for (uint j = 0; n0 + j < columns; ++j)
-        to[j] = accumulating ? to[j] + lane[j] : lane[j];
+  const float16 tile[TILE_PANELS * MR] = GEMM_TILE;
+  for (uint p = 0; p < tilePanels; ++p) {
+    const uint n0 = (pn + p) * NR;
+    for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+      global float *to = c + ((ulong)batch * rows + pm * MR + r) * columns + n0;
+      const float16 value = tile[p * MR + r];
+      if (n0 + NR <= columns) {
+        vstore16(accumulating ? value + vload16(0, to) : value, 0, to);
+      } else {
+        float lane[NR];
+        vstore16(value, 0, lane);
+        for (uint j = 0; n0 + j < columns; ++j)
+          to[j] = accumulating ? to[j] + lane[j] : lane[j];
+      }
     }
   }
 }
@@ -1342,7 +1406,7 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
 
 // What the registers hold: sixteen of eight lanes, or 32 of sixteen. Vectors of pixels in a tile of three, four and eight rows
 // of outputs, enough to hide the latency of a multiply-add, and columns of the kernel in a tile of the weight gradient.
-#if DIRECT_LANES == 16
+#if VECTOR_LANES == 16
 typedef float16 direct_lanes;
 #define DIRECT_LOAD(P) vload16(0, P)
 #define DIRECT_STORE(V, P) vstore16(V, 0, P)
@@ -1391,7 +1455,7 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
 
 // The first `count` lanes of v into a row.
 static void direct_store(global float *to, const direct_lanes v, const int count) {
-  if (count >= DIRECT_LANES) {
+  if (count >= VECTOR_LANES) {
     DIRECT_STORE(v, to);
     return;
   }
@@ -1406,7 +1470,7 @@ static void direct_store(global float *to, const direct_lanes v, const int count
 // the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
 // makes ROWS channels x VECTORS vectors of pixels of a row in ROWS * VECTORS accumulators.
 // Neighbouring work-items are neighbouring rows, which share most of what they read.
-// Global size: (rows, ceil(outWidth / (DIRECT_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
+// Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
 #define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
   kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights, \
                                    global const float *restrict bias, global float *restrict y,    \
@@ -1416,7 +1480,7 @@ static void direct_store(global float *to, const direct_lanes v, const int count
                                    const uint kernelHeight, const uint kernelWidth,                \
                                    const uint dilation, const uint hasBias, const float slope) {   \
     const uint row = get_global_id(0);                                                             \
-    const uint x0 = get_global_id(1) * DIRECT_LANES * VECTORS;                                     \
+    const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                     \
     const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
     const uint tile = get_global_id(2) % tiles;                                                    \
     const uint image = get_global_id(2) / tiles;                                                   \
@@ -1430,7 +1494,7 @@ static void direct_store(global float *to, const direct_lanes v, const int count
         global const float *from = padded + ((image * channels + ci) * paddedHeight + row + ky * dilation) * pitch + x0; \
         for (uint kx = 0; kx < kernelWidth; ++kx, from += dilation) {                              \
           _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
-            const direct_lanes pixels = DIRECT_LOAD(from + v * DIRECT_LANES);                      \
+            const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                      \
             _Pragma("unroll") for (uint r = 0; r < ROWS; ++r)                                      \
               sum[r * VECTORS + v] = fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);      \
           }                                                                                        \
@@ -1444,8 +1508,8 @@ static void direct_store(global float *to, const direct_lanes v, const int count
         const float offset = hasBias ? bias[co] : 0.0f;                                            \
         global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
         _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
-          direct_store(to + DIRECT_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset),            \
-                       (int)(outWidth - x0) - DIRECT_LANES * (int)v);                              \
+          direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset),            \
+                       (int)(outWidth - x0) - VECTOR_LANES * (int)v);                              \
       }                                                                                            \
     }                                                                                              \
   }
@@ -1475,11 +1539,11 @@ kernel void pack_direct_weights(global const float *restrict w, global float *re
 
 // The elements of a row from x on, 0 outside it.
 static direct_lanes direct_row(global const float *row, const uint x, const uint width) {
-  if (x + DIRECT_LANES <= width)
+  if (x + VECTOR_LANES <= width)
     return DIRECT_LOAD(row + x);
   direct_lanes lanes;
   float *lane = (float *)&lanes;
-  for (uint j = 0; j < DIRECT_LANES; ++j)
+  for (uint j = 0; j < VECTOR_LANES; ++j)
     lane[j] = x + j < width ? row[x + j] : 0.0f;
   return lanes;
 }
@@ -1515,7 +1579,7 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   for (uint oy = 0; oy < outHeight; ++oy) {
     global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + kx0 * dilation;
     global const float *a0 = up + oy * outWidth, *b0 = a0 + second, *c0 = a0 + third;
-    for (uint ox = 0; ox < outWidth; ox += DIRECT_LANES) {
+    for (uint ox = 0; ox < outWidth; ox += VECTOR_LANES) {
       const direct_lanes a = direct_row(a0, ox, outWidth), b = direct_row(b0, ox, outWidth), c = direct_row(c0, ox, outWidth);
 #pragma unroll
       for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
@@ -1578,6 +1642,13 @@ typedef float vec;
 #define SET_OWN(I, V) own[I] = (V)
 #endif
 #define LANE_ITEMS (NR / LANES)   // work-items of a panel
+
+// Stores a vector of one of many planes. The next work-items write the lines that follow it.
+#define STORE_POINT(V, P)                                                                          \
+  do {                                                                                             \
+    WILL_WRITE((P) + 2 * NR);                                                                      \
+    STORE(V, 0, P);                                                                                \
+  } while (0)
 
 // The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
 // (k, row) = ((first + j) / MR, (first + j) % MR) of the panel, its taps at w[row * rowStride + k * depthStride]. Whole
@@ -1759,11 +1830,11 @@ static void store_some(global float *to, const vec v, const int count) {
       POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
     }                                                                                              \
     global float *to = packed + ((ulong)panel * channels + co) * NR + lane;                        \
-    const ulong plane = (ulong)panels * channels * NR;                                             \
+    const ulong plane = SPACED((ulong)panels * channels * NR);                                     \
     _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
       vec out[N];                                                                                  \
       POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE(out[i], 0, to + (i * N + k) * plane);   \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane); \
     }                                                                                              \
   }
 
@@ -1793,7 +1864,10 @@ static void store_some(global float *to, const vec v, const int count) {
     if (panel >= panels || co >= outChannels)                                                      \
       return;                                                                                      \
     vec tile[16];                                                                                  \
-    TILE(tile, products + ((ulong)panel * outChannels + co) * N * N * NR + lane);                  \
+    global const float *from = products + ((ulong)panel * outChannels + co) * N * N * NR + lane;   \
+    /* What the next work-item reads. */                                                           \
+    for (uint k = 0; k < N * N; ++k) WILL_READ(from + (outChannels * N * N + k) * NR);             \
+    TILE(tile, from);                                                                              \
     const float offset = hasBias ? bias[co] : 0.0f;                                                \
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
@@ -1883,7 +1957,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
     for (uint i = 0; i < 6; ++i)
       h[3 * i + j] = out[i];
   }
-  const uint plane = panels * depth * MR;
+  const uint plane = SPACED(panels * depth * MR);
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
   vec points[36];
@@ -1893,7 +1967,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   if (count >= LANES) {
 #pragma unroll
     for (uint p = 0; p < 36; ++p)
-      STORE(points[p], 0, to + p * plane);
+      STORE_POINT(points[p], to + p * plane);
   } else {
     ROWS_APART
     for (uint p = 0; p < 36; ++p)
@@ -1931,14 +2005,15 @@ kernel void winograd_input(global const float *restrict x, global float *restric
                 (int)i - (int)padding, 1 - (int)padding);
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
-  global float *to = packed + ((ulong)panel * 36 * channels + ci) * NR + lane;
+  const uint plane = SPACED(channels * NR);
+  global float *to = packed + (ulong)panel * 36 * plane + ci * NR + lane;
 #pragma unroll
   for (uint k = 0; k < 6; ++k) {
     vec out[6];
     INPUT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
 #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      STORE(out[i], (i * 6 + k) * channels, to);
+      STORE_POINT(out[i], to + (i * 6 + k) * plane);
   }
 }
 
@@ -2032,7 +2107,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
   vec taps[16];
   filter_taps(taps, 16, w, first, panel, rows, depth, rowStride, depthStride);
   const uint wholeDepth = transposed ? depth : 4 * depth;
-  const ulong plane = (ulong)panels * wholeDepth * MR;
+  const ulong plane = SPACED((ulong)panels * wholeDepth * MR);
   const int count = (int)(depth * MR - first);
   ROWS_APART
   for (uint phase = 0; phase < 4; ++phase) {
@@ -2057,7 +2132,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
     if (count >= LANES) {
 #pragma unroll
       for (uint p = 0; p < 25; ++p)
-        STORE(points[p], 0, to + p * plane);
+        STORE_POINT(points[p], to + p * plane);
     } else {
       ROWS_APART
       for (uint p = 0; p < 25; ++p)
@@ -2135,6 +2210,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
   const uint panel = get_global_id(1);
   if (ci >= channels || panel >= panels)
     return;
+  const uint plane = SPACED(4 * channels * NR);
   for (uint py = 0; py < 2; ++py) {
     vec d[50];
     ROWS_APART
@@ -2150,14 +2226,14 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
 #pragma unroll
     for (uint px = 0; px < 2; ++px) {
       const vec *e = d + 25 * px;
-      global float *to = packed + ((ulong)panel * 100 * channels + (py * 2 + px) * channels + ci) * NR + lane;
+      global float *to = packed + (ulong)panel * 25 * plane + ((py * 2 + px) * channels + ci) * NR + lane;
 #pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
 #pragma unroll
         for (uint i = 0; i < 5; ++i)
-          STORE(out[i], (i * 5 + k) * 4 * channels, to);
+          STORE_POINT(out[i], to + (i * 5 + k) * plane);
       }
     }
   }
@@ -2173,6 +2249,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   const uint panel = get_global_id(1);
   if (co >= channels || panel >= panels)
     return;
+  const uint plane = SPACED(channels * NR);
   vec d[60];
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
@@ -2189,14 +2266,14 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex) {
       const vec *e = d + 30 * ex + 5 * ey;
-      global float *to = packed + (((ulong)panel * 100 + 25 * (ey * 2 + ex)) * channels + co) * NR + lane;
+      global float *to = packed + ((ulong)panel * 100 + 25 * (ey * 2 + ex)) * plane + co * NR + lane;
 #pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
         PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
 #pragma unroll
         for (uint i = 0; i < 5; ++i)
-          STORE(out[i], (i * 5 + k) * channels, to);
+          STORE_POINT(out[i], to + (i * 5 + k) * plane);
       }
     }
   }
@@ -2230,9 +2307,13 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
   ROWS_APART
   for (uint ey = 0; ey < 2; ++ey) {
     vec tile[32];
+    global const float *from = products + (((ulong)panel * channels + ci) * 4 + ey * 2) * 25 * NR + lane;
+    // What the next work-item reads.
+    for (uint k = 0; k < 50; ++k)
+      WILL_READ(from + (channels * 100 + k) * NR);
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
-      phase_tile(tile + 16 * ex, products + (((ulong)panel * channels + ci) * 4 + ey * 2 + ex) * 25 * NR + lane);
+      phase_tile(tile + 16 * ex, from + ex * 25 * NR);
     ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;

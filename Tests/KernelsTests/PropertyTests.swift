@@ -83,14 +83,25 @@ final class PropertyTests: XCTestCase {
   }
 
   /// One small shape for each algorithm: few enough for a simulator that checks every access.
-  func testSmallConvolutionAlgorithmsAgree() throws {
-    try requireAgreement([
-      Convolution(input: [5, 16, 8, 7], weight: [18, 16, 3, 3], padding: 2),
-      Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
-      Convolution(input: [2, 3, 9, 20], weight: [4, 3, 7, 7], padding: 3),
-      Convolution(input: [1, 12, 12, 11], weight: [70, 12, 3, 3]),
-      Convolution(input: [5, 16, 16, 14], weight: [16, 16, 3, 3], padding: 2, dilation: 2),
-    ])
+  private static let smallConvolutions = [
+    Convolution(input: [5, 16, 8, 7], weight: [18, 16, 3, 3], padding: 2),
+    Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
+    Convolution(input: [2, 3, 9, 20], weight: [4, 3, 7, 7], padding: 3),
+    Convolution(input: [1, 12, 12, 11], weight: [70, 12, 3, 3]),
+    Convolution(input: [5, 16, 16, 14], weight: [16, 16, 3, 3], padding: 2, dilation: 2),
+  ]
+
+  func testSmallConvolutionAlgorithmsAgree() throws { try requireAgreement(Self.smallConvolutions) }
+
+  /// The processor's class for registers of 8 and of 16 floats, whichever the device at hand has.
+  func testVectorWidthsAgree() throws {
+    for info in try openCLDevices() {
+      for lanes in [8, 16] {
+        var parameters = KernelParameters(for: info, isProcessor: true)
+        parameters.vectorLanes = lanes
+        try requireAgreement(Self.smallConvolutions, on: [OpenCLDevice(info, parameters: parameters)])
+      }
+    }
   }
 
   /// The tiles of the GPU class, in every size of work-group, with and without the depth split: rows, columns and depths

@@ -114,9 +114,9 @@ extension OpenCLDevice: ConvolutionKernels {
   private func direct(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     // The tile that wastes the fewest rows, the larger of equals.
     func waste(_ rows: Int) -> Int { (g.outChannels + rows - 1) / rows * rows }
-    let isWide = parameters.directLanes == 16
+    let isWide = parameters.vectorLanes == 16
     let tileRows = [3, 4, isWide ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
-    let tileWidth = parameters.directLanes * (tileRows == 3 ? (isWide ? 4 : 3) : 2)  // VECTORS_OF_n of kernels.cl
+    let tileWidth = parameters.vectorLanes * (tileRows == 3 ? (isWide ? 4 : 3) : 2)  // VECTORS_OF_n of kernels.cl
     let tiles = (g.outChannels + tileRows - 1) / tileRows
     let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {
       let packed = try allocate(tiles * g.channels * g.taps * tileRows)
@@ -151,7 +151,7 @@ extension OpenCLDevice: ConvolutionKernels {
     let paddedHeight = g.height + 2 * g.padding
     let images = max(1, min(g.batch, (1 << 20) / (g.channels * paddedHeight * pitch)))
     let partial = g.batch == 1 ? dw : try allocate(g.batch * g.weightShape.elementCount)
-    let columns = parameters.directLanes == 16 ? 7 : 4  // DIRECT_COLUMNS
+    let columns = parameters.vectorLanes == 16 ? 7 : 4  // DIRECT_COLUMNS
     let tiles = (g.outChannels + 2) / 3 * ((g.kernelWidth + columns - 1) / columns)
     for first in stride(from: 0, to: g.batch, by: images) {
       let count = min(images, g.batch - first)

@@ -5,8 +5,10 @@ package struct KernelParameters: Codable, Hashable {
   var run: Int
   /// Tiles that one work-item of a Winograd transform takes: 16 as the lanes of a vector, or 1.
   var lanes: Int
-  /// Pixels of a vector of the direct convolutions, 8 or 16: as wide as a register.
-  var directLanes: Int
+  /// Floats of a register, 8 or 16: what vectors of the direct convolutions and tiles of the GEMM are made for.
+  package var vectorLanes: Int
+  /// Whether kernels ask for cache lines before their use.
+  var prefetches: Bool
   /// Panels of B that a work-item of the register-tiled GEMM takes: A is read once for all of them.
   var columnPanels = 4
   /// Work-items of a work-group that makes a tile of a matrix product in local memory; 0 for products in registers, one
@@ -34,13 +36,14 @@ package struct KernelParameters: Codable, Hashable {
   package init(for device: OpenCLDeviceInfo, isProcessor: Bool) {
     run = isProcessor ? 16 : 1
     lanes = isProcessor ? 16 : 1
-    directLanes = isProcessor && device.nativeFloatVector >= 16 ? 16 : 8
+    vectorLanes = isProcessor && device.nativeFloatVector >= 16 ? 16 : 8
+    let isSimulator = device.platform.localizedCaseInsensitiveContains("oclgrind")
+    prefetches = isProcessor && !isSimulator  // which does not know the instruction
     tileItems = isProcessor ? 0 : [256, 128].first { $0 <= device.maxWorkGroupSize } ?? 64
     tiledGroups = 2 * device.computeUnits
     winogradScratch = isProcessor ? 4 << 20 : 32 << 20
     // A processor shares its memory with everything else on the machine.
     derivedBytes = isProcessor ? 16 << 20 : device.globalMemoryBytes / 16
-    let isSimulator = device.platform.localizedCaseInsensitiveContains("oclgrind")
     // A processor's memory is taken page by page as it is touched: large slabs cost nothing, and tensors fit them better.
     slabBytes = isSimulator || !isProcessor ? 0 : min(256 << 20, device.maxAllocationBytes)
     lengthsPerOctave = isSimulator || isProcessor ? 0 : 8
@@ -56,6 +59,7 @@ package struct KernelParameters: Codable, Hashable {
 
   /// Options of clBuildProgram.
   var options: String {
-    "-cl-std=CL1.2 -D RUN=\(run) -D LANES=\(lanes) -D DIRECT_LANES=\(directLanes) -D TILE_ITEMS=\(tileItems)u"
+    "-cl-std=CL1.2 -D RUN=\(run) -D LANES=\(lanes) -D VECTOR_LANES=\(vectorLanes) -D TILE_ITEMS=\(tileItems)u"
+      + " -D PREFETCH=\(prefetches ? 1 : 0)"
   }
 }

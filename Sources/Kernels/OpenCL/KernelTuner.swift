@@ -40,7 +40,7 @@ public struct KernelTuner {
     let large = [1, 0].map { Self.convolutions[$0] }
     try choose("elements a work-item", \.run, [1, 16], report, elementwise)
     if isProcessor {
-      try choose("pixels of a direct vector", \.directLanes, [8, 16], report, convolutions(large))
+      try choose("floats of a vector", \.vectorLanes, [8, 16], report, convolutions(large + heavy))
       try choose("column panels", \.columnPanels, [2, 4, 8], report, convolutions(heavy))
     } else {
       let possible = [64, 128, 256].filter { $0 <= info.maxWorkGroupSize }

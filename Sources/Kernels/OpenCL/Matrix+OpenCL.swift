@@ -27,10 +27,12 @@ extension OpenCLDevice: MatrixKernels {
     let panelStride: Int, rowStride: Int, depthStride: Int
 
     /// What `packRows` makes.
-    static func packed(_ buffer: Buffer, rows: Int, depth: Int) -> MatrixRows {
+    /// - Parameter isSpaced: whether its matrices lie `spaced` apart, as Winograd's weights do.
+    static func packed(_ buffer: Buffer, rows: Int, depth: Int, isSpaced: Bool = false) -> MatrixRows {
       let panels = (rows + tileRows - 1) / tileRows
+      let matrix = panels * depth * tileRows
       return MatrixRows(
-        buffer: buffer, batchStride: panels * depth * tileRows, panelStride: depth * tileRows, rowStride: 1,
+        buffer: buffer, batchStride: isSpaced ? spaced(matrix) : matrix, panelStride: depth * tileRows, rowStride: 1,
         depthStride: tileRows)
     }
 

@@ -39,7 +39,7 @@ extension OpenCLDevice {
     }
     let transformed = try w.buffer.derived("winograd \(w.name)", within: derivedBudget) {
       let panels = Self.rowPanels(g.outChannels)
-      let packed = try allocate(36 * panels * g.channels * Self.tileRows)
+      let packed = try allocate(36 * Self.spaced(panels * g.channels * Self.tileRows))
       try launch(
         .winograd, "winograd_weights", .blocks, global: [weightRuns(g.channels), panels], .buffer(w.buffer),
         .buffer(packed), .uint(g.outChannels), .uint(g.channels), .uint(w.rowStride), .uint(w.channelStride),
@@ -144,6 +144,9 @@ extension OpenCLDevice {
   /// Work-items of a panel of sixteen tiles.
   private var laneItems: Int { Self.tileColumns / parameters.lanes }
 
+  /// SPACED of kernels.cl.
+  static func spaced(_ count: Int) -> Int { count + tileColumns }
+
   private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
 
   /// Work-items of a weight transform along the depth.
@@ -165,7 +168,7 @@ extension OpenCLDevice {
     _ section: KernelSection, _ kernel: String, points: Int, _ x: Buffer, _ images: Int, _ channels: Int,
     _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>, ending: [Argument] = []
   ) throws -> Buffer {
-    let packed = try allocate(points * chunk.count * channels * Self.tileColumns)
+    let packed = try allocate(points * chunk.count * Self.spaced(channels * Self.tileColumns))
     try launch(
       section, kernel, .blocks, global: [channels * laneItems, chunk.count], ending: ending, .buffer(x),
       .buffer(packed), .uint(images), .uint(channels), .uint(height), .uint(width), .uint(tiling.rows),
@@ -190,7 +193,7 @@ extension OpenCLDevice {
   ) throws -> Buffer {
     try w.derived(transposed ? "winograd transposed" : "winograd strided", within: derivedBudget) {
       let panels = Self.rowPanels(rows)
-      let packed = try allocate(100 * panels * depth * Self.tileRows)
+      let packed = try allocate(100 * Self.spaced(panels * depth * Self.tileRows))
       try launch(
         .winogradStrided, "winograd_strided_weights", .blocks, global: [weightRuns(depth), panels], .buffer(w),
         .buffer(packed), .uint(rows), .uint(depth), .uint(rowStride), .uint(depthStride), .uint(transposed ? 1 : 0))
@@ -203,14 +206,15 @@ extension OpenCLDevice {
     -> Buffer
   {
     let columns = panels * Self.tileColumns
+    let plane = Self.spaced(depth * Self.tileColumns)
     let products = try allocate(batch * rows * columns)
     var target = MatrixTarget(columns: Self.tileColumns)
     target.batchStride = Self.tileColumns
     target.rowStride = batch * Self.tileColumns
     target.columnBlockStride = rows * batch * Self.tileColumns
     try gemm(
-      .packed(weights, rows: rows, depth: depth), input,
-      panelStrides: (batch: depth * Self.tileColumns, panel: batch * depth * Self.tileColumns),
+      .packed(weights, rows: rows, depth: depth, isSpaced: true), input,
+      panelStrides: (batch: plane, panel: batch * plane),
       into: products, rows: rows, columns: columns, depth: depth, batch: batch, target)
     return products
   }
