@@ -255,6 +255,17 @@ final class DefenseTests: XCTestCase {
     XCTAssertGreaterThan(broken, 10 * shaken)
   }
 
+  /// Refinement breaks every edit of a generator, not one that happened to be drawn.
+  func testRefinementBreaksAllEdits() throws {
+    let device = try selectDevice().device
+    let image = try Tensor(repeating: 0, shape: [1, 3, 64, 64], device: device)
+    let refined = try Refiner(generators: [HalfAmplifier()], detectors: [], compressionQuality: nil, device: device)
+      .refine(image, start: image, steps: 40, epsilon: 0.05, seed: 1)
+    for columns in [0..<32, 32..<64] {
+      XCTAssertGreaterThan(try refined.sliced(axis: 3, columns).abs().mean().item(), 0.04)
+    }
+  }
+
   /// A folder that may not be listed is named, and the rest of the work goes on.
   func testUnreadableFolder() throws {
     let (open, locked) = (folder.appendingPathComponent("open"), folder.appendingPathComponent("locked"))
@@ -305,5 +316,26 @@ final class DefenseTests: XCTestCase {
     XCTAssertEqual(perturbation.shape, [1, 3, 256, 256])
     XCTAssertEqual(epsilon, 0.05)
     XCTAssertTrue(try perturbation.values().allSatisfy { abs($0) <= 0.05 })
+  }
+}
+
+/// A generator of two edits, each of which amplifies one half of the image and shows nothing of the other.
+private struct HalfAmplifier: Generator {
+  static let name = "half-amplifier"
+  static let checkpointKeys: [String] = []
+
+  var parameters: [String: Tensor] = [:]
+  let attributes = ["left", "right"]
+  let imageSize = 64
+
+  init() {}
+  init(_ state: StateDictionary, _ description: GeneratorDescription) {}
+
+  func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+    let halves = try (0..<2).map { half in
+      try images.sliced(axis: 3, half * 32..<half * 32 + 32)
+        * condition.values.sliced(axis: 1, half..<half + 1).reshaped([images.shape[0], 1, 1, 1])
+    }
+    return GeneratorOutput(image: try Tensor.concatenated(halves, axis: 3) * 10, feature: images)
   }
 }

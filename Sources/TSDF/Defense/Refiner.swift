@@ -49,11 +49,13 @@ public final class Refiner {
       try DetectorTargets(
         $0, [DetectorTruth($0, image: image)], width: image.shape[3], regionCount: 6, device: device)
     }
-    var edits: [(condition: Condition, clean: Tensor)] = []
-    for generator in generators {
-      let condition = try generator.conditions(
-        [labels(generator.generator.attributes)], random: &random, device: device)
-      edits.append((condition, try generator(image, condition: condition).image))
+    // Every edit that an attacker may ask for: against one of them alone, the others would be left whole.
+    let edits = try generators.map { generator in
+      let labels = labels(generator.generator.attributes)
+      return try generator.generator.edits.indices.map { edit in
+        let condition = try generator.generator.condition([edit], labels: [labels], random: &random, device: device)
+        return (condition: condition, clean: try generator(image, condition: condition).image)
+      }
     }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
@@ -69,7 +71,10 @@ public final class Refiner {
         }
       }
       let parts =
-        zip(generators, edits).map { JointStep.Part.generator($0, $1.condition, $1.clean) }
+        zip(generators, edits).map { generator, edits in
+          let edit = edits[random.integer(below: edits.count)]
+          return JointStep.Part.generator(generator, edit.condition, edit.clean)
+        }
         + zip(detectors, targets).map { JointStep.Part.detector($0, $1) }
       let leaf = delta.requiringGradient()
       let plain = try (image + leaf).clamped(to: -1...1)

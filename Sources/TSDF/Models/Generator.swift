@@ -8,6 +8,8 @@ public struct GeneratorOutput {
   /// The encoder feature that interruption drives away (method section 2), [N, C, h, w].
   public let feature: Tensor
 
+  public init(image: Tensor, feature: Tensor) { (self.image, self.feature) = (image, feature) }
+
   /// That of a range of the images.
   func slice(_ range: Range<Int>) throws -> GeneratorOutput {
     GeneratorOutput(image: try image.slice(range), feature: try feature.slice(range))
