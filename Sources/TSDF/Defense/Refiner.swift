@@ -7,7 +7,7 @@ public final class Refiner {
   private let detectors: [any FaceDetector]
   private let goal: DetectorGoal
   private let slicer: BatchSlicer
-  private let interruptionTarget: Float = 0.2
+  private let interruptionTarget: Float = 0.3
   private let momentum: Float = 0.5
   /// What every other step looks through, so that recompression does not undo them.
   private let compression: JPEGModel?
