@@ -29,7 +29,7 @@ struct ProtectCommand: ParsableCommand {
   @Option(
     help: """
       Detectors to refine against, separated by commas; the first finds the faces. Adding mtcnn weakens what is reached \
-      against retinaface and after JPEG.
+      against generators, and against retinaface after JPEG.
       """) var detectors = RetinaFace.name
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
