@@ -578,6 +578,11 @@ kernel void pack_columns(global const float *restrict source, global float *rest
     GEMM_ROW(5, A5);                                                                               \
   } while (0)
 
+// Where column n begins in rows of blocks.
+static uint column_offset(const uint n, const uint columnBlock, const uint columnBlockStride) {
+  return n / columnBlock * columnBlockStride + n % columnBlock;
+}
+
 // How far ahead of its use packed A is asked for, in floats: a page.
 #define GEMM_AHEAD 1024
 
@@ -629,7 +634,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
       const uint end = firstColumn + columns;
       for (uint p = 0; p < panels; ++p) {
         const uint n0 = firstColumn + (pn + p) * NR;
-        global float *to = cBatch + (ulong)pm * MR * cRowStride + n0 / columnBlock * columnBlockStride + n0 % columnBlock;
+        global float *to = cBatch + (ulong)pm * MR * cRowStride + column_offset(n0, columnBlock, columnBlockStride);
         for (uint r = 0; r < MR; ++r)
           WILL_WRITE(to + r * cRowStride);
       }
@@ -669,7 +674,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
           if (addBias)
             value += bias[m];
           if (whole) {
-            global float *to = row + (n0 / columnBlock) * columnBlockStride + n0 % columnBlock;
+            global float *to = row + column_offset(n0, columnBlock, columnBlockStride);
             if (add)
               value += vload16(0, to);
             vstore16(isLast ? RECTIFIED(value) : value, 0, to);
@@ -677,7 +682,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             float lane[NR];
             vstore16(value, 0, lane);
             for (uint j = 0; j < NR && n0 + j < end; ++j) {
-              global float *to = row + ((n0 + j) / columnBlock) * columnBlockStride + (n0 + j) % columnBlock;
+              global float *to = row + column_offset(n0 + j, columnBlock, columnBlockStride);
               const float sum = add ? *to + lane[j] : lane[j];
               *to = isLast ? RECTIFIED(sum) : sum;
             }
@@ -689,7 +694,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
 }
 
 // packed[batch][ceil(channels / NR)][panels * NR][NR] = source[batch][panels][channels][NR] with its last two axes
-// transposed, zero beyond the last channel: lanes become the depth of a GEMM. Global size: (channel panels, panels, batch).
+// transposed, zero beyond the last channel: lanes become the depth of a GEMM. The source's batches lie SPACED apart. Global
+// size: (channel panels, panels, batch).
 kernel void transpose_panels(global const float *restrict source, global float *restrict packed,
                              const uint channels, const uint panels) {
   const uint channelPanel = get_global_id(0);
@@ -711,7 +717,8 @@ kernel void transpose_panels(global const float *restrict source, global float *
 }
 
 // C[batch][m][n] (+)= sum over t of A[t / NR][batch][m][t % NR] * B[batch][n / NR][t][n % NR] over panels * NR values
-// of t: the weight gradient in Winograd space, where t counts tiles. C is row-major [batch][rows][columns].
+// of t: the weight gradient in Winograd space, where t counts tiles. C is row-major [batch][rows][columns]; A's matrices
+// of [m][NR] lie SPACED apart.
 // Register tile as in gemm_packed. Global size: (ceil(columns / NR / TILE_PANELS), ceil(rows / MR), batch).
 kernel void gemm_lanes(global const float *restrict a, global const float *restrict b, global float *restrict c,
                        const uint rows, const uint columns, const uint panels, const uint batches,
@@ -1610,7 +1617,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // columns of a GEMM panel; the transforms work on such vectors, one channel at a time. Where pitch is a multiple of 4, four
 // neighbouring lanes (a quad) are four neighbouring tiles of one row, whose columns are read as whole vectors and dealt out
 // by swizzles. Narrow images have any pitch, and go lane by lane. On a GPU (LANES 1) each lane is a work-item of its own,
-// neighbours in the first axis of the global size, and a vec is a float.
+// neighbours in the first axis of the global size, and a vec is a float. What belongs to a point lies SPACED apart from the
+// next point's, in packed weights, inputs and gradients; in products the points of a tile lie together.
 //
 // Transforms of registers are unrolled; what reads or stores a row is not on a processor (ROWS_APART): it is long, and
 // compiling it once a row made a first run seconds longer. On a GPU all is, or arrays would lie in memory. None of the
