@@ -339,14 +339,15 @@ static float folded(const wide v) { return v; }
 // `planes` planes of `area` elements, `planeStride` apart. Instance norm: groups = N * C, planes = 1;
 // batch norm: groups = C, planes = N, planeStride = C * area. Channel c = group % channels. The variance is
 // the biased one, by a second pass over the data (cancellation-safe), and invstd = 1 / sqrt(variance + epsilon); under
-// `unbiased`, invstd = 1 / (the unbiased deviation + epsilon). statistics[group] = (mean, invstd).
+// `unbiased`, invstd = 1 / (the unbiased deviation + epsilon). statistics[group] = (mean, invstd). Last, `residual`, of x's
+// layout, is added if hasResidual.
 // One work-group a group; local size a power of two; scratch: one float2 a work-item.
 kernel void normalize_forward(global const float *restrict x, global const float *restrict gamma,
-                              global const float *restrict beta, global float *restrict y,
-                              global float2 *restrict statistics, local float2 *restrict scratch,
-                              const uint channels, const uint planes, const uint area,
-                              const uint planeStride, const float epsilon, const uint unbiased,
-                              const float slope) {
+                              global const float *restrict beta, global const float *restrict residual,
+                              global float *restrict y, global float2 *restrict statistics,
+                              local float2 *restrict scratch, const uint channels, const uint planes,
+                              const uint area, const uint planeStride, const float epsilon,
+                              const uint unbiased, const float slope, const uint hasResidual) {
   const uint lid = get_local_id(0);
   const uint size = get_local_size(0);
   const uint group = get_group_id(0);
@@ -397,14 +398,17 @@ kernel void normalize_forward(global const float *restrict x, global const float
   const float shift = beta[c] - mean * scale;
   for (uint p = 0; p < planes; ++p) {
     global const float *plane = x + start + p * planeStride;
+    global const float *other = residual + start + p * planeStride;
     global float *out = y + start + p * planeStride;
     for (uint i = lid; i < vectors; i += size) {
       const wide v = fma(WIDE_LOAD(i, plane), (wide)(scale), (wide)(shift));
-      WIDE_STORE(fmax(v, 0.0f) + slope * fmin(v, 0.0f), i, out);
+      const wide z = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
+      WIDE_STORE(hasResidual ? z + WIDE_LOAD(i, other) : z, i, out);
     }
     for (uint i = vectors * WIDTH + lid; i < area; i += size) {
       const float v = fma(plane[i], scale, shift);
-      out[i] = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
+      const float z = fmax(v, 0.0f) + slope * fmin(v, 0.0f);
+      out[i] = hasResidual ? z + other[i] : z;
     }
   }
   if (lid == 0)

@@ -204,6 +204,13 @@ def add_spread(x, cases):
 case("add_spread", add_spread, normal(2, 3, 7, 21), normal(2, 3, 5, 5))
 case("add_spread_one", add_spread, normal(1, 2, 4, 3), normal(1, 2, 1, 1))
 
+# The end of a residual block.
+def residual_norm(x, w, b, other):
+    return F.leaky_relu(F.instance_norm(x, weight=w, bias=b), 0.3) + other
+
+
+case("instance_norm_residual", residual_norm, normal(2, 3, 7, 6), normal(3), normal(3), normal(2, 3, 7, 6))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

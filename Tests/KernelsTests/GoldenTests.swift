@@ -37,6 +37,7 @@ final class GoldenTests: XCTestCase {
     "instance_norm_leaky": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2) },
     "instance_norm_unbiased": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
     "instance_norm_adaptive": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
+    "instance_norm_residual": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.3, adding: $0[3]) },
     "batch_norm_train": { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2]).output },
     "relu": { try $0[0].relu() },
     "leaky_relu": { try $0[0].leakyReLU(slope: 0.01) },
@@ -141,7 +142,7 @@ final class GoldenTests: XCTestCase {
       // Written so that NaN fails.
       XCTAssertTrue(error < tolerance, "\(name)/\(part) on \(device.name): relative error \(error)")
     }
-    let inputs = try (0..<3).filter { golden.shape(of: "\(name)/i\($0)") != nil }.map {
+    let inputs = try (0..<4).filter { golden.shape(of: "\(name)/i\($0)") != nil }.map {
       try value("i\($0)").requiringGradient()
     }
     let upstream = try value("g").requiringGradient()

@@ -309,6 +309,7 @@ final class PropertyTests: XCTestCase {
       ("max pool", { try x.maxPooled(size: 9) }),
       ("resize", { try x.resized(height: 0, width: 3) }),
       ("instance norm", { try x.instanceNormalized(gamma: zeros([4]), beta: zeros([3])) }),
+      ("instance norm", { try x.instanceNormalized(gamma: zeros([3]), beta: zeros([3]), adding: zeros([3])) }),
       ("sum", { try x.sum(axes: [4]) }),
       ("cross entropy", { try zeros([2, 3]).crossEntropy(withClasses: [0, 3]) }),
     ]

@@ -1,8 +1,9 @@
 extension CPUDevice: NormalizationKernels {
   public func normalize(
-    _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    slope: Float
+    _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
+    _ geometry: NormGeometry, slope: Float
   ) throws {
+    let residual = residual?.floats
     let (x, y, gamma, beta, statistics) = (x.floats, y.floats, gamma.floats, beta.floats, statistics.floats)
     let count = Float(geometry.planes * geometry.area)
     parallel(geometry.groups) { groups in
@@ -18,7 +19,7 @@ extension CPUDevice: NormalizationKernels {
         let shift = beta[group % geometry.channels] - mean * scale
         geometry.forEach(group) {
           let v = x[$0] * scale + shift
-          y[$0] = max(v, 0) + slope * min(v, 0)
+          y[$0] = max(v, 0) + slope * min(v, 0) + (residual?[$0] ?? 0)
         }
         statistics[2 * group] = mean
         statistics[2 * group + 1] = inverse

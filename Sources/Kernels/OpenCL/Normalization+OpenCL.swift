@@ -1,13 +1,14 @@
 extension OpenCLDevice: NormalizationKernels {
   public func normalize(
-    _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    slope: Float
+    _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
+    _ geometry: NormGeometry, slope: Float
   ) throws {
     try launch(
       .norm, "normalize_forward", .groups, global: [geometry.groups], .buffer(x), .buffer(gamma), .buffer(beta),
-      .buffer(y), .buffer(statistics), .localPerItem(8), .uint(geometry.channels), .uint(geometry.planes),
+      .buffer(residual ?? x), .buffer(y), .buffer(statistics), .localPerItem(8), .uint(geometry.channels),
+      .uint(geometry.planes),
       .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
-      .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
+      .uint(geometry.isUnbiased ? 1 : 0), .float(slope), .uint(residual == nil ? 0 : 1))
   }
 
   public func normalizeGradient(

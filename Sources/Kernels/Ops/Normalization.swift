@@ -9,11 +9,11 @@ public struct NormGeometry {
 
 /// What a back end provides for this file.
 public protocol NormalizationKernels {
-  /// y = leakyReLU((x - mean) / deviation * gamma + beta; slope); statistics gets (mean, 1 / deviation)
+  /// y = leakyReLU((x - mean) / deviation * gamma + beta; slope) (+ residual); statistics gets (mean, 1 / deviation)
   /// for each group.
   func normalize(
-    _ x: Buffer, gamma: Buffer, beta: Buffer, into y: Buffer, statistics: Buffer, _ geometry: NormGeometry,
-    slope: Float) throws
+    _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
+    _ geometry: NormGeometry, slope: Float) throws
   /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
   /// the activation.
   func normalizeGradient(
@@ -29,16 +29,24 @@ extension Tensor {
   ///   - gamma: one value a channel; or, as `beta`, one an image and channel [N, C] (adaptive instance norm; Huang,
   ///     Belongie, 2017).
   ///   - isUnbiased: divide by the unbiased deviation plus epsilon, as HiSD does.
+  ///   - residual: of this shape, added last: the other branch of a residual block.
   public func instanceNormalized(
-    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1, isUnbiased: Bool = false
+    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1, isUnbiased: Bool = false,
+    adding residual: Tensor? = nil
   ) throws -> Tensor {
     let isAdaptive = rank == 4 && gamma.shape == [shape[0], shape[1]] && beta.shape == gamma.shape
     if !isAdaptive { try requireChannels("instance norm", [gamma, beta]) }
+    if let residual {
+      try requireSameDevice(as: residual, "instance norm")
+      guard residual.shape == shape else {
+        throw KernelsError.shape(operation: "instance norm", "\(residual.shape) cannot be added to \(shape)")
+      }
+    }
     let groups = shape[0] * shape[1]
     let geometry = NormGeometry(
       channels: isAdaptive ? groups : shape[1], groups: groups, planes: 1, area: shape[2] * shape[3], planeStride: 0,
       epsilon: epsilon, isUnbiased: isUnbiased)
-    return try normalized(gamma, beta, geometry, axes: [2, 3], slope).output
+    return try normalized(gamma, beta, geometry, axes: [2, 3], slope, adding: residual).output
   }
 
   /// Batch normalisation with the batch's own statistics (training mode), and those statistics: the mean and the
@@ -79,17 +87,22 @@ extension Tensor {
   }
 
   private func normalized(
-    _ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ slope: Float
+    _ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ slope: Float,
+    adding residual: Tensor? = nil
   ) throws -> (output: Tensor, statistics: Tensor) {
     let output = try device.allocate(count)
     let statistics = try device.allocate(geometry.groups * 2)
     try device.normalize(
-      buffer, gamma: gamma.buffer, beta: beta.buffer, into: output, statistics: statistics, geometry,
-      slope: slope)
+      buffer, gamma: gamma.buffer, beta: beta.buffer, residual: residual?.buffer, into: output, statistics: statistics,
+      geometry, slope: slope)
     let inputs = [self, gamma, beta]
     let kept = inputs.contains(where: \.isTracked) ? try KeptTensor(self) : nil
-    let result = Tensor(shape: shape, device: device, buffer: output).recorded("norm", inputs) {
+    let all = inputs + (residual.map { [$0] } ?? [])
+    let result = Tensor(shape: shape, device: device, buffer: output).recorded("norm", all) {
       [shape, device] g, wanted in
+      // The residual's gradient is this one; while it is held, the norm's own cannot take its memory over.
+      let passed = wanted.count > 3 ? [wanted[3] ? g : nil] : []
+      guard wanted.prefix(3).contains(true) else { return [nil, nil, nil] + passed }
       let x = try kept!.restored()
       if Autograd.isRecording {
         // For a gradient of this gradient: the same function in operations that have second derivatives.
@@ -97,7 +110,7 @@ extension Tensor {
         let inputs = [x, gamma, beta]
         let asked = inputs.indices.filter { wanted[$0] }
         let found = try gradients(of: plain, withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
-        return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } }
+        return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } } + passed
       }
       let dx = try g.successor()
       let sums = try device.allocate(geometry.groups * 2)
@@ -114,7 +127,7 @@ extension Tensor {
         Tensor(shape: shape, device: device, buffer: dx),
         wanted[1] ? try parameters!.sliced(axis: 1, 0..<1).reshaped(gamma.shape) : nil,
         wanted[2] ? try parameters!.sliced(axis: 1, 1..<2).reshaped(beta.shape) : nil,
-      ]
+      ] + passed
     }
     return (result, Tensor(shape: [geometry.groups, 2], device: device, buffer: statistics))
   }

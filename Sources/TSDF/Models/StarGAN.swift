@@ -62,7 +62,7 @@ public struct StarGANBackbone {
     for block in 0..<blocks {
       let base = "main.\(9 + block).main"
       let inner = try normalized(x.convolved(with: weight("\(base).0"), padding: 1), "\(base).1", slope: 0)
-      x = try x + normalized(inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", slope: 1)
+      x = try normalized(inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", slope: 1, adding: x)
     }
     let feature = x
     for position in [up, up + 3] {
@@ -74,15 +74,16 @@ public struct StarGANBackbone {
 
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }
 
-  private func normalized(_ x: Tensor, _ name: String, slope: Float) throws -> Tensor {
+  private func normalized(_ x: Tensor, _ name: String, slope: Float, adding residual: Tensor? = nil) throws -> Tensor {
     let (gamma, beta) = (parameters["\(name).weight"]!, parameters["\(name).bias"]!)
     switch statistics {
-    case .instance: return try x.instanceNormalized(gamma: gamma, beta: beta, slope: slope)
+    case .instance: return try x.instanceNormalized(gamma: gamma, beta: beta, slope: slope, adding: residual)
     case .running:
       let y = try x.normalized(
         mean: parameters["\(name).running_mean"]!, variance: parameters["\(name).running_var"]!, gamma: gamma,
         beta: beta)
-      return slope == 1 ? y : try y.leakyReLU(slope: slope)
+      let rectified = slope == 1 ? y : try y.leakyReLU(slope: slope)
+      return try residual.map { try rectified + $0 } ?? rectified
     }
   }
 }
