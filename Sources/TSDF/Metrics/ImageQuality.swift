@@ -17,7 +17,7 @@ public func ssim(_ a: [Float], _ b: [Float], height: Int, width: Int, range: Dou
   precondition(a.count == 3 * area && b.count == 3 * area, "three planes of the picture's size")
   guard height >= 3, width >= 3 else { return a == b ? 1 : 0 }
   let spread = range ?? (Double(b.max()!) - Double(b.min()!)) / 2
-  let (c1, c2) = ssimConstants(range: spread)
+  let (c1, c2) = (pow(0.01 * spread, 2), pow(0.03 * spread, 2))
   let rows = 3 * (height - 2)
   var sums = [Double](repeating: 0, count: rows)
   a.withUnsafeBufferPointer { a in
@@ -26,17 +26,12 @@ public func ssim(_ a: [Float], _ b: [Float], height: Int, width: Int, range: Dou
         nonisolated(unsafe) let (a, b, sums) = (a, b, sums)
         DispatchQueue.concurrentPerform(iterations: rows) { row in
           let start = row / (height - 2) * area + row % (height - 2) * width
-          sums[row] = ssimRow(a.baseAddress! + start, b.baseAddress! + start, width: width, c1, c2)
+          sums[row] = ssimRow(a.baseAddress! + start, b.baseAddress! + start, width: width, Float(c1), Float(c2))
         }
       }
     }
   }
   return sums.reduce(0, +) / Double(rows * (width - 2))
-}
-
-/// What keeps the similarity of flat windows finite, for a data range.
-private func ssimConstants(range: Double) -> (Float, Float) {
-  (Float(pow(0.01 * range, 2)), Float(pow(0.03 * range, 2)))
 }
 
 /// The sum of the similarities of the windows along one row of a plane; `a` and `b` point at the windows' top left.
@@ -99,7 +94,6 @@ public func sampledSSIM(_ a: Image, _ b: Image, rows: Int = 32) -> Double {
   guard a.width >= 3, a.height >= 3 else { return a.bytes == b.bytes ? 1 : 0 }
   let possible = a.height - 2
   let count = min(rows, possible)
-  let (c1, c2) = ssimConstants(range: 1)
   var total = 0.0
   for index in 0..<count {
     let row = index * possible / count
@@ -107,15 +101,7 @@ public func sampledSSIM(_ a: Image, _ b: Image, rows: Int = 32) -> Double {
       a.cropped(x: 0, y: row, width: a.width, height: 3).planes(),
       b.cropped(x: 0, y: row, width: b.width, height: 3).planes()
     )
-    for channel in 0..<3 {
-      // On this thread alone: pictures are judged side by side.
-      total += u.withUnsafeBufferPointer { u in
-        v.withUnsafeBufferPointer { v in
-          let start = channel * 3 * a.width
-          return ssimRow(u.baseAddress! + start, v.baseAddress! + start, width: a.width, c1, c2)
-        }
-      }
-    }
+    total += ssim(u, v, height: 3, width: a.width, range: 1)
   }
-  return total / Double(3 * count * (a.width - 2))
+  return total / Double(count)
 }
