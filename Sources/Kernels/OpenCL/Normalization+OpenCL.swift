@@ -6,8 +6,7 @@ extension OpenCLDevice: NormalizationKernels {
     try launch(
       .norm, "normalize_forward", .groups, global: [geometry.groups], .buffer(x), .buffer(gamma), .buffer(beta),
       .buffer(residual ?? x), .buffer(y), .buffer(statistics), .localPerItem(8), .uint(geometry.channels),
-      .uint(geometry.planes),
-      .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
+      .uint(geometry.planes), .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
       .uint(geometry.isUnbiased ? 1 : 0), .float(slope), .uint(residual == nil ? 0 : 1))
   }
 
