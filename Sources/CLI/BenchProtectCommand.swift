@@ -62,7 +62,7 @@ struct BenchProtectCommand: ParsableCommand {
       if round == 0 { result.firstPeakBytes = result.lastPeakBytes }
     }
     let ratios = zip(result.protect, result.codecs).map { $0 / $1 }.sorted()
-    result.ratio = ratios[ratios.count / 2]
+    result.ratio = (ratios[(rounds - 1) / 2] + ratios[rounds / 2]) / 2
     if json { return print(try jsonText(result)) }
     for (alone, whole) in zip(result.codecs, result.protect) {
       print(String(format: "codecs alone %.1f, protect %.1f images a second: %.2f", alone, whole, whole / alone))
