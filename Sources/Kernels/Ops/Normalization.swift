@@ -129,6 +129,16 @@ extension Tensor {
         wanted[2] ? try parameters!.sliced(axis: 1, 1..<2).reshaped(beta.shape) : nil,
       ] + passed
     }
+    if residual == nil, let kept {
+      // A convolution that follows needs this output for its weights' gradient only: it is not kept beside the input.
+      result.node?.recomputation = { [count, device, gamma = gamma.detached(), beta = beta.detached()] in
+        let (output, unused) = (try device.allocate(count), try device.allocate(geometry.groups * 2))
+        try device.normalize(
+          kept.restored().buffer, gamma: gamma.buffer, beta: beta.buffer, residual: nil, into: output,
+          statistics: unused, geometry, slope: slope)
+        return output
+      }
+    }
     return (result, Tensor(shape: [geometry.groups, 2], device: device, buffer: statistics))
   }
 

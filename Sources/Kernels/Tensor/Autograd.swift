@@ -6,6 +6,9 @@ final class GradientNode {
   /// Nil for a leaf. Built from tensor operations, so that gradients can be differentiated again.
   fileprivate(set) var pullback: Pullback?
   let operation: String
+  /// Computes the elements anew from what the operation keeps for its gradient anyway, where that costs less than keeping
+  /// them for others': a pass over the memory.
+  var recomputation: (() throws -> Buffer)?
 
   init(operation: String, inputs: [GradientNode?], pullback: Pullback?) {
     self.operation = operation

@@ -6,16 +6,22 @@ public enum KeptPrecision: String, Codable, CaseIterable, Sendable {
   case half
 }
 
-/// An activation that an operation keeps for its gradient, in the precision that holds where it is made.
+/// An activation that an operation keeps for its gradient: in the precision that holds where it is made, or not at all where
+/// it can be recomputed from what another operation keeps.
 struct KeptTensor {
   private enum Form {
     case single(Tensor)
     case half(Buffer, of: Tensor.Outline)
+    case recomputed(() throws -> Buffer, of: Tensor.Outline)
   }
 
   private let form: Form
 
   init(_ tensor: Tensor) throws {
+    if let recomputation = tensor.node?.recomputation {
+      form = .recomputed(recomputation, of: tensor.outline)
+      return
+    }
     switch Autograd.keptPrecision {
     case .single:
       form = .single(tensor)
@@ -38,7 +44,9 @@ struct KeptTensor {
     case .half(let packed, let outline):
       let buffer = try outline.device.allocate(outline.shape.elementCount)
       try outline.device.unpackHalves(packed, into: buffer, count: outline.shape.elementCount)
-      return Tensor(shape: outline.shape, device: outline.device, buffer: buffer, node: outline.node)
+      return outline.filled(with: buffer)
+    case .recomputed(let recomputation, let outline):
+      return try outline.filled(with: recomputation())
     }
   }
 }
@@ -49,6 +57,8 @@ extension Tensor {
     let shape: Shape
     let device: any Device
     let node: GradientNode?
+
+    func filled(with buffer: Buffer) -> Tensor { Tensor(shape: shape, device: device, buffer: buffer, node: node) }
   }
 
   fileprivate var outline: Outline { Outline(shape: shape, device: device, node: node) }
