@@ -17,8 +17,18 @@
 //   PREFETCH        1: cache lines are asked for before their use
 //   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
 
-// Leaky ReLU of a kernel's argument `slope`: 1 leaves v as it is, 0 is ReLU. NaN stays.
-#define RECTIFIED(V) ((V) < 0.0f ? slope * (V) : (V))
+// What ends a convolution or product: a bias for each channel (row), then a leaky ReLU of one slope (1 leaves values as they
+// are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags that say
+// what is there.
+#define EPILOGUE_ARGUMENTS                                                                         \
+  global const float *restrict bias, global const float *restrict slopes, const uint flags, const float slope
+#define WITH_BIAS 1u
+#define WITH_SLOPES 2u
+#define ACCUMULATED 4u   // of products: C is added to
+#define BIAS_OF(CHANNEL) (flags & WITH_BIAS ? bias[CHANNEL] : 0.0f)
+#define SLOPE_OF(CHANNEL) (flags & WITH_SLOPES ? slopes[CHANNEL] : slope)
+// NaN stays.
+#define RECTIFIED(V, SLOPE) ((V) < 0.0f ? (SLOPE) * (V) : (V))
 
 #define MR 6    // rows of a packed A panel (GEMM register tile height)
 #define NR 16   // columns of a packed B panel (GEMM register tile width)
@@ -39,10 +49,6 @@
 #define WILL_READ(P)
 #define WILL_WRITE(P)
 #endif
-
-// Flags of a matrix product.
-#define GEMM_ACCUMULATE 1u   // C is added to
-#define GEMM_BIAS 2u         // a bias for each row is added
 
 // == section: elementwise ==
 
@@ -590,7 +596,7 @@ static uint column_offset(const uint n, const uint columnBlock, const uint colum
 // How far ahead of its use packed A is asked for, in floats: a page.
 #define GEMM_AHEAD 1024
 
-// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when GEMM_ACCUMULATE), rectified, B packed as above but for the
+// C[batch][m][n] = sum over k of A * B (+ bias[m]) (+ C when ACCUMULATED), rectified, B packed as above but for the
 // places of its panels: batch * bBatchStride + panel * bPanelStride. Element (m, k) of A lies at aOffset + batch *
 // aBatchStride + m / MR * aPanelStride + m % MR * aRowStride + k * aDepthStride: packed as above (aDepthStride MR), or a
 // matrix as it is (aDepthStride 1), whose rows are six streams then.
@@ -601,14 +607,14 @@ static uint column_offset(const uint n, const uint columnBlock, const uint colum
 // A is read once, in long runs. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
-                        global const float *restrict bias, global float *restrict c, const uint rows,
+                        global float *restrict c, const uint rows,
                         const uint columns, const uint depth, const uint aOffset, const uint aBatchStride,
                         const uint aPanelStride, const uint aRowStride, const uint aDepthStride,
                         const uint bBatchStride, const uint bPanelStride,
                         const uint firstColumn, const uint rowPanels, const uint columnPanels,
                         const uint depthBlock, const uint leftOnce, const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
-                        const uint flags, const float slope) {
+                        EPILOGUE_ARGUMENTS) {
   const uint batch = get_global_id(2);
   const uint panelsM = (rows + MR - 1) / MR;
   const uint panelsN = (columns + NR - 1) / NR;
@@ -624,8 +630,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
 
   for (uint k0 = 0; k0 < depth; k0 += depthBlock) {
     const uint count = min(depthBlock, depth - k0);
-    const int add = k0 > 0 || (flags & GEMM_ACCUMULATE);
-    const int addBias = k0 == 0 && (flags & GEMM_BIAS);
+    const int add = k0 > 0 || (flags & ACCUMULATED);
+    const int addBias = k0 == 0 && (flags & WITH_BIAS);
     const int isLast = k0 + count == depth;
     const uint tilesN = (countN + TILE_PANELS - 1) / TILE_PANELS;
     for (uint i = 0; i < tilesN * countM; ++i) {
@@ -674,6 +680,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
         for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
           const uint m = pm * MR + r;
           global float *row = cBatch + (ulong)m * cRowStride;
+          const float rate = SLOPE_OF(m);
           float16 value = tile[p * MR + r];
           if (addBias)
             value += bias[m];
@@ -681,14 +688,14 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             global float *to = row + column_offset(n0, columnBlock, columnBlockStride);
             if (add)
               value += vload16(0, to);
-            vstore16(isLast ? RECTIFIED(value) : value, 0, to);
+            vstore16(isLast ? RECTIFIED(value, rate) : value, 0, to);
           } else {
             float lane[NR];
             vstore16(value, 0, lane);
             for (uint j = 0; j < NR && n0 + j < end; ++j) {
               global float *to = row + column_offset(n0 + j, columnBlock, columnBlockStride);
               const float sum = add ? *to + lane[j] : lane[j];
-              *to = isLast ? RECTIFIED(sum) : sum;
+              *to = isLast ? RECTIFIED(sum, rate) : sum;
             }
           }
         }
@@ -823,9 +830,9 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 // The last arguments of every product: C and where its elements go, as in gemm_packed (or partial[batch * splits +
 // split][m][n] where splits > 1); the depth, and as much of it as a split takes, a multiple of TILE_K.
 #define TILED_ARGUMENTS                                                                            \
-  global const float *bias, global float *c, const uint rows, const uint columns, const uint depth, \
+  global float *c, const uint rows, const uint columns, const uint depth, \
   const uint depthRun, const uint splits, const uint batchStride, const uint rowStride, const uint columnBlock, \
-  const uint columnBlockStride, const uint offset, const uint flags, const float slope
+  const uint columnBlockStride, const uint offset, EPILOGUE_ARGUMENTS
 
 // Inlined for certain: what keeps its accumulators in registers must not be called with their address.
 #define INLINED static inline __attribute__((always_inline))
@@ -886,7 +893,7 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
     const uint m = firstM + (i / 4 * TILE_HEIGHT + ly) * 4 + i % 4;
     if (m >= rows)
       continue;
-    const float shift = isWhole && flags & GEMM_BIAS ? bias[m] : 0.0f;
+    const float shift = isWhole ? BIAS_OF(m) : 0.0f, rate = SLOPE_OF(m);
 #pragma unroll
     for (uint j = 0; j < TILE_RN / 4; ++j) {
       const uint n = firstN + (j * TILE_WIDTH + lx) * 4;
@@ -895,15 +902,15 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
         continue;
       if (together) {
         global float4 *to = (global float4 *)(base + (ulong)m * stride + n / block * blockStride + n % block);
-        const float4 total = isWhole && flags & GEMM_ACCUMULATE ? *to + value : value;
-        *to = isWhole ? (float4)(RECTIFIED(total.s0), RECTIFIED(total.s1), RECTIFIED(total.s2), RECTIFIED(total.s3)) : total;
+        const float4 total = isWhole && flags & ACCUMULATED ? *to + value : value;
+        *to = isWhole ? select(total, rate * total, total < 0.0f) : total;
         continue;
       }
       const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
       for (uint q = 0; q < 4 && n + q < columns; ++q) {
         global float *to = base + (ulong)m * stride + (n + q) / block * blockStride + (n + q) % block;
-        const float total = isWhole && flags & GEMM_ACCUMULATE ? *to + lane[q] : lane[q];
-        *to = isWhole ? RECTIFIED(total) : total;
+        const float total = isWhole && flags & ACCUMULATED ? *to + lane[q] : lane[q];
+        *to = isWhole ? RECTIFIED(total, rate) : total;
       }
     }
   }
@@ -936,8 +943,8 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
             item, BY_DEPTH);                                                                       \
     barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
   }                                                                                                \
-  store_tile(sum, lx, ly, firstM, firstN, z, bias, c, rows, columns, depth, depthRun, splits, batchStride, rowStride, \
-             columnBlock, columnBlockStride, offset, flags, slope)
+  store_tile(sum, lx, ly, firstM, firstN, z, c, rows, columns, depth, depthRun, splits, batchStride, rowStride, \
+             columnBlock, columnBlockStride, offset, bias, slopes, flags, slope)
 
 // Of operands as gemm_packed takes them.
 kernel void tiled_packed(global const float *restrict a, global const float *restrict b, const uint aOffset,
@@ -1050,14 +1057,14 @@ kernel void tiled_fold(global const float *restrict partial, TILED_ARGUMENTS) {
   if (n >= columns || m >= rows)
     return;
   global const float *from = partial + ((ulong)batch * splits * rows + m) * columns + n;
-  float total = flags & GEMM_BIAS ? bias[m] : 0.0f;
+  float total = BIAS_OF(m);
   for (uint s = 0; s < splits; ++s)
     total += from[(ulong)s * rows * columns];
   global float *to = c + offset + (ulong)batch * batchStride + (ulong)m * rowStride +
                      n / columnBlock * columnBlockStride + n % columnBlock;
-  if (flags & GEMM_ACCUMULATE)
+  if (flags & ACCUMULATED)
     total += *to;
-  *to = RECTIFIED(total);
+  *to = RECTIFIED(total, SLOPE_OF(m));
 }
 
 // == section: lanes ==
@@ -1287,12 +1294,10 @@ kernel void col2im(global const float *restrict columns, global const float *res
 //   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
 // Global size: (outHeight, outChannels * images).
 kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global const float *restrict bias, global float *restrict y,
-                           const uint images, const uint channels, const uint height, const uint width,
+                           global float *restrict y, const uint images, const uint channels, const uint height, const uint width,
                            const uint outChannels, const uint outHeight, const uint outWidth,
                            const uint kernelHeight, const uint kernelWidth, const uint stride,
-                           const uint padding, const uint dilation, const uint groups, const uint hasBias,
-                           const float slope) {
+                           const uint padding, const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
   const uint oy = get_global_id(0);
   const uint co = get_global_id(1) % outChannels;
   const uint image = get_global_id(1) / outChannels;
@@ -1302,7 +1307,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
   const uint first = co / (outChannels / groups) * depth;
   global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
   for (uint ox = 0; ox < outWidth; ox += 16) {
-    float16 sum = hasBias ? bias[co] : 0.0f;
+    float16 sum = BIAS_OF(co);
     const int ix = (int)(ox * stride) - (int)padding;
     // Most vectors lie inside the image under every tap.
     const int isInside = stride == 1 && ix >= 0 && ix + (int)((kernelWidth - 1) * dilation) + 16 <= (int)width;
@@ -1323,7 +1328,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
         }
       }
     }
-    store_lanes(to + ox, RECTIFIED(sum), (int)(outWidth - ox));
+    store_lanes(to + ox, RECTIFIED(sum, SLOPE_OF(co)), (int)(outWidth - ox));
   }
 }
 
@@ -1332,13 +1337,11 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
 // A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
 // Global size: (height, channels * images).
 kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
-                                          global const float *restrict bias, global float *restrict dx,
-                                          const uint images, const uint channels, const uint height,
+                                          global float *restrict dx, const uint images, const uint channels, const uint height,
                                           const uint width, const uint outChannels, const uint outHeight,
                                           const uint outWidth, const uint kernelHeight,
                                           const uint kernelWidth, const uint stride, const uint padding,
-                                          const uint dilation, const uint groups, const uint hasBias,
-                                          const float slope) {
+                                          const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
   const uint y = get_global_id(0);
   const uint ci = get_global_id(1) % channels;
   const uint image = get_global_id(1) / channels;
@@ -1350,7 +1353,7 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
   global float *to = dx + ((image * channels + ci) * height + y) * width;
   for (uint phase = 0; phase < stride; ++phase) {
     for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
-      float16 sum = hasBias ? bias[ci] : 0.0f;
+      float16 sum = BIAS_OF(ci);
       for (uint o = 0; o < outDepth; ++o) {
         const uint co = group * outDepth + o;
         global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
@@ -1370,7 +1373,7 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
           }
         }
       }
-      store_phase(to, RECTIFIED(sum), i0, stride, phase, width);
+      store_phase(to, RECTIFIED(sum, SLOPE_OF(ci)), i0, stride, phase, width);
     }
   }
 }
@@ -1484,12 +1487,11 @@ static void direct_store(global float *to, const direct_lanes v, const int count
 // Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
 #define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
   kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights, \
-                                   global const float *restrict bias, global float *restrict y,    \
-                                   const uint images, const uint channels, const uint paddedHeight, \
+                                   global float *restrict y, const uint images, const uint channels, const uint paddedHeight, \
                                    const uint pitch, const uint outChannels, const uint outHeight, \
                                    const uint outWidth, const uint firstRow, const uint rows,      \
                                    const uint kernelHeight, const uint kernelWidth,                \
-                                   const uint dilation, const uint hasBias, const float slope) {   \
+                                   const uint dilation, EPILOGUE_ARGUMENTS) {   \
     const uint row = get_global_id(0);                                                             \
     const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                     \
     const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
@@ -1516,10 +1518,10 @@ static void direct_store(global float *to, const direct_lanes v, const int count
     _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                            \
       const uint co = tile * ROWS + r;                                                             \
       if (co < outChannels) {                                                                      \
-        const float offset = hasBias ? bias[co] : 0.0f;                                            \
+        const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                     \
         global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
         _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
-          direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset),            \
+          direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),      \
                        (int)(outWidth - x0) - VECTOR_LANES * (int)v);                              \
       }                                                                                            \
     }                                                                                              \
@@ -1867,10 +1869,9 @@ static void store_some(global float *to, const vec v, const int count) {
 // columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
 // Global size: (panels * LANE_ITEMS, outChannels).
 #define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
-  kernel void NAME(global const float *restrict products, global const float *restrict bias,       \
-                   global float *restrict y, const uint images, const uint outChannels,            \
+  kernel void NAME(global const float *restrict products, global float *restrict y, const uint images, const uint outChannels,            \
                    const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch, \
-                   const uint firstPanel, const uint panels, const uint hasBias, const float slope) { \
+                   const uint firstPanel, const uint panels, EPILOGUE_ARGUMENTS) { \
     const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
     const uint co = get_global_id(1);                                                              \
     if (panel >= panels || co >= outChannels)                                                      \
@@ -1880,10 +1881,10 @@ static void store_some(global float *to, const vec v, const int count) {
     /* What the next work-item reads. */                                                           \
     for (uint k = 0; k < N * N; ++k) WILL_READ(from + (outChannels * N * N + k) * NR);             \
     TILE(tile, from);                                                                              \
-    const float offset = hasBias ? bias[co] : 0.0f;                                                \
+    const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                         \
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
-        tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset);                                     \
+        tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);                               \
       store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, \
                      (int)outHeight, (int)outWidth, (int)i);                                       \
     }                                                                                              \
@@ -2306,16 +2307,15 @@ WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
 
 // dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
-kernel void winograd_transposed_output(global const float *restrict products, global const float *restrict bias,
-                                       global float *restrict dx, const uint images, const uint channels,
+kernel void winograd_transposed_output(global const float *restrict products, global float *restrict dx, const uint images, const uint channels,
                                        const uint height, const uint width, const uint tileRows,
                                        const uint pitch, const uint firstPanel, const uint panels,
-                                       const uint hasBias, const float slope) {
+                                       EPILOGUE_ARGUMENTS) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
   if (panel >= panels || ci >= channels)
     return;
-  const float offset = hasBias ? bias[ci] : 0.0f;
+  const float offset = BIAS_OF(ci), rate = SLOPE_OF(ci);
   ROWS_APART
   for (uint ey = 0; ey < 2; ++ey) {
     vec tile[32];
@@ -2332,7 +2332,7 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
       float own[8 * LANES];   // [2 * column + ex][lane]
 #pragma unroll
       for (uint k = 0; k < 8; ++k)
-        SET_OWN(k, RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset));
+        SET_OWN(k, RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset, rate));
 #if LANES == 16
       if (pitch % 2 == 0) {
         // Two tiles are sixteen pixels of a row.

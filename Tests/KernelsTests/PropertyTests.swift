@@ -22,6 +22,16 @@ final class PropertyTests: XCTestCase {
       let upstream = try random.normal(y.shape, device: device)
       return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
     }
+
+    /// The output with a PReLU, of slopes of either sign, in the convolution's kernel or after it.
+    func rectified(seed: UInt64, on device: any Device, fused: Bool) throws -> [Float] {
+      var random = RandomStream(seed: seed)
+      let inputs = try [input, weight, [weight[0]], [weight[0]]].map { try random.normal($0, device: device) }
+      let y = try inputs[0].convolved(
+        with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups,
+        slopes: fused ? inputs[3] : nil)
+      return try (fused ? y : y.prelu(slope: inputs[3])).values()
+    }
   }
 
   private func requireAgreement(_ convolutions: [Convolution], on devices: [any Device]? = nil) throws {
@@ -35,6 +45,11 @@ final class PropertyTests: XCTestCase {
         for part in found.indices {
           let error = relativeError(found[part], expected[part])
           XCTAssertTrue(error < 2e-5, "part \(part) of \(convolution) on \(device.name): \(error)")
+        }
+        let plain = try convolution.rectified(seed: UInt64(round), on: host, fused: false)
+        for device in [device, host] {
+          let error = relativeError(try convolution.rectified(seed: UInt64(round), on: device, fused: true), plain)
+          XCTAssertTrue(error < 2e-5, "PReLU of \(convolution) on \(device.name): \(error)")
         }
       }
     }
@@ -232,6 +247,22 @@ final class PropertyTests: XCTestCase {
       device.trim()
       XCTAssertEqual(device.memory.current, 0, device.name)
     }
+  }
+
+  /// What a norm puts out is recomputed for the weights' gradient of the convolution that follows: a chain of them fits into
+  /// memory that would not hold both the inputs and the outputs of its norms.
+  func testOutputsOfNormsAreNotKept() throws {
+    func weightGradients(on device: any Device) throws -> [[Float]] {
+      var random = RandomStream(seed: 5)
+      let weights = try (0..<16).map { _ in try random.normal([4, 4, 1, 1], device: device).requiringGradient() }
+      let (gamma, beta) = (try random.normal([4], device: device), try random.normal([4], device: device))
+      var x = try random.normal([1, 4, 128, 128], device: device)
+      for weight in weights { x = try x.convolved(with: weight).instanceNormalized(gamma: gamma, beta: beta, slope: 0) }
+      return try gradients(of: x.squared().mean(), withRespectTo: weights).map { try $0.values() }
+    }
+    // 256 KiB are kept for each of the 16 layers; with the norms' outputs 32 times as much, which is all there is.
+    XCTAssertEqual(
+      try weightGradients(on: CPUDevice(memoryLimit: 32 * 256 << 10)), try weightGradients(on: CPUDevice()))
   }
 
   /// Ranges never overlap, freed neighbours join, and a slab that is free goes back whole.

@@ -1,17 +1,24 @@
 extension CPUDevice: ConvolutionKernels {
-  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ g: Conv2dGeometry) throws
-  {
+  public func conv2d(
+    _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ g: Conv2dGeometry
+  ) throws {
     let depth = g.channels / g.groups * g.taps
-    try convolve(x, w, "rows", bias, slope, y, g) { from, row, k in from[row &* depth &+ k] }
+    try convolve(x, w, "rows", bias, rectifier, y, g) { from, row, k in from[row &* depth &+ k] }
   }
 
   /// im2col by panels, times the rows that `weight` reads: (the group's weights, output channel, (ci, ky, kx)).
   private func convolve(
-    _ x: Buffer, _ w: Buffer, _ form: String, _ bias: Buffer?, _ slope: Float, _ y: Buffer,
+    _ x: Buffer, _ w: Buffer, _ form: String, _ bias: Buffer?, _ rectifier: Rectifier, _ y: Buffer,
     _ g: Conv2dGeometry,
     weight: (UnsafePointer<Float>, Int, Int) -> Float
   ) throws {
     let (x, y, bias) = (x.floats, y.floats, bias?.floats)
+    func slope(_ channel: Int) -> Float {
+      switch rectifier {
+      case .leaky(let slope): slope
+      case .channels(let slopes): slopes.floats[channel]
+      }
+    }
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let depth = inputs * g.taps
     for group in 0..<g.groups {
@@ -24,6 +31,7 @@ extension CPUDevice: ConvolutionKernels {
       } store: { row, first, values, count in
         let channel = group &* outputs &+ row
         let offset = bias?[channel] ?? 0
+        let slope = slope(channel)
         func rectified(_ value: Float) -> Float { value < 0 ? slope * value : value }
         let (image, pixel) = (first / g.outArea, first % g.outArea)
         if pixel + count <= g.outArea {
@@ -107,7 +115,7 @@ extension CPUDevice: ConvolutionKernels {
   ) throws {
     if let mirrored = g.mirrored {
       // A convolution with the flipped weights, output and input channels swapped.
-      return try convolve(dy, w, "flipped", bias, 1, dx, mirrored) { from, row, k in
+      return try convolve(dy, w, "flipped", bias, .none, dx, mirrored) { from, row, k in
         from[(k / g.taps &* g.channels &+ row) &* g.taps &+ (g.taps &- 1 &- k % g.taps)]
       }
     }

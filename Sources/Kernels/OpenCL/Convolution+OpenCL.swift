@@ -12,16 +12,26 @@ extension OpenCLDevice: ConvolutionKernels {
   /// What follows a convolution in its kernel.
   struct Epilogue {
     var bias: Buffer?
-    /// Of a leaky ReLU; 1 for none.
-    var slope: Float = 1
+    var rectifier = Rectifier.none
 
-    /// The last arguments of every convolution kernel.
-    var arguments: [Argument] { [.uint(bias == nil ? 0 : 1), .float(slope)] }
+    /// EPILOGUE_ARGUMENTS of kernels.cl.
+    /// - Parameters:
+    ///   - unread: any buffer, in the place of one that is not there.
+    ///   - accumulating: a product is added to what is there.
+    func arguments(unread: Buffer, accumulating: Bool = false) -> [Argument] {
+      var (flags, slope, slopes) = ((bias == nil ? 0 : 1) | (accumulating ? 4 : 0), Float(1), unread)
+      switch rectifier {
+      case .leaky(let one): slope = one
+      case .channels(let all): (flags, slopes) = (flags | 2, all)
+      }
+      return [.buffer(bias ?? unread), .buffer(slopes), .uint(flags), .float(slope)]
+    }
   }
 
-  public func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ g: Conv2dGeometry) throws
-  {
-    let epilogue = Epilogue(bias: bias, slope: slope)
+  public func conv2d(
+    _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ g: Conv2dGeometry
+  ) throws {
+    let epilogue = Epilogue(bias: bias, rectifier: rectifier)
     if g.groups > 1 {
       return try grouped("conv2d_grouped", x, w, epilogue, y, g, global: [g.outHeight, g.outChannels * g.batch])
     }
@@ -52,8 +62,8 @@ extension OpenCLDevice: ConvolutionKernels {
     _ kernel: String, _ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
   ) throws {
     try launch(
-      .conv, kernel, .rows, global: global, ending: epilogue.arguments, .buffer(x), .buffer(w),
-      .buffer(epilogue.bias ?? w), .buffer(y), .uint(g.batch),
+      .conv, kernel, .rows, global: global, ending: epilogue.arguments(unread: w), .buffer(x), .buffer(w),
+      .buffer(y), .uint(g.batch),
       .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
       .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
       .uint(g.groups))
@@ -136,9 +146,9 @@ extension OpenCLDevice: ConvolutionKernels {
         x, g, firstRow: first, rows: rows + overlap, pitch: pitch, images: 0..<g.batch)
       try launch(
         .direct, "conv2d_direct_\(tileRows)", .blocks,
-        global: [rows, (g.outWidth + tileWidth - 1) / tileWidth, tiles * g.batch], ending: epilogue.arguments,
-        .buffer(padded), .buffer(packed),
-        .buffer(epilogue.bias ?? packed), .buffer(y), .uint(g.batch), .uint(g.channels), .uint(rows + overlap),
+        global: [rows, (g.outWidth + tileWidth - 1) / tileWidth, tiles * g.batch],
+        ending: epilogue.arguments(unread: packed), .buffer(padded), .buffer(packed), .buffer(y), .uint(g.batch),
+        .uint(g.channels), .uint(rows + overlap),
         .uint(pitch),
         .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
         .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))

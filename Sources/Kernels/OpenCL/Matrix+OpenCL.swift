@@ -67,9 +67,6 @@ extension OpenCLDevice: MatrixKernels {
 
     var offset = 0
 
-    /// GEMM_ACCUMULATE and GEMM_BIAS of kernels.cl.
-    func flags(_ epilogue: Epilogue) -> Int { (accumulating ? 1 : 0) | (epilogue.bias == nil ? 0 : 2) }
-
     /// A row-major matrix, from `offset` elements into its buffer.
     init(columns: Int, offset: Int = 0) {
       rowStride = columns
@@ -136,12 +133,13 @@ extension OpenCLDevice: MatrixKernels {
     let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
     let arguments: [Argument] =
-      [.buffer(a.buffer), .buffer(b), .buffer(epilogue.bias ?? a.buffer), .buffer(c), .uint(rows), .uint(columns)]
+      [.buffer(a.buffer), .buffer(b), .buffer(c), .uint(rows), .uint(columns)]
       + [.uint(depth)] + a.arguments
       + [.uint(strides.batch), .uint(strides.panel), .uint(target.firstColumn), .uint(rowPanels), .uint(columnPanels)]
       + [.uint(depthBlock), .uint(leftOnce ? 1 : 0)]
       + [.uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock)]
-      + [.uint(target.columnBlockStride), .uint(target.offset), .uint(target.flags(epilogue)), .float(epilogue.slope)]
+      + [.uint(target.columnBlockStride), .uint(target.offset)]
+      + epilogue.arguments(unread: a.buffer, accumulating: target.accumulating)
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], ending: arguments)
   }

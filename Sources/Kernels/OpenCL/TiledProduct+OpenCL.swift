@@ -72,10 +72,10 @@ extension OpenCLDevice {
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     func shared(_ c: Buffer) -> [Argument] {
       [
-        .buffer(epilogue.bias ?? c), .buffer(c), .uint(p.rows), .uint(p.columns), .uint(p.depth), .uint(p.depthRun),
+        .buffer(c), .uint(p.rows), .uint(p.columns), .uint(p.depth), .uint(p.depthRun),
         .uint(p.splits), .uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock),
-        .uint(target.columnBlockStride), .uint(target.offset), .uint(target.flags(epilogue)), .float(epilogue.slope),
-      ]
+        .uint(target.columnBlockStride), .uint(target.offset),
+      ] + epilogue.arguments(unread: c, accumulating: target.accumulating)
     }
     let items = parameters.tileItems
     let width = p.tile.width(items: items)

@@ -182,8 +182,8 @@ extension OpenCLDevice {
     _ channels: Int, _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>
   ) throws {
     try launch(
-      section, kernel, .blocks, global: [chunk.count * laneItems, channels], ending: epilogue.arguments,
-      .buffer(products), .buffer(epilogue.bias ?? products), .buffer(y), .uint(images), .uint(channels),
+      section, kernel, .blocks, global: [chunk.count * laneItems, channels],
+      ending: epilogue.arguments(unread: products), .buffer(products), .buffer(y), .uint(images), .uint(channels),
       .uint(height), .uint(width), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound),
       .uint(chunk.count))
   }

@@ -32,10 +32,21 @@ public struct Conv2dGeometry: Hashable {
   public var flops: Int { 2 * batch * outChannels * outArea * channels / groups * taps }
 }
 
+/// The leaky ReLU at the end of a convolution's kernel.
+public enum Rectifier {
+  /// Of one slope; 1 leaves values as they are.
+  case leaky(slope: Float)
+  /// Of one slope a channel (PReLU).
+  case channels(Buffer)
+
+  static let none = leaky(slope: 1)
+}
+
 /// What a back end provides for this file: convolution and its two gradients, each linear in both arguments.
 public protocol ConvolutionKernels {
-  /// y = leakyReLU(x * w (+ bias); slope), cross-correlation as in PyTorch; a slope of 1 is none.
-  func conv2d(_ x: Buffer, _ w: Buffer, bias: Buffer?, slope: Float, into y: Buffer, _ geometry: Conv2dGeometry) throws
+  /// y = leakyReLU(x * w (+ bias)), cross-correlation as in PyTorch.
+  func conv2d(
+    _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ geometry: Conv2dGeometry) throws
   /// The gradient of x (+ bias by input channel, for the transposed convolution).
   func conv2dInputGradient(_ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ geometry: Conv2dGeometry) throws
   /// The gradient of w.
@@ -47,9 +58,11 @@ extension Tensor {
   /// - Parameters:
   ///   - bias: one value an output channel.
   ///   - slope: of the leaky ReLU that follows in the same kernel (1: none, 0: ReLU).
+  ///   - slopes: of the PReLU that follows instead, one an output channel: in the same kernel where nothing is recorded. (A
+  ///     gradient needs what went in, since slopes may be negative.)
   public func convolved(
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
-    slope: Float = 1
+    slope: Float = 1, slopes: Tensor? = nil
   ) throws -> Tensor {
     try requireSameDevice(as: weight, "conv2d")
     guard rank == 4, weight.rank == 4, stride > 0, padding >= 0, dilation > 0, groups > 0,
@@ -70,7 +83,15 @@ extension Tensor {
     else {
       throw KernelsError.shape(operation: "conv2d", "input \(shape) is smaller than the kernel of \(weight.shape)")
     }
-    return try conv2d(weight, bias, geometry, slope: slope)
+    guard let slopes else { return try conv2d(weight, bias, geometry, .leaky(slope: slope)) }
+    if [self, weight, bias, slopes].contains(where: { $0?.isTracked == true }) {
+      return try conv2d(weight, bias, geometry, .none).prelu(slope: slopes)
+    }
+    try requireSameDevice(as: slopes, "conv2d")
+    guard slopes.shape == [weight.shape[0]] else {
+      throw KernelsError.shape(operation: "conv2d", "output channels \(weight.shape[0]), slopes \(slopes.shape)")
+    }
+    return try conv2d(weight, bias, geometry, .channels(slopes.buffer))
   }
 
   /// Transposed 2-D convolution of images [N, in, H, W] with a weight [in, out / groups, kh, kw].
@@ -104,17 +125,21 @@ extension Tensor {
 
   // The three maps below are closed under differentiation: each one's gradients are the other two.
 
-  private func conv2d(_ weight: Tensor, _ bias: Tensor?, _ geometry: Conv2dGeometry, slope: Float = 1) throws -> Tensor
-  {
+  private func conv2d(
+    _ weight: Tensor, _ bias: Tensor?, _ geometry: Conv2dGeometry, _ rectifier: Rectifier = .none
+  ) throws -> Tensor {
     let output = try device.allocate(geometry.outputShape.elementCount)
-    try device.conv2d(buffer, weight.buffer, bias: bias?.buffer, slope: slope, into: output, geometry)
+    try device.conv2d(buffer, weight.buffer, bias: bias?.buffer, rectifier, into: output, geometry)
     // A frozen weight costs nothing: then the input is not kept.
     let (keptInput, keptWeight) = (weight.isTracked ? try KeptTensor(self) : nil, isTracked ? weight : nil)
     let y = Tensor(shape: geometry.outputShape, device: device, buffer: output)
     // The sign of the output is that of what was rectified, so nothing else is kept for it.
-    let mask = slope != 1 && (isTracked || weight.isTracked || bias?.isTracked == true) ? try KeptTensor(y) : nil
-    return y.recorded("conv2d", [self, weight] + (bias.map { [$0] } ?? [])) { g, wanted in
-      let g = try mask.map { try $0.restored().leakyReLUGradient(g, slope) } ?? g
+    var mask: (kept: KeptTensor, slope: Float)?
+    if case .leaky(let slope) = rectifier, slope != 1, isTracked || weight.isTracked || bias?.isTracked == true {
+      mask = (try KeptTensor(y), slope)
+    }
+    return y.recorded("conv2d", [self, weight] + (bias.map { [$0] } ?? [])) { [mask] g, wanted in
+      let g = try mask.map { try $0.kept.restored().leakyReLUGradient(g, $0.slope) } ?? g
       var result: [Tensor?] = [
         wanted[0] ? try g.conv2dInputGradient(keptWeight!, nil, geometry) : nil,
         wanted[1] ? try keptInput!.restored().conv2dWeightGradient(g, geometry) : nil,

@@ -74,8 +74,9 @@ public final class MTCNN: FaceDetector {
   }
 
   private func convolve(_ x: Tensor, _ net: String, _ index: Int) throws -> Tensor {
-    try x.convolved(with: parameters["\(net).conv\(index).weight"]!, bias: parameters["\(net).conv\(index).bias"]!)
-      .prelu(slope: parameters["\(net).prelu\(index).weight"]!)
+    try x.convolved(
+      with: parameters["\(net).conv\(index).weight"]!, bias: parameters["\(net).conv\(index).bias"]!,
+      slopes: parameters["\(net).prelu\(index).weight"]!)
   }
 
   private func dense(_ x: Tensor, _ name: String) throws -> Tensor {
@@ -89,9 +90,12 @@ public final class MTCNN: FaceDetector {
   private func preprocessed(_ images: Tensor) throws -> Tensor { try images * (127.5 / 128) }
 
   /// P-Net: face logits [N, 2, h, w] and box offsets [N, 4, h, w] of preprocessed images.
-  public func proposals(_ x: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
-    var x = try convolve(x, "pnet", 1).maxPooled(size: 2, ceilMode: true)
-    x = try convolve(convolve(x, "pnet", 2), "pnet", 3)
+  public func proposals(_ x: consuming Tensor) throws -> (logits: Tensor, offsets: Tensor) {
+    // Each layer's input is released before the next layer's output is made: of a large photo they are what fills memory.
+    var x = x
+    x = try convolve(x, "pnet", 1).maxPooled(size: 2, ceilMode: true)
+    x = try convolve(x, "pnet", 2)
+    x = try convolve(x, "pnet", 3)
     func head(_ name: String) throws -> Tensor {
       try x.convolved(with: parameters["pnet.\(name).weight"]!, bias: parameters["pnet.\(name).bias"]!)
     }
@@ -147,6 +151,12 @@ public final class MTCNN: FaceDetector {
     (Int(Float(height) * scale + 1), Int(Float(width) * scale + 1))
   }
 
+  /// A level of the pyramid as P-Net takes it.
+  private func level(_ images: Tensor, _ scale: Float) throws -> Tensor {
+    let size = levelSize(images.shape[2], images.shape[3], scale)
+    return try preprocessed(images.resized(height: size.height, width: size.width, mode: .area))
+  }
+
   /// P-Net's cells along an extent: a 3x3 convolution, pooling by two in ceil mode, two more 3x3 convolutions.
   private func cells(_ extent: Int) -> Int { (extent - 2 + 1) / 2 - 4 }
 
@@ -174,9 +184,7 @@ public final class MTCNN: FaceDetector {
     var logits: [Tensor] = []
     var offsets: [Tensor] = []
     for scale in all {
-      let size = levelSize(images.shape[2], images.shape[3], scale)
-      let level = try preprocessed(images.resized(height: size.height, width: size.width, mode: .area))
-      let found = try proposals(level)
+      let found = try proposals(level(images, scale))
       logits.append(try found.logits.permuted([0, 2, 3, 1]).reshaped([images.shape[0], -1, 2]))
       offsets.append(try found.offsets.permuted([0, 2, 3, 1]).reshaped([images.shape[0], -1, 4]))
     }
@@ -195,8 +203,7 @@ public final class MTCNN: FaceDetector {
       guard relevant[first..<first + priors].contains(true) else {
         return try Tensor(repeating: 0, shape: [count, priors], device: images.device)
       }
-      let level = try preprocessed(images.resized(height: size.height, width: size.width, mode: .area))
-      let logits = try proposals(level).logits
+      let logits = try proposals(level(images, scale)).logits
       return try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([count, priors])
     }
     return try Tensor.concatenated(parts, axis: 1)
