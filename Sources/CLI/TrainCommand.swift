@@ -9,9 +9,9 @@ struct TrainCommand: ParsableCommand {
     abstract: "Train a generator from scratch on labelled faces, with its own discriminator and losses.",
     discussion: """
       Reads a folder with list_attr*.txt in CelebA's format and writes the generator to OUTPUT, and beside it \
-      OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit, and one with more \
-      --steps makes a finished run longer) and OUTPUT.samples/ (edits of held-out faces). What is not given is as the \
-      model's authors have it.
+      OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit; one with more --steps makes \
+      a finished run longer, and learning rates and losses' weights may change on the way) and OUTPUT.samples/ (edits of \
+      held-out faces). What is not given is as the model's authors have it.
       """)
 
   @Argument(help: "\(generatorNames.joined(separator: ", ")).") var model: String
@@ -36,7 +36,9 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Adam's learning rate.") var learningRate: Float?
   @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
   @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps: Int?
-  @Option(help: "Weight of the generator's attribute loss.") var classificationWeight: Float?
+  @Option(
+    help: "Weight of the generator's attribute loss. HiSD has none by itself (0), and then its discriminator neither.")
+  var classificationWeight: Float?
   @Option(help: "Weight of the discriminator's attribute loss.") var criticClassificationWeight: Float?
   @Option(help: "Weight of the reconstruction loss.") var reconstructionWeight: Float?
   @Option(help: "Weight of the gradient penalty.") var penaltyWeight: Float?

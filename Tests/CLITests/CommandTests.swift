@@ -154,6 +154,44 @@ final class CommandTests: XCTestCase {
     }
   }
 
+  /// HiSD with an attribute loss: its discriminator learns to tell bright faces from dark ones; learning rates and weights may
+  /// change during a run, but not whether there is such a loss.
+  func testHiSDAttributeLoss() throws {
+    let device = try selectDevice().device
+    let images = (0..<8).map { (i: Int) -> Image in
+      let grey = UInt8(i % 2 == 0 ? 200 + i : 40 + i)
+      return Image(width: 16, height: 16, channels: 3, bytes: [UInt8](repeating: grey, count: 3 * 256))
+    }
+    let labels = (0..<8).map { (i: Int) -> [Float] in [i % 2 == 0 ? 1 : 0] }
+    let faces = FaceSet(images: images, attributes: ["A"], labels: labels)
+    var recipe = try TrainingRecipe(defaultsOf: "hisd")
+    (recipe.attributes, recipe.tags, recipe.imageSize, recipe.width) = (["A"], "A", 16, 4)
+    (recipe.discriminatorWidth, recipe.discriminatorLayers, recipe.batch, recipe.steps) = (4, 2, 4, 100)
+    (recipe.blocks, recipe.hiddenCount, recipe.learningRate, recipe.classificationWeight) = (1, 8, 2e-3, 1)
+    let trainer = try Trainer(recipe, faces: faces, device: device)
+    func loss(_ name: String) throws -> Float {
+      let losses = try trainer.trainStep()!
+      return try XCTUnwrap(losses.first { $0.name == name }, "\(losses)").value
+    }
+    XCTAssertGreaterThan(try loss("critic classes"), 0.3)
+    for _ in 0..<60 { _ = try trainer.trainStep(reporting: false) }
+    XCTAssertLessThan(try loss("critic classes"), 0.1)
+    XCTAssertGreaterThan(try loss("classes"), 0)
+
+    let checkpoint = URL(fileURLWithPath: folder.path("steered.checkpoint"))
+    try trainer.writeCheckpoint(to: checkpoint)
+    (recipe.criticClassificationWeight, recipe.learningRate) = (5, 1e-3)
+    try Trainer(recipe, faces: faces, device: device).restore(from: checkpoint)
+    recipe.classificationWeight = 0
+    XCTAssertThrowsError(try Trainer(recipe, faces: faces, device: device).restore(from: checkpoint)) {
+      XCTAssertTrue("\($0)".contains("--classification-weight must stay"), "\($0)")
+    }
+    (recipe.classificationWeight, recipe.width) = (1, 8)
+    XCTAssertThrowsError(try Trainer(recipe, faces: faces, device: device).restore(from: checkpoint)) {
+      XCTAssertTrue("\($0)".contains("was made with other options"), "\($0)")
+    }
+  }
+
   func testCraftAndEvaluate() throws {
     for i in 0..<6 { try folder.write(try encodePNG(syntheticImage(width: 70 + i, height: 70)), "faces/\(i).png") }
     for method in ["joint", "tsdf", "interruption", "poison", "noise", "cmua", "found", "pgd"] {

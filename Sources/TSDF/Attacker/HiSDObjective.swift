@@ -7,13 +7,16 @@ extension HiSDGenerator: TrainableGenerator {
 /// HiSD's training: in each step one tag and two of its answers; hinge losses on the translation and on the cycle with a
 /// penalty on the discriminator's gradient at real images, and L1 on styles and images. The generator moves first; the
 /// discriminator judges what it made before. What is kept is an average of the generator's weights.
+///
+/// A `classificationWeight` adds StarGAN's attribute loss, which HiSD's authors do without: with it edits come to show what
+/// was asked for in thousands of steps, not hundreds of thousands.
 struct HiSDObjective: TrainingObjective {
   static var defaults: TrainingRecipe {
     var recipe = TrainingRecipe()
     (recipe.imageSize, recipe.batch, recipe.blocks, recipe.criticSteps) = (256, 8, 7, 1)
     (recipe.discriminatorWidth, recipe.discriminatorLayers, recipe.steps) = (32, 6, 600_000)
     (recipe.beta1, recipe.beta2, recipe.reconstructionWeight, recipe.penaltyWeight) = (0, 0.99, 1, 1)
-    recipe.decaySteps = 1
+    (recipe.decaySteps, recipe.classificationWeight) = (1, 0)
     return recipe
   }
 
@@ -40,13 +43,19 @@ struct HiSDObjective: TrainingObjective {
       configuration, tags: tags, imageSize: recipe.imageSize, seed: recipe.seed, device: device)
     critic = try HiSDDiscriminator(
       channels: configuration.extractor, styleCount: configuration.styleCount, answers: tags.map(\.attributes.count),
-      others: tags.map { max(1, recipe.attributes.count - $0.labels.count) }, seed: recipe.seed &+ 1, device: device)
+      others: tags.map { max(1, recipe.attributes.count - $0.labels.count) },
+      attributeCount: recipe.classificationWeight > 0 ? recipe.attributes.count : 0, seed: recipe.seed &+ 1,
+      device: device)
     // Optimisers work in place, so the average needs tensors of its own.
     product = generator
     product.parameters = try generator.parameters.mapValues { try $0.scaled(by: 1) }
   }
 
   mutating func restore(generator state: StateDictionary, critic criticState: StateDictionary) throws {
+    guard criticState.tensors.keys == critic.parameters.keys else {
+      throw FileError(
+        criticState.origin, "holds another discriminator: --classification-weight must stay 0, or above 0, during a run")
+    }
     generator.parameters = state.tensors
     critic.parameters = criticState.tensors
   }
@@ -61,6 +70,9 @@ struct HiSDObjective: TrainingObjective {
     let (tag, from, to, indices) = try drawTask(run)
     let images = try run.images(indices)
     let others = try otherLabels(indices, tag: tag, run)
+    let wantedLabels = try Tensor(
+      indices.flatMap { asked(run.faces.labels[$0], tag, to, recipe) },
+      shape: [indices.count, recipe.attributes.count], device: run.device)
     let noise = try run.random.normal([recipe.batch, generator.configuration.noiseCount], device: run.device)
 
     let leaves = generator.trainable.mapValues { $0.requiringGradient() }
@@ -74,19 +86,27 @@ struct HiSDObjective: TrainingObjective {
       let (real, other) = (try images.slice(range), try others.slice(range))
       let task = try translations(model, real, noise.slice(range), tag, to)
       made[range.lowerBound] = [task.translated, task.cycled, task.own, task.wanted].map { $0.detached() }
-      func score(_ x: Tensor, _ style: Tensor, _ answer: Int, cycle: Int) throws -> Tensor {
-        try critic(x, style: style, others: other, tag: tag, answer: answer).sliced(axis: 1, cycle..<cycle + 1).mean()
+      func score(_ trunk: Tensor, _ style: Tensor, _ answer: Int, cycle: Int) throws -> Tensor {
+        try critic.scores(trunk, style: style, others: other, tag: tag, answer: answer)
+          .sliced(axis: 1, cycle..<cycle + 1).mean()
       }
+      let translated = try critic.trunk(task.translated)
       let adversarial =
         try critic(real, style: task.own, others: other, tag: tag, answer: from).sum(axes: [1]).mean()
-        - score(task.translated, task.wanted.detached(), to, cycle: 0)
-        - score(task.cycled, task.own.detached(), from, cycle: 1)
+        - score(translated, task.wanted.detached(), to, cycle: 0)
+        - score(critic.trunk(task.cycled), task.own.detached(), from, cycle: 1)
       let style = try model.style(ofImages: task.translated, tag: tag).meanAbsoluteError(to: task.wanted)
       let plain = try model.decode(task.code).meanAbsoluteError(to: real)
       let same = try model.decode(model.translate(task.code, style: task.own, tag: tag)).meanAbsoluteError(to: real)
       let reconstruction = try plain + same + task.cycled.meanAbsoluteError(to: real)
-      let loss = try adversarial + style * weights.style + reconstruction * weights.reconstruction
-      return (loss, [adversarial, style, reconstruction])
+      var loss = try adversarial + style * weights.style + reconstruction * weights.reconstruction
+      var parts = [adversarial, style, reconstruction]
+      if recipe.classificationWeight > 0 {
+        let classes = try attributeLoss(critic, translated, wantedLabels.slice(range))
+        loss = try loss + classes * recipe.classificationWeight
+        parts.append(classes)
+      }
+      return (loss, parts)
     }
     let slices = made.keys.sorted().map { made[$0]! }
     let whole = try (0..<4).map { part in
@@ -98,7 +118,10 @@ struct HiSDObjective: TrainingObjective {
         (name, try product.parameters[name]! * Self.memory + value * (1 - Self.memory))
       }
     ) { $1 }
-    let names = ["generator", "style", "reconstruction", "critic", "penalty"]
+    let classified = recipe.classificationWeight > 0
+    let names =
+      ["generator", "style", "reconstruction"] + (classified ? ["classes"] : []) + ["critic", "penalty"]
+      + (classified ? ["critic classes"] : [])
     return zip(names, generatorParts + criticParts).map { ($0, $1) }
   }
 
@@ -107,7 +130,13 @@ struct HiSDObjective: TrainingObjective {
   ) throws -> [Tensor] {
     let leaves = critic.trainable.mapValues { $0.requiringGradient() }
     let critic = critic.replacing(leaves)
-    return try run.update([("D", leaves)]) { range in
+    // Attributes are learned from faces of all kinds: from those of one answer, the answer of the batch would be.
+    var mixed: (images: Tensor, labels: Tensor)?
+    if run.recipe.classificationWeight > 0 {
+      let indices = (0..<images.shape[0]).map { _ in run.random.integer(below: run.faces.count) }
+      mixed = (try run.images(indices), try run.faces.labelBatch(indices, on: run.device))
+    }
+    return try run.update([("D", leaves)]) { [mixed] range in
       let other = try others.slice(range)
       let parts = try made.map { try $0.slice(range) }
       func scores(_ x: Tensor, _ style: Tensor, _ answer: Int) throws -> Tensor {
@@ -126,8 +155,16 @@ struct HiSDObjective: TrainingObjective {
       }
       hinge = try hinge + (scores(parts[0], parts[3], to).sliced(axis: 1, 0..<1) + Float(1)).relu().mean()
       hinge = try hinge + (scores(parts[1], parts[2], from).sliced(axis: 1, 1..<2) + Float(1)).relu().mean()
-      return (try hinge + penalty! * run.recipe.penaltyWeight, [hinge, penalty!])
+      let loss = try hinge + penalty! * run.recipe.penaltyWeight
+      guard let mixed else { return (loss, [hinge, penalty!]) }
+      let classes = try attributeLoss(critic, critic.trunk(mixed.images.slice(range)), mixed.labels.slice(range))
+      return (try loss + classes * run.recipe.criticClassificationWeight, [hinge, penalty!, classes])
     }
+  }
+
+  /// Binary cross-entropy, summed over the attributes, averaged over the images.
+  private func attributeLoss(_ critic: HiSDDiscriminator, _ trunk: Tensor, _ labels: Tensor) throws -> Tensor {
+    try critic.attributeLogits(trunk).binaryCrossEntropy(withTarget: labels) * Float(labels.shape[1])
   }
 
   /// The translation to another answer and back.
@@ -162,6 +199,16 @@ struct HiSDObjective: TrainingObjective {
   private func answer(_ labels: [Float], _ tag: Int, _ recipe: TrainingRecipe) -> Int? {
     let columns = tags[tag].labels.map { recipe.attributes.firstIndex(of: $0)! }
     return columns.count == 1 ? Int(labels[columns[0]]) : columns.firstIndex { labels[$0] == 1 }
+  }
+
+  /// A face's labels with another answer to a tag.
+  private func asked(_ labels: [Float], _ tag: Int, _ answer: Int, _ recipe: TrainingRecipe) -> [Float] {
+    var labels = labels
+    let columns = tags[tag].labels.map { recipe.attributes.firstIndex(of: $0)! }
+    for (i, column) in columns.enumerated() {
+      labels[column] = columns.count == 1 ? Float(answer) : i == answer ? 1 : 0
+    }
+    return labels
   }
 
   /// The labels that a tag does not cover, [N, others]; ones where it covers all.

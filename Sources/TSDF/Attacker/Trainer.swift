@@ -132,8 +132,8 @@ public final class Trainer {
     try Safetensors.write(tensors, metadata: metadata, to: url)
   }
 
-  /// Continues from a checkpoint of the same recipe; only the number of steps, and of those of the falling learning
-  /// rate, may differ, so that a run can be made longer.
+  /// Continues from a checkpoint of the same recipe; only the steps, the learning rates and the losses' weights may differ,
+  /// so that a run can be made longer and steered.
   /// - Throws: `FileError` when the file is another recipe's or incomplete.
   public func restore(from url: URL) throws {
     let file = try Safetensors(contentsOf: url)
@@ -143,9 +143,7 @@ public final class Trainer {
       let step = number("step"), let position = number("random_position"),
       run.optimizers.keys.allSatisfy({ number("optim_\($0)_steps") != nil })
     else { throw FileError(url.path, "is not a checkpoint of tsdf train") }
-    var comparable = saved
-    (comparable.steps, comparable.decaySteps) = (recipe.steps, recipe.decaySteps)
-    guard comparable == recipe else {
+    guard saved.steered(as: recipe) == recipe else {
       throw FileError(url.path, "was made with other options; give the same ones, or another --output")
     }
     let all = try file.tensors(on: run.device)

@@ -38,6 +38,23 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
 
   public init() {}
 
+  /// This recipe with what another may change during a run.
+  func steered(as other: TrainingRecipe) -> TrainingRecipe {
+    var recipe = self
+    func take<T>(_ path: WritableKeyPath<TrainingRecipe, T>) { recipe[keyPath: path] = other[keyPath: path] }
+    take(\.steps)
+    take(\.decaySteps)
+    take(\.learningRate)
+    take(\.mapperLearningRate)
+    for weight in [
+      \TrainingRecipe.classificationWeight, \.criticClassificationWeight, \.reconstructionWeight, \.penaltyWeight,
+      \.styleWeight,
+    ] {
+      take(weight)
+    }
+    return recipe
+  }
+
   /// What a model's authors trained with.
   /// - Throws: `FileError` when there is no such model.
   public init(defaultsOf model: String) throws {

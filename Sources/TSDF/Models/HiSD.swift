@@ -118,9 +118,9 @@ public struct HiSDGenerator: Generator {
     func block(_ name: String, _ from: Int, _ to: Int, middle: Int) throws {
       try source.layer("\(name).conv1", [middle, from, 3, 3], bias: middle)
       try source.layer("\(name).conv2", [to, middle, 3, 3], bias: to)
-      try source.layer("\(name).sc", [to, from, 1, 1])
+      try source.layer("\(name).sc", [to, from, 1, 1], rectified: false)
     }
-    try source.layer("encoder.0", [c.encoder[0], 3, 1, 1], bias: c.encoder[0])
+    try source.layer("encoder.0", [c.encoder[0], 3, 1, 1], bias: c.encoder[0], rectified: false)
     for (i, (from, to)) in zip(c.encoder, c.encoder.dropFirst()).enumerated() {
       try block("encoder.\(i + 1)", from, to, middle: from)
       for norm in ["in1", "in2"] { try source.norm("encoder.\(i + 1).\(norm)", [1, from, 1]) }
@@ -131,29 +131,31 @@ public struct HiSDGenerator: Generator {
       try source.norm("decoder.\(i).in1", [1, from, 1])
       try source.norm("decoder.\(i).in2", [1, to, 1])
     }
-    try source.layer("decoder.\(decoder.count - 1)", [3, decoder.last!, 1, 1], bias: 3)
-    try source.layer("extractors.model.0", [c.extractor[0], 3, 1, 1], bias: c.extractor[0])
+    try source.layer("decoder.\(decoder.count - 1)", [3, decoder.last!, 1, 1], bias: 3, rectified: false)
+    try source.layer("extractors.model.0", [c.extractor[0], 3, 1, 1], bias: c.extractor[0], rectified: false)
     for (i, (from, to)) in zip(c.extractor, c.extractor.dropFirst()).enumerated() {
       try block("extractors.model.\(i + 1)", from, to, middle: from)
     }
     let styles = c.styleCount * tags.count
     try source.layer(
-      "extractors.model.\(c.extractor.count + 1)", [styles, c.extractor.last!, 1, 1], bias: styles)
+      "extractors.model.\(c.extractor.count + 1)", [styles, c.extractor.last!, 1, 1], bias: styles, rectified: false)
     for tag in tags.indices {
       let name = "translators.\(tag)"
-      try source.layer("\(name).model.0", [c.translator[0], c.encoder.last!, 1, 1], bias: c.translator[0])
+      try source.layer(
+        "\(name).model.0", [c.translator[0], c.encoder.last!, 1, 1], bias: c.translator[0], rectified: false)
       for (i, (from, to)) in zip(c.translator, c.translator.dropFirst()).enumerated() {
         try block("\(name).model.\(i + 1)", from, to, middle: to)
       }
       let values = 2 * zip(c.translator, c.translator.dropFirst()).reduce(0) { $0 + $1.0 + $1.1 }
-      try source.layer("\(name).style_to_params", [values, c.styleCount], bias: values)
+      try source.layer("\(name).style_to_params", [values, c.styleCount], bias: values, rectified: false)
       for part in ["features", "masks"] {
-        try source.layer("\(name).\(part).0", [decoder[0], c.translator.last!, 1, 1], bias: decoder[0])
+        try source.layer(
+          "\(name).\(part).0", [decoder[0], c.translator.last!, 1, 1], bias: decoder[0], rectified: false)
       }
     }
     for (tag, answers) in tags.map(\.attributes.count).enumerated() {
       let name = "mappers.\(tag)"
-      try source.layer("\(name).pre_model.0", [c.mapper[0], c.noiseCount], bias: c.mapper[0])
+      try source.layer("\(name).pre_model.0", [c.mapper[0], c.noiseCount], bias: c.mapper[0], rectified: false)
       for (i, (from, to)) in zip(c.mapper, c.mapper.dropFirst()).enumerated() {
         try source.layer("\(name).pre_model.\(i + 1).linear", [to, from], bias: to)
         for answer in 0..<answers {

@@ -21,7 +21,7 @@ extension Network {
 public enum Initialization {
   /// Weights and biases uniform in +-1 / sqrt(fan-in), as PyTorch's layers.
   case uniform
-  /// Weights uniform with variance 2 / fan-in, biases 0 (He et al., 2015).
+  /// Weights uniform with variance 2 / fan-in, or 1 / fan-in where no rectifier goes before; biases 0 (He et al., 2015).
   case kaiming
 }
 
@@ -46,11 +46,12 @@ struct ParameterSource {
   }
 
   /// A weight; its fan-in is all but the first extent.
-  mutating func weight(_ name: String, _ shape: Shape) throws {
+  mutating func weight(_ name: String, _ shape: Shape, rectified: Bool = true) throws {
     let initialization = initialization
     try add(name, shape) { random, device in
       let fan = Float(shape.dropFirst().reduce(1, *))
-      let bound = ((initialization == .kaiming ? 6 : 1) / fan).squareRoot()
+      let variances: Float = initialization == .uniform ? 1 : rectified ? 6 : 3
+      let bound = (variances / fan).squareRoot()
       return try random.uniform(shape, in: -bound..<bound, device: device)
     }
   }
@@ -66,8 +67,9 @@ struct ParameterSource {
   }
 
   /// A weight `NAME.weight`, and its bias `NAME.bias` where it has one.
-  mutating func layer(_ name: String, _ shape: Shape, bias count: Int? = nil) throws {
-    try weight("\(name).weight", shape)
+  /// - Parameter rectified: whether what it weighs comes from a rectifier.
+  mutating func layer(_ name: String, _ shape: Shape, bias count: Int? = nil, rectified: Bool = true) throws {
+    try weight("\(name).weight", shape, rectified: rectified)
     if let count { try bias("\(name).bias", count, for: shape) }
   }
 
