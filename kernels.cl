@@ -17,9 +17,9 @@
 //   PREFETCH        1: cache lines are asked for before their use
 //   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
 
-// What ends a convolution or product: a bias for each channel (row), then a leaky ReLU of one slope (1 leaves values as they
-// are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags that say
-// what is there.
+// What ends a convolution or product: a bias for each channel (row), then a leaky ReLU of one slope (1 leaves values as
+// they are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags
+// that say what is there.
 #define EPILOGUE_ARGUMENTS                                                                         \
   global const float *restrict bias, global const float *restrict slopes, const uint flags, const float slope
 #define WITH_BIAS 1u
@@ -607,12 +607,12 @@ static uint column_offset(const uint n, const uint columnBlock, const uint colum
 // A is read once, in long runs. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
-                        global float *restrict c, const uint rows,
-                        const uint columns, const uint depth, const uint aOffset, const uint aBatchStride,
+                        global float *restrict c, const uint rows, const uint columns,
+                        const uint depth, const uint aOffset, const uint aBatchStride,
                         const uint aPanelStride, const uint aRowStride, const uint aDepthStride,
-                        const uint bBatchStride, const uint bPanelStride,
-                        const uint firstColumn, const uint rowPanels, const uint columnPanels,
-                        const uint depthBlock, const uint leftOnce, const uint cBatchStride, const uint cRowStride,
+                        const uint bBatchStride, const uint bPanelStride, const uint firstColumn,
+                        const uint rowPanels, const uint columnPanels, const uint depthBlock,
+                        const uint leftOnce, const uint cBatchStride, const uint cRowStride,
                         const uint columnBlock, const uint columnBlockStride, const uint offset,
                         EPILOGUE_ARGUMENTS) {
   const uint batch = get_global_id(2);
@@ -1294,10 +1294,11 @@ kernel void col2im(global const float *restrict columns, global const float *res
 //   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
 // Global size: (outHeight, outChannels * images).
 kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global float *restrict y, const uint images, const uint channels, const uint height, const uint width,
-                           const uint outChannels, const uint outHeight, const uint outWidth,
-                           const uint kernelHeight, const uint kernelWidth, const uint stride,
-                           const uint padding, const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
+                           global float *restrict y, const uint images, const uint channels,
+                           const uint height, const uint width, const uint outChannels,
+                           const uint outHeight, const uint outWidth, const uint kernelHeight,
+                           const uint kernelWidth, const uint stride, const uint padding,
+                           const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
   const uint oy = get_global_id(0);
   const uint co = get_global_id(1) % outChannels;
   const uint image = get_global_id(1) / outChannels;
@@ -1336,12 +1337,15 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
 //   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
 // A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
 // Global size: (height, channels * images).
-kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
-                                          global float *restrict dx, const uint images, const uint channels, const uint height,
-                                          const uint width, const uint outChannels, const uint outHeight,
-                                          const uint outWidth, const uint kernelHeight,
-                                          const uint kernelWidth, const uint stride, const uint padding,
-                                          const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
+kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
+                                          global const float *restrict w, global float *restrict dx,
+                                          const uint images, const uint channels, const uint height,
+                                          const uint width, const uint outChannels,
+                                          const uint outHeight, const uint outWidth,
+                                          const uint kernelHeight, const uint kernelWidth,
+                                          const uint stride, const uint padding,
+                                          const uint dilation, const uint groups,
+                                          EPILOGUE_ARGUMENTS) {
   const uint y = get_global_id(0);
   const uint ci = get_global_id(1) % channels;
   const uint image = get_global_id(1) / channels;
@@ -1486,12 +1490,14 @@ static void direct_store(global float *to, const direct_lanes v, const int count
 // Neighbouring work-items are neighbouring rows, which share most of what they read.
 // Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
 #define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
-  kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights, \
-                                   global float *restrict y, const uint images, const uint channels, const uint paddedHeight, \
-                                   const uint pitch, const uint outChannels, const uint outHeight, \
+  kernel void conv2d_direct_##ROWS(global const float *restrict padded,                            \
+                                   global const float *restrict weights, global float *restrict y, \
+                                   const uint images, const uint channels,                         \
+                                   const uint paddedHeight, const uint pitch,                      \
+                                   const uint outChannels, const uint outHeight,                   \
                                    const uint outWidth, const uint firstRow, const uint rows,      \
                                    const uint kernelHeight, const uint kernelWidth,                \
-                                   const uint dilation, EPILOGUE_ARGUMENTS) {   \
+                                   const uint dilation, EPILOGUE_ARGUMENTS) {                      \
     const uint row = get_global_id(0);                                                             \
     const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                     \
     const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
@@ -1869,9 +1875,10 @@ static void store_some(global float *to, const vec v, const int count) {
 // columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
 // Global size: (panels * LANE_ITEMS, outChannels).
 #define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
-  kernel void NAME(global const float *restrict products, global float *restrict y, const uint images, const uint outChannels,            \
-                   const uint outHeight, const uint outWidth, const uint tileRows, const uint pitch, \
-                   const uint firstPanel, const uint panels, EPILOGUE_ARGUMENTS) { \
+  kernel void NAME(global const float *restrict products, global float *restrict y,                \
+                   const uint images, const uint outChannels, const uint outHeight,                \
+                   const uint outWidth, const uint tileRows, const uint pitch,                     \
+                   const uint firstPanel, const uint panels, EPILOGUE_ARGUMENTS) {                 \
     const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
     const uint co = get_global_id(1);                                                              \
     if (panel >= panels || co >= outChannels)                                                      \
@@ -2307,10 +2314,11 @@ WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
 
 // dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
-kernel void winograd_transposed_output(global const float *restrict products, global float *restrict dx, const uint images, const uint channels,
-                                       const uint height, const uint width, const uint tileRows,
-                                       const uint pitch, const uint firstPanel, const uint panels,
-                                       EPILOGUE_ARGUMENTS) {
+kernel void winograd_transposed_output(global const float *restrict products,
+                                       global float *restrict dx, const uint images,
+                                       const uint channels, const uint height, const uint width,
+                                       const uint tileRows, const uint pitch, const uint firstPanel,
+                                       const uint panels, EPILOGUE_ARGUMENTS) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
   if (panel >= panels || ci >= channels)
