@@ -2430,12 +2430,14 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
 
 // == section: pool ==
 
-// Max pooling: y = max over the window, winners = its position in the plane (the first of equals, as PyTorch).
+// Max pooling: y = max over the window, and, where `hasWinners`, winners = its position in the plane (the first of equals, as
+// PyTorch), which only a gradient needs.
 // Windows are clipped to the image. A work-item makes RUN neighbours of a row, as the
 // lanes of a vector where RUN is 16. Global size: (ceil(outWidth / RUN), outHeight, planes).
 kernel void max_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
                      const uint planes, const uint height, const uint width, const uint outHeight,
-                     const uint outWidth, const uint size, const uint stride, const uint padding) {
+                     const uint outWidth, const uint size, const uint stride, const uint padding,
+                     const uint hasWinners) {
   const uint first = get_global_id(0) * RUN;
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2459,7 +2461,8 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
     }
   const int count = (int)(outWidth - first);
   store_lanes(y + to, best, count);
-  store_lanes((global float *)(winners + to), as_float16(winner), count);
+  if (hasWinners)
+    store_lanes((global float *)(winners + to), as_float16(winner), count);
 #else
   const uint left = (uint)max((int)(first * stride) - (int)padding, 0);
   const uint right = min(width, first * stride + size - padding);
@@ -2474,7 +2477,8 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
       }
     }
   y[to] = best;
-  winners[to] = winner;
+  if (hasWinners)
+    winners[to] = winner;
 #endif
 }
 

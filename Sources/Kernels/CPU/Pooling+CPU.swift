@@ -1,6 +1,6 @@
 extension CPUDevice: PoolingKernels {
-  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ g: PoolGeometry) throws {
-    let (x, y, winners) = (x.floats, y.floats, winners.indices)
+  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+    let (x, y, winners) = (x.floats, y.floats, winners?.indices)
     forEachWindow(g) { plane, at, rows, columns in
       let from = x + plane * g.height * g.width
       var best = -Float.infinity
@@ -12,7 +12,7 @@ extension CPUDevice: PoolingKernels {
         }
       }
       y[at] = best
-      winners[at] = UInt32(winner)
+      winners?[at] = UInt32(winner)
     }
   }
 

@@ -1,10 +1,10 @@
 extension OpenCLDevice: PoolingKernels {
-  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ g: PoolGeometry) throws {
+  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
     try launch(
       .pool, "max_pool", .rows,
       global: [(g.outWidth + parameters.run - 1) / parameters.run, g.outHeight, g.planes], .buffer(x), .buffer(y),
-      .buffer(winners), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight), .uint(g.outWidth),
-      .uint(g.size), .uint(g.stride), .uint(g.padding))
+      .buffer(winners ?? y), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.outHeight), .uint(g.outWidth),
+      .uint(g.size), .uint(g.stride), .uint(g.padding), .uint(winners == nil ? 0 : 1))
   }
 
   public func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {

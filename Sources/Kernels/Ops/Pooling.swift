@@ -6,8 +6,8 @@ public struct PoolGeometry {
 
 /// What a back end provides for this file.
 public protocol PoolingKernels {
-  /// y, and the winning position in its plane of each output, as 32-bit indices.
-  func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer, _ geometry: PoolGeometry) throws
+  /// y, and, where a gradient is to follow, the winning position in its plane of each output, as 32-bit indices.
+  func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ geometry: PoolGeometry) throws
   func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
   /// y[o] = x[winners[o]], plane by plane: the adjoint of `maxPoolGradient`.
   func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
@@ -24,10 +24,10 @@ extension Tensor {
     let geometry = try poolGeometry("max pool", size, stride ?? size, padding, ceilMode)
     let target = [shape[0], shape[1], geometry.outHeight, geometry.outWidth]
     let output = try device.allocate(target.elementCount)
-    let winners = try device.allocate(target.elementCount)
+    let winners = isTracked ? try device.allocate(target.elementCount) : nil
     try device.maxPool(buffer, into: output, winners: winners, geometry)
     return Tensor(shape: target, device: device, buffer: output).recorded("max pool", [self]) { [shape] g, _ in
-      [try g.maxPoolGradient(winners, geometry, shape)]
+      [try g.maxPoolGradient(winners!, geometry, shape)]
     }
   }
 

@@ -93,7 +93,8 @@ public final class MTCNN: FaceDetector {
   public func proposals(_ x: consuming Tensor) throws -> (logits: Tensor, offsets: Tensor) {
     // Each layer's input is released before the next layer's output is made: of a large photo they are what fills memory.
     var x = x
-    x = try convolve(x, "pnet", 1).maxPooled(size: 2, ceilMode: true)
+    x = try convolve(x, "pnet", 1)
+    x = try x.maxPooled(size: 2, ceilMode: true)
     x = try convolve(x, "pnet", 2)
     x = try convolve(x, "pnet", 3)
     func head(_ name: String) throws -> Tensor {
