@@ -122,7 +122,10 @@ public func gradients(
       let asked = node.inputs.map { $0.map { leads[ObjectIdentifier($0)]! } ?? false }
       guard asked.contains(true) else { continue }
       let parts = try pullback(&gradient, asked)
-      if !createGraph { node.pullback = consumed(node.operation) }
+      if !createGraph {
+        node.pullback = consumed(node.operation)
+        node.recomputation = nil
+      }
       for (index, input) in node.inputs.enumerated() where asked[index] {
         guard let input, let part = parts[index] else { continue }
         let inputID = ObjectIdentifier(input)
