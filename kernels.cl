@@ -21,7 +21,7 @@
 // they are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags
 // that say what is there.
 #define EPILOGUE_ARGUMENTS                                                                         \
-  global const float *restrict bias, global const float *restrict slopes, const uint flags, const float slope
+  global const float *bias, global const float *slopes, const uint flags, const float slope
 #define WITH_BIAS 1u
 #define WITH_SLOPES 2u
 #define ACCUMULATED 4u   // of products: C is added to
