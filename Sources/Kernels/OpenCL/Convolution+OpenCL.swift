@@ -14,7 +14,7 @@ extension OpenCLDevice: ConvolutionKernels {
     var bias: Buffer?
     var rectifier = Rectifier.none
 
-    /// EPILOGUE_ARGUMENTS of kernels.cl.
+    /// EPILOGUE_ARGUMENTS of kernels.cl, with its flags WITH_BIAS (1), WITH_SLOPES (2) and ACCUMULATED (4).
     /// - Parameters:
     ///   - unread: any buffer, in the place of one that is not there.
     ///   - accumulating: a product is added to what is there.

@@ -71,13 +71,11 @@ struct HiSDObjective: TrainingObjective {
     let (tag, from, to, indices) = try drawTask(run)
     let images = try run.images(indices)
     let others = try otherLabels(indices, tag: tag, run)
-    let wantedLabels = try Tensor(
-      indices.flatMap { asked(run.faces.labels[$0], tag, to, recipe) },
-      shape: [indices.count, recipe.attributes.count], device: run.device)
     let noise = try run.random.normal([recipe.batch, generator.configuration.noiseCount], device: run.device)
 
     let leaves = generator.trainable.mapValues { $0.requiringGradient() }
     let (model, critic) = (generator.replacing(leaves), critic)
+    let classified = recipe.classificationWeight > 0
     let weights = (style: recipe.styleWeight, reconstruction: recipe.reconstructionWeight)
     let groups = Dictionary(grouping: leaves) { $0.key.hasPrefix("mappers.") ? "M" : "G" }
       .map { (optimizer: $0.key, leaves: Dictionary(uniqueKeysWithValues: $0.value.map { ($0.key, $0.value) })) }
@@ -102,8 +100,11 @@ struct HiSDObjective: TrainingObjective {
       let reconstruction = try plain + same + task.cycled.meanAbsoluteError(to: real)
       var loss = try adversarial + style * weights.style + reconstruction * weights.reconstruction
       var parts = [adversarial, style, reconstruction]
-      if recipe.classificationWeight > 0 {
-        let classes = try attributeLoss(critic, translated, wantedLabels.slice(range))
+      if classified {
+        let wanted = try Tensor(
+          indices[range].flatMap { asked(run.faces.labels[$0], tag, to, recipe) },
+          shape: [range.count, recipe.attributes.count], device: run.device)
+        let classes = try attributeLoss(critic, translated, wanted)
         loss = try loss + classes * recipe.classificationWeight
         parts.append(classes)
       }
@@ -119,7 +120,6 @@ struct HiSDObjective: TrainingObjective {
         (name, try product.parameters[name]! * Self.memory + value * (1 - Self.memory))
       }
     ) { $1 }
-    let classified = recipe.classificationWeight > 0
     let names =
       ["generator", "style", "reconstruction"] + (classified ? ["classes"] : []) + ["critic", "penalty"]
       + (classified ? ["critic classes"] : [])
