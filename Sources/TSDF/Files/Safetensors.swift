@@ -123,26 +123,39 @@ public struct Safetensors {
   /// Writes tensors and metadata: beside the target first, then renamed, so that no half-written file is ever seen.
   public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to url: URL) throws {
     var header: [String: Any] = metadata.isEmpty ? [:] : ["__metadata__": metadata]
-    var body = Data()
-    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-      let start = body.count
-      try tensor.values().withUnsafeBytes { body.append(contentsOf: $0) }
-      header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [start, body.count]]
+    let tensors = tensors.sorted { $0.key < $1.key }
+    var end = 0
+    for (name, tensor) in tensors {
+      let start = end
+      end += tensor.count * MemoryLayout<Float>.size
+      header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]]
     }
     var json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
     while json.count % 8 != 0 { json.append(0x20) }
     var length = UInt64(json.count).littleEndian
-    try writeAtomically(Data(bytes: &length, count: 8) + json + body, to: url)
+    try writeAtomically(to: url) { file in
+      try file.write(contentsOf: Data(bytes: &length, count: 8) + json)
+      // One at a time, so that no copy of them all is in memory.
+      for (_, tensor) in tensors { try tensor.values().withUnsafeBytes { try file.write(contentsOf: $0) } }
+    }
   }
 }
 
 /// Writes a file beside its target and renames it, making folders on the way. On failure the target is untouched and
 /// nothing is left behind.
 public func writeAtomically(_ data: Data, to url: URL) throws {
+  try writeAtomically(to: url) { try $0.write(contentsOf: data) }
+}
+
+/// The same of what `write` puts into the file, piece by piece.
+func writeAtomically(to url: URL, _ write: (FileHandle) throws -> Void) throws {
   let partial = url.deletingLastPathComponent().appendingPathComponent(".\(url.lastPathComponent).partial")
   do {
     try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try data.write(to: partial)
+    try Data().write(to: partial)
+    let file = try FileHandle(forWritingTo: partial)
+    try write(file)
+    try file.close()
     guard rename(partial.path, url.path) == 0 else { throw CocoaError(.fileWriteUnknown) }
   } catch {
     try? FileManager.default.removeItem(at: partial)
