@@ -37,6 +37,17 @@
 // to, or planes of a power of two would share the sets of the cache.
 #define SPACED(N) ((N) + NR)
 
+// Inlined for certain: what keeps arrays in registers must not be called with their address.
+#define INLINED static inline __attribute__((always_inline))
+
+// vstore16 to global memory. PoCL's is three stores and two shuffles; this is one store, on a processor that has it.
+#if LANES == 16
+typedef float16 __attribute__((aligned(4))) float16_of_floats;
+#define STORE16(V, P) (*(global float16_of_floats *)(P) = (V))
+#else
+#define STORE16(V, P) vstore16(V, 0, P)
+#endif
+
 // A cache line that will soon be read, or written: a hint, for processors, whose own guesses end with a page and do not follow
 // a work-item that writes to many planes in turn. A GPU hides such waits behind other work-items.
 #if PREFETCH && defined(__has_builtin)
@@ -327,7 +338,7 @@ static float2 group_sum2(local float2 *scratch, const float2 value, const uint l
 typedef float16 wide;
 #define WIDTH 16
 #define WIDE_LOAD(I, P) vload16(I, P)
-#define WIDE_STORE(V, I, P) vstore16(V, I, P)
+#define WIDE_STORE(V, I, P) STORE16(V, (P) + 16 * (I))
 static float folded(const wide v) {
   const float8 w = v.lo + v.hi;
   return ((w.s0 + w.s4) + (w.s1 + w.s5)) + ((w.s2 + w.s6) + (w.s3 + w.s7));
@@ -552,7 +563,7 @@ kernel void pack_columns(global const float *restrict source, global float *rest
   const uint first = firstColumn + panel * NR;
   const uint end = firstColumn + columns;
   if (innerStride == 1 && first + NR <= end && first / columnInner == (first + NR - 1) / columnInner) {
-    vstore16(vload16(0, from + (int)(first / columnInner) * outerStride + first % columnInner), 0, to);
+    STORE16(vload16(0, from + (int)(first / columnInner) * outerStride + first % columnInner), to);
   } else {
     for (uint j = 0; j < NR; ++j) {
       const uint n = first + j;
@@ -688,7 +699,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             global float *to = row + column_offset(n0, columnBlock, columnBlockStride);
             if (add)
               value += vload16(0, to);
-            vstore16(isLast ? RECTIFIED(value, rate) : value, 0, to);
+            STORE16(isLast ? RECTIFIED(value, rate) : value, to);
           } else {
             float lane[NR];
             vstore16(value, 0, lane);
@@ -761,7 +772,7 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
       global float *to = c + ((ulong)batch * rows + pm * MR + r) * columns + n0;
       const float16 value = tile[p * MR + r];
       if (n0 + NR <= columns) {
-        vstore16(accumulating ? value + vload16(0, to) : value, 0, to);
+        STORE16(accumulating ? value + vload16(0, to) : value, to);
       } else {
         float lane[NR];
         vstore16(value, 0, lane);
@@ -833,9 +844,6 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
   global float *c, const uint rows, const uint columns, const uint depth, \
   const uint depthRun, const uint splits, const uint batchStride, const uint rowStride, const uint columnBlock, \
   const uint columnBlockStride, const uint offset, EPILOGUE_ARGUMENTS
-
-// Inlined for certain: what keeps its accumulators in registers must not be called with their address.
-#define INLINED static inline __attribute__((always_inline))
 
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
 // work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
@@ -1099,7 +1107,7 @@ static float row_element(global const float *row, const int x, const int width) 
 // The first `count` lanes of v into a row.
 static void store_lanes(global float *to, const float16 v, const int count) {
   if (count >= 16) {
-    vstore16(v, 0, to);
+    STORE16(v, to);
     return;
   }
   float lane[16];
@@ -1166,10 +1174,10 @@ kernel void im2col_panels(global const float *restrict x, global float *restrict
           left + (int)(NR * stride) <= (int)width) {
         global const float *from = x + base[0] + (y0[0] + dy) * (int)width + left;
         if (stride == 1) {
-          vstore16(vload16(0, from), 0, to);
+          STORE16(vload16(0, from), to);
         } else {
           const float16 p = vload16(0, from), q = vload16(1, from);
-          vstore16((float16)(p.even, q.even), 0, to);
+          STORE16((float16)(p.even, q.even), to);
         }
       } else {
         for (uint j = 0; j < NR; ++j) {
@@ -1427,7 +1435,7 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
 #if VECTOR_LANES == 16
 typedef float16 direct_lanes;
 #define DIRECT_LOAD(P) vload16(0, P)
-#define DIRECT_STORE(V, P) vstore16(V, 0, P)
+#define DIRECT_STORE(V, P) STORE16(V, P)
 #define DIRECT_FOLD(V) ((V).lo + (V).hi)
 #define VECTORS_OF_3 4
 #define VECTORS_OF_4 2
@@ -1649,7 +1657,7 @@ static int4 tile_of(const uint panel, const uint lane, const uint images, const 
 #if LANES == 16
 typedef float16 vec;
 #define LOAD(I, P) vload16(I, P)
-#define STORE(V, I, P) vstore16(V, I, P)
+#define STORE(V, I, P) STORE16(V, (P) + 16 * (I))
 #define ROWS_APART _Pragma("unroll 1")
 #define OWN(I) vload16(I, own)
 #define SET_OWN(I, V) vstore16(V, I, own)
@@ -1670,35 +1678,60 @@ typedef float vec;
     STORE(V, 0, P);                                                                                \
   } while (0)
 
+#if LANES == 16
+// Transposes v, `count` (a power of two up to 16) rows of 16, in registers: afterwards v holds the first column, then the
+// second, and so on, without a gap.
+INLINED void transpose(vec *v, const uint count) {
+#pragma unroll
+  for (uint done = 1; done < count; done *= 2) {
+    vec woven[16];
+#pragma unroll
+    for (uint i = 0; i < count / 2; ++i) {
+      woven[2 * i].even = v[i].lo, woven[2 * i].odd = v[i + count / 2].lo;
+      woven[2 * i + 1].even = v[i].hi, woven[2 * i + 1].odd = v[i + count / 2].hi;
+    }
+#pragma unroll
+    for (uint i = 0; i < count; ++i)
+      v[i] = woven[i];
+  }
+}
+#endif
+
 // The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
 // (k, row) = ((first + j) / MR, (first + j) % MR) of the panel, its taps at w[row * rowStride + k * depthStride]. Whole
 // filters are loaded and transposed in registers. Lanes beyond the depth or the rows repeat the last: nobody reads what
 // comes of them.
-static void filter_taps(vec *taps, const uint count, global const float *w, const uint first, const uint panel,
-                        const uint rows, const uint depth, const uint rowStride, const uint depthStride) {
+INLINED void filter_taps(vec *taps, const uint count, global const float *w, const uint first, const uint panel,
+                         const uint rows, const uint depth, const uint rowStride, const uint depthStride) {
 #if LANES == 16
-  float16 v[16], woven[16];
+  global const float *from[16];
 #pragma unroll
   for (uint j = 0; j < 16; ++j) {
-    global const float *from = w + min(panel * MR + (first + j) % MR, rows - 1) * rowStride +
-                               min((first + j) / MR, depth - 1) * depthStride;
-    v[j] = count == 16 ? vload16(0, from)
-                       : (float16)(vload8(0, from), (float8)(from[8], 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f));
+    from[j] = w + min(panel * MR + (first + j) % MR, rows - 1) * rowStride + min((first + j) / MR, depth - 1) * depthStride;
+    WILL_READ(from[j] + 3 * depthStride);   // by the next work-item
   }
+  if (count == 16) {
 #pragma unroll
-  for (uint round = 0; round < 4; ++round) {
+    for (uint j = 0; j < 16; ++j)
+      taps[j] = vload16(0, from[j]);
+    transpose(taps, 16);
+  } else {
+    // Two filters' first eight taps fill a vector.
+    vec v[8];
+    float last[16];
 #pragma unroll
-    for (uint i = 0; i < 8; ++i) {
-      woven[2 * i].even = v[i].lo, woven[2 * i].odd = v[i + 8].lo;
-      woven[2 * i + 1].even = v[i].hi, woven[2 * i + 1].odd = v[i + 8].hi;
+    for (uint j = 0; j < 8; ++j) {
+      v[j] = (vec)(vload8(0, from[j]), vload8(0, from[j + 8]));
+      last[j] = from[j][8], last[j + 8] = from[j + 8][8];
     }
+    transpose(v, 8);
 #pragma unroll
-    for (uint i = 0; i < 16; ++i)
-      v[i] = woven[i];
+    for (uint t = 0; t < 4; ++t) {
+      taps[2 * t] = (vec)(v[t].lo, v[t + 4].lo);
+      taps[2 * t + 1] = (vec)(v[t].hi, v[t + 4].hi);
+    }
+    taps[8] = vload16(0, last);
   }
-#pragma unroll
-  for (uint t = 0; t < count; ++t)
-    taps[t] = v[t];
 #else
   global const float *from = w + min(panel * MR + first % MR, rows - 1) * rowStride + min(first / MR, depth - 1) * depthStride;
   for (uint t = 0; t < count; ++t)
@@ -1757,6 +1790,7 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
       left[q] = right[q] = 0.0f;
       if (at.s0 >= 0 && y >= 0 && y < height) {
         global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
+        WILL_READ(row + x0 + height * width);   // by the next channel's work-item
         a[q] = row_lanes(row, x0, 1, width);
         left[q] = row_element(row, x0 - 1, width);
         right[q] = row_element(row, x0 + 16, width);
@@ -1786,23 +1820,22 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
                            const uint tileRows, const uint pitch, const uint channels, const uint co,
                            const int height, const int width, const int i) {
 #if LANES == 16
-  float own[4 * LANES];
-#pragma unroll
-  for (uint k = 0; k < 4; ++k)
-    SET_OWN(k, value[k]);
   if (pitch % 4 == 0) {
-    ROWS_APART
+    transpose(value, 4);   // to sixteen pixels of each quad
+#pragma unroll
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
       const int oy = at.s1 * 4 + i;
       if (at.s0 < 0 || oy >= height)
         continue;
-      const float4 a = vload4(q, own), b = vload4(4 + q, own), c = vload4(8 + q, own), d = vload4(12 + q, own);
-      store_lanes(y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + at.s2 * 4,
-                  (vec)(a.s0, b.s0, c.s0, d.s0, a.s1, b.s1, c.s1, d.s1, a.s2, b.s2, c.s2, d.s2, a.s3, b.s3, c.s3, d.s3),
+      store_lanes(y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + at.s2 * 4, value[q],
                   width - at.s2 * 4);
     }
   } else {
+    float own[4 * LANES];
+#pragma unroll
+    for (uint k = 0; k < 4; ++k)
+      SET_OWN(k, value[k]);
     for (uint j = 0; j < NR; ++j)
       store_lane(y, own + j, LANES, panel, j, images, tileRows, pitch, channels, co, height, width, 1, i);
   }
@@ -1980,18 +2013,24 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint plane = SPACED(panels * depth * MR);
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
-  vec points[36];
-#pragma unroll
-  for (uint i = 0; i < 6; ++i)
-    FILTER_POINTS((points + 6 * i), h[3 * i], h[3 * i + 1], h[3 * i + 2]);
   if (count >= LANES) {
 #pragma unroll
-    for (uint p = 0; p < 36; ++p)
-      STORE_POINT(points[p], to + p * plane);
+    for (uint i = 0; i < 6; ++i) {
+      vec out[6];
+      FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
+#pragma unroll
+      for (uint j = 0; j < 6; ++j)
+        STORE_POINT(out[j], to + (6 * i + j) * plane);
+    }
   } else {
     ROWS_APART
-    for (uint p = 0; p < 36; ++p)
-      store_some(to + p * plane, points[p], count);
+    for (uint i = 0; i < 6; ++i) {
+      vec out[6];
+      FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
+      ROWS_APART
+      for (uint j = 0; j < 6; ++j)
+        store_some(to + (6 * i + j) * plane, out[j], count);
+    }
   }
 }
 
@@ -2143,20 +2182,26 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
       for (uint i = 0; i < 5; ++i)
         h[2 * i + j] = out[i];
     }
-    vec points[25];
-#pragma unroll
-    for (uint i = 0; i < 5; ++i)
-      PHASE_FILTER_POINTS((points + 5 * i), h[2 * i], h[2 * i + 1]);
     global float *to = packed + (transposed ? 25 * phase : 0) * plane +
                        (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + first;
     if (count >= LANES) {
 #pragma unroll
-      for (uint p = 0; p < 25; ++p)
-        STORE_POINT(points[p], to + p * plane);
+      for (uint i = 0; i < 5; ++i) {
+        vec out[5];
+        PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
+#pragma unroll
+        for (uint j = 0; j < 5; ++j)
+          STORE_POINT(out[j], to + (5 * i + j) * plane);
+      }
     } else {
       ROWS_APART
-      for (uint p = 0; p < 25; ++p)
-        store_some(to + p * plane, points[p], count);
+      for (uint i = 0; i < 5; ++i) {
+        vec out[5];
+        PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
+        ROWS_APART
+        for (uint j = 0; j < 5; ++j)
+          store_some(to + (5 * i + j) * plane, out[j], count);
+      }
     }
   }
 }
@@ -2189,6 +2234,8 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
       left[q] = right[q] = 0.0f;
       if (at.s0 >= 0 && y >= 0 && y < height) {
         global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
+        WILL_READ(row + x0 + height * width);   // by the next channel's work-item
+        WILL_READ(row + x0 + height * width + 16);
         const vec v = row_lanes(row, x0, 1, width), w = row_lanes(row, x0 + 16, 1, width);
         even[q] = (vec)(v.even, w.even);
         odd[q] = (vec)(v.odd, w.odd);
@@ -2337,33 +2384,34 @@ kernel void winograd_transposed_output(global const float *restrict products,
     ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;
-      float own[8 * LANES];   // [2 * column + ex][lane]
+      vec value[8];   // [2 * column + ex]
 #pragma unroll
       for (uint k = 0; k < 8; ++k)
-        SET_OWN(k, RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset, rate));
+        value[k] = RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset, rate);
 #if LANES == 16
-      if (pitch % 2 == 0) {
-        // Two tiles are sixteen pixels of a row.
-        for (uint j = 0; j < NR; j += 2) {
-          const int4 at = tile_of(firstPanel + panel, j, images, tileRows, pitch);
-          const int y = at.s1 * 8 + dy;
+      if (pitch % 4 == 0) {
+        transpose(value, 8);   // to two times sixteen pixels of each quad
+#pragma unroll
+        for (uint q = 0; q < 4; ++q) {
+          const int4 at = tile_of(firstPanel + panel, 4 * q, images, tileRows, pitch);
+          const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
           if (at.s0 < 0 || y >= (int)height)
             continue;
-          float pair[16];
-          for (uint k = 0; k < 8; ++k) {
-            pair[k] = own[k * NR + j];
-            pair[8 + k] = own[k * NR + j + 1];
-          }
-          store_lanes(dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + at.s2 * 8,
-                      vload16(0, pair), (int)width - at.s2 * 8);
+          global float *to = dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + x0;
+          store_lanes(to, value[2 * q], (int)width - x0);
+          store_lanes(to + 16, value[2 * q + 1], (int)width - x0 - 16);
         }
       } else {
+        float own[8 * LANES];
+#pragma unroll
+        for (uint k = 0; k < 8; ++k)
+          SET_OWN(k, value[k]);
         for (uint j = 0; j < NR; ++j)
           store_lane(dx, own + j, LANES, firstPanel + panel, j, images, tileRows, pitch, channels, ci, (int)height,
                      (int)width, 2, dy);
       }
 #else
-      store_lane(dx, own, 1, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width, 2,
+      store_lane(dx, value, 1, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width, 2,
                  dy);
 #endif
     }
@@ -2622,8 +2670,8 @@ kernel void block_spread(global const float *restrict x, global float *restrict 
   if (side == 2 && first + 8 <= width) {
     const float8 v = vload8(0, from) * scale;
     const float16 twice = v.s0011223344556677;
-    vstore16(twice, 0, to);
-    vstore16(twice, 0, to + width * 2);
+    STORE16(twice, to);
+    STORE16(twice, to + width * 2);
     return;
   }
 #endif
@@ -2944,7 +2992,7 @@ kernel void sign_step(global const float *restrict gradient, global const float 
       _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                   \
     float16 sum = 0.0f;                                                                            \
     _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                \
-    vstore16(sum, i, y);                                                                           \
+    STORE16(sum, y + 16 * i);                                                                           \
   }
 
 PEAK_FMA(5)
@@ -2956,7 +3004,7 @@ kernel void peak_copy(global const float *restrict x, global float *restrict y, 
   const uint i = get_global_id(0);
 #if RUN > 1
   if (i < count / 16)
-    vstore16(vload16(i, x), i, y);
+    STORE16(vload16(i, x), y + 16 * i);
 #else
   for (uint j = 0; j < 16; ++j)
     if (i < count / 16)
