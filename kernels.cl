@@ -48,6 +48,23 @@ typedef float16 __attribute__((aligned(4))) float16_of_floats;
 #define STORE16(V, P) vstore16(V, 0, P)
 #endif
 
+// Transposes v, `count` (a power of two up to 16) rows of 16, in registers: afterwards v holds the first column, then the
+// second, and so on, without a gap.
+INLINED void transpose(float16 *v, const uint count) {
+#pragma unroll
+  for (uint done = 1; done < count; done *= 2) {
+    float16 woven[16];
+#pragma unroll
+    for (uint i = 0; i < count / 2; ++i) {
+      woven[2 * i].even = v[i].lo, woven[2 * i].odd = v[i + count / 2].lo;
+      woven[2 * i + 1].even = v[i].hi, woven[2 * i + 1].odd = v[i + count / 2].hi;
+    }
+#pragma unroll
+    for (uint i = 0; i < count; ++i)
+      v[i] = woven[i];
+  }
+}
+
 // A cache line that will soon be read, or written: a hint, for processors, whose own guesses end with a page and do not follow
 // a work-item that writes to many planes in turn. A GPU hides such waits behind other work-items.
 #if PREFETCH && defined(__has_builtin)
@@ -730,12 +747,14 @@ kernel void transpose_panels(global const float *restrict source, global float *
       source + batch * SPACED((ulong)panels * channels * NR) + (panel * channels + channelPanel * NR) * NR;
   global float *to = packed + ((ulong)(batch * channelPanels + channelPanel) * panels + panel) * NR * NR;
   const uint count = min((uint)NR, channels - channelPanel * NR);
-  float block[NR * NR];
+  float16 block[NR];
+#pragma unroll
   for (uint c = 0; c < NR; ++c)
-    vstore16(c < count ? vload16(c, from) : (float16)(0.0f), c, block);
+    block[c] = c < count ? vload16(c, from) : (float16)(0.0f);
+  transpose(block, NR);
+#pragma unroll
   for (uint j = 0; j < NR; ++j)
-    for (uint c = 0; c < NR; ++c)
-      to[j * NR + c] = block[c * NR + j];
+    STORE16(block[j], to + j * NR);
 }
 
 // C[batch][m][n] (+)= sum over t of A[t / NR][batch][m][t % NR] * B[batch][n / NR][t][n % NR] over panels * NR values
@@ -1678,25 +1697,6 @@ typedef float vec;
     STORE(V, 0, P);                                                                                \
   } while (0)
 
-#if LANES == 16
-// Transposes v, `count` (a power of two up to 16) rows of 16, in registers: afterwards v holds the first column, then the
-// second, and so on, without a gap.
-INLINED void transpose(vec *v, const uint count) {
-#pragma unroll
-  for (uint done = 1; done < count; done *= 2) {
-    vec woven[16];
-#pragma unroll
-    for (uint i = 0; i < count / 2; ++i) {
-      woven[2 * i].even = v[i].lo, woven[2 * i].odd = v[i + count / 2].lo;
-      woven[2 * i + 1].even = v[i].hi, woven[2 * i + 1].odd = v[i + count / 2].hi;
-    }
-#pragma unroll
-    for (uint i = 0; i < count; ++i)
-      v[i] = woven[i];
-  }
-}
-#endif
-
 // The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
 // (k, row) = ((first + j) / MR, (first + j) % MR) of the panel, its taps at w[row * rowStride + k * depthStride]. Whole
 // filters are loaded and transposed in registers. Lanes beyond the depth or the rows repeat the last: nobody reads what
@@ -2448,10 +2448,12 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
   if (co >= outChannels || ci >= channels)
     return;
   const ulong plane = (ulong)4 * channels * outChannels;
-  float taps[16 * 16];   // [tap][output channel]
+  float16 taps[16];
+#pragma unroll
   for (uint phase = 0; phase < 4; ++phase) {
     global const float *from = sums + (phase * channels + ci) * outChannels;
     float16 h[10];
+#pragma unroll
     for (uint j = 0; j < 5; ++j) {
       float16 m[5];
 #pragma unroll
@@ -2459,21 +2461,18 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
         m[i] = row_lanes(from + (i * 5 + j) * plane, (int)co, 1, (int)outChannels);
       PHASE_FILTER_GRADIENT(h[j], h[5 + j], m[0], m[1], m[2], m[3], m[4]);
     }
+#pragma unroll
     for (uint i = 0; i < 2; ++i) {
       const float16 *m = h + 5 * i;
-      float16 a, b;
-      PHASE_FILTER_GRADIENT(a, b, m[0], m[1], m[2], m[3], m[4]);
       const uint tap = (2 * i + phase / 2) * 4 + phase % 2;
-      vstore16(a, tap, taps);
-      vstore16(b, tap + 2, taps);
+      PHASE_FILTER_GRADIENT(taps[tap], taps[tap + 2], m[0], m[1], m[2], m[3], m[4]);
     }
   }
-  for (uint j = 0; j < 16 && co + j < outChannels; ++j) {
-    float own[16];
-    for (uint t = 0; t < 16; ++t)
-      own[t] = taps[t * 16 + j];
-    vstore16(vload16(0, own), 0, dw + ((co + j) * channels + ci) * 16);
-  }
+  transpose(taps, 16);   // to the taps of each output channel
+#pragma unroll
+  for (uint j = 0; j < 16; ++j)
+    if (co + j < outChannels)
+      STORE16(taps[j], dw + ((co + j) * channels + ci) * 16);
 }
 
 // == section: pool ==
