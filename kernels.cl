@@ -5,8 +5,8 @@
 // - Every kernel guards its ids, so the host may round global sizes up to any work-group size.
 // - Arguments come in one order: inputs, outputs, sizes, scalars. Outputs are overwritten unless said otherwise.
 // - No float atomics: gradients gather, so that a run repeats bit for bit.
-// - A section becomes one program: `prelude` is prepended to each, so an edit recompiles one section only.
-//   A section starts at a line `// == section: NAME ==`.
+// - A section starts at a line `// == section: NAME ==`. Each becomes a program, with `prelude` before it, so that only what
+//   is needed is built; on a processor the commonest are one (KernelProgram.swift).
 
 // == section: prelude ==
 
@@ -109,7 +109,7 @@ UNARY(reciprocal, 1.0f / v)
 
 // == section: binary ==
 
-// Each BINARY line below makes a kernel, and a program of its own: together they would take a second to build.
+// Each BINARY line below makes a kernel, which is built alone: together they would take a second.
 
 // y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
 // along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,

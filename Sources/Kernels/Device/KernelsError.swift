@@ -8,8 +8,8 @@ public enum KernelsError: Error, CustomStringConvertible {
   case outOfMemory(device: String, bytes: Int)
   /// An OpenCL call failed with the status of this name.
   case openCL(call: String, status: String)
-  /// A section of kernels.cl did not build; the driver's whole log.
-  case build(section: String, device: String, log: String)
+  /// A program of kernels.cl did not build; the driver's whole log.
+  case build(program: String, device: String, log: String)
   /// An operation is not possible as asked (a missing gradient, tensors on different devices).
   case usage(String)
 
@@ -20,8 +20,8 @@ public enum KernelsError: Error, CustomStringConvertible {
     case .outOfMemory(let device, let bytes):
       return "\(device) has no room for \(bytes) more bytes; use a smaller batch or another --device"
     case .openCL(let call, let status): return "OpenCL call \(call) failed: \(status)"
-    case .build(let section, let device, let log):
-      return "the \(section) kernels do not build on \(device):\n\(log)"
+    case .build(let program, let device, let log):
+      return "the \(program) kernels do not build on \(device):\n\(log)"
     case .usage(let message): return message
     }
   }

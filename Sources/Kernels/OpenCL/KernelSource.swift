@@ -1,6 +1,6 @@
 import COpenCL
 
-/// The sections of kernels.cl; each is built as a program of its own, when first needed.
+/// The sections of kernels.cl; built when first needed (`KernelProgram`).
 enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, blocks, resample, random,
     optimise, peak
@@ -10,11 +10,8 @@ enum KernelSection: String, CaseIterable {
   case tiledSmall = "tiled_small"
   case tiledThin = "tiled_thin"
 
-  /// Whether a program holds one kernel of the section alone.
-  var hasProgramPerKernel: Bool { self == .binary }
-
   /// The sections of shared functions whose text comes before this one's.
-  fileprivate var shared: [String] {
+  var shared: [String] {
     switch self {
     case .conv, .direct, .pool: return ["lanes"]
     case .winograd, .winogradStrided: return ["lanes", "tiles"]
@@ -31,19 +28,8 @@ enum KernelSource {
   /// All of kernels.cl.
   static var everything: String { sections.sorted { $0.key < $1.key }.map(\.value).joined() }
 
-  /// The program text that has a kernel: the prelude, what the section shares with others, and the section itself. Of
-  /// the many one-line kernels of the binary section, only the one that is asked for.
-  static func text(of section: KernelSection, for kernel: String) -> String {
-    let own = sections[section.rawValue] ?? ""
-    let wanted = section.hasProgramPerKernel ? only(kernel, of: own) : own
-    return (["prelude"] + section.shared).map { sections[$0] ?? "" }.joined() + wanted
-  }
-
-  private static func only(_ kernel: String, of text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
-      !line.hasPrefix("BINARY(") || line.hasPrefix("BINARY(\(kernel.dropFirst("binary_".count)),")
-    }.joined(separator: "\n")
-  }
+  /// The text of a section.
+  static func section(_ name: String) -> String { sections[name] ?? "" }
 
   private static let sections: [String: String] = {
     var length = 0

@@ -334,13 +334,13 @@ public final class OpenCLDevice: Device {
   }
 
   private func program(_ section: KernelSection, for kernel: String) throws -> cl_program {
-    let key = section.hasProgramPerKernel ? kernel : section.rawValue
-    if let program = programs[key] { return program }
-    let source = KernelSource.text(of: section, for: kernel)
+    let wanted = KernelProgram(with: kernel, of: section, joins: isCPU)
+    if let program = programs[wanted.name] { return program }
+    let source = wanted.text
     let options = parameters.options
     let file = cache.file(source: source, options: options, device: info)
     if let file, let binary = cache.load(file), let program = build(binary, options) {
-      programs[key] = program
+      programs[wanted.name] = program
       return program
     }
     var status: cl_int = 0
@@ -353,10 +353,10 @@ public final class OpenCLDevice: Device {
     }
     var id: cl_device_id? = info.id
     guard clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else {
-      throw KernelsError.build(section: section.rawValue, device: name, log: log(of: program))
+      throw KernelsError.build(program: wanted.name, device: name, log: log(of: program))
     }
     if let file { cache.store(program, to: file) }
-    programs[key] = program
+    programs[wanted.name] = program
     return program
   }
 

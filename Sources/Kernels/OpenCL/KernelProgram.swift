@@ -1,0 +1,45 @@
+/// What is built at once: sections of kernels.cl.
+struct KernelProgram {
+  /// A section, and which of its kernels; nil for all.
+  private typealias Part = (section: KernelSection, kernels: [String]?)
+
+  let name: String
+  private let parts: [Part]
+
+  /// What nearly every command needs. On a processor it is one program: PoCL takes 20 ms for a program, cached or not, and
+  /// little of that for what is in it.
+  private static let common: [Part] = [
+    (.elementwise, nil), (.binary, ["binary_add", "binary_subtract", "binary_multiply"]), (.movement, nil),
+    (.gemm, nil), (.conv, nil), (.winograd, nil), (.blocks, nil), (.resample, nil),
+  ]
+
+  /// The program that has a kernel of a section.
+  /// - Parameter joins: whether what most commands need is one program.
+  init(with kernel: String, of section: KernelSection, joins: Bool) {
+    if joins, Self.common.contains(where: { $0.section == section && $0.kernels?.contains(kernel) ?? true }) {
+      (name, parts) = ("common", Self.common)
+    } else if section == .binary {
+      // Many kernels of one line, few of them wanted: each is a program.
+      (name, parts) = (kernel, [(section, [kernel])])
+    } else {
+      (name, parts) = (section.rawValue, [(section, nil)])
+    }
+  }
+
+  /// The prelude, what the sections share with others, and the sections.
+  var text: String {
+    var names = ["prelude"]
+    for name in parts.flatMap(\.section.shared) where !names.contains(name) { names.append(name) }
+    return names.map(KernelSource.section).joined()
+      + parts.map { part in
+        let all = KernelSource.section(part.section.rawValue)
+        return part.kernels.map { only($0, of: all) } ?? all
+      }.joined()
+  }
+
+  private func only(_ kernels: [String], of text: String) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
+      !line.hasPrefix("BINARY(") || kernels.contains { line.hasPrefix("BINARY(\($0.dropFirst("binary_".count)),") }
+    }.joined(separator: "\n")
+  }
+}
