@@ -1865,6 +1865,25 @@ static void store_some(global float *to, const vec v, const int count) {
 #endif
 }
 
+// Stores N * N points of filters, PLANE apart from TO on: their first COUNT lanes, where there are fewer than LANES. MAKE fills
+// out[N], row i of them, just before they are stored: all of them at once would not fit into registers.
+#define STORE_POINTS(N, TO, PLANE, COUNT, MAKE)                                                    \
+  do {                                                                                             \
+    if ((COUNT) >= LANES) {                                                                        \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) {                                             \
+        vec out[N];                                                                                \
+        MAKE;                                                                                      \
+        _Pragma("unroll") for (uint j = 0; j < N; ++j) STORE_POINT(out[j], (TO) + (N * i + j) * (PLANE)); \
+      }                                                                                            \
+    } else {                                                                                       \
+      ROWS_APART for (uint i = 0; i < N; ++i) {                                                    \
+        vec out[N];                                                                                \
+        MAKE;                                                                                      \
+        ROWS_APART for (uint j = 0; j < N; ++j) store_some((TO) + (N * i + j) * (PLANE), out[j], COUNT); \
+      }                                                                                            \
+    }                                                                                              \
+  } while (0)
+
 // A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
 // POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
 #define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
@@ -2013,25 +2032,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint plane = SPACED(panels * depth * MR);
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
-  if (count >= LANES) {
-#pragma unroll
-    for (uint i = 0; i < 6; ++i) {
-      vec out[6];
-      FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
-#pragma unroll
-      for (uint j = 0; j < 6; ++j)
-        STORE_POINT(out[j], to + (6 * i + j) * plane);
-    }
-  } else {
-    ROWS_APART
-    for (uint i = 0; i < 6; ++i) {
-      vec out[6];
-      FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]);
-      ROWS_APART
-      for (uint j = 0; j < 6; ++j)
-        store_some(to + (6 * i + j) * plane, out[j], count);
-    }
-  }
+  STORE_POINTS(6, to, plane, count, FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]));
 }
 
 // One pass of B^T over six vectors.
@@ -2184,25 +2185,7 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
     }
     global float *to = packed + (transposed ? 25 * phase : 0) * plane +
                        (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + first;
-    if (count >= LANES) {
-#pragma unroll
-      for (uint i = 0; i < 5; ++i) {
-        vec out[5];
-        PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
-#pragma unroll
-        for (uint j = 0; j < 5; ++j)
-          STORE_POINT(out[j], to + (5 * i + j) * plane);
-      }
-    } else {
-      ROWS_APART
-      for (uint i = 0; i < 5; ++i) {
-        vec out[5];
-        PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]);
-        ROWS_APART
-        for (uint j = 0; j < 5; ++j)
-          store_some(to + (5 * i + j) * plane, out[j], count);
-      }
-    }
+    STORE_POINTS(5, to, plane, count, PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]));
   }
 }
 
@@ -2991,7 +2974,7 @@ kernel void sign_step(global const float *restrict gradient, global const float 
       _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                   \
     float16 sum = 0.0f;                                                                            \
     _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                \
-    STORE16(sum, y + 16 * i);                                                                           \
+    STORE16(sum, y + 16 * i);                                                                      \
   }
 
 PEAK_FMA(5)
