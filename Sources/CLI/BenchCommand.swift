@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import TSDF
+import Networks
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,7 +23,7 @@ struct BenchKernelsCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    if runs < 1 { throw ValidationError("--runs must be at least 1") }
+    try require("--runs", runs, 1...1_000_000)
   }
 
   private struct Row: Encodable {

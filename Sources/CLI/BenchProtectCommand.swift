@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Pictures
 import TSDF
 
 struct BenchProtectCommand: ParsableCommand {
@@ -18,7 +19,9 @@ struct BenchProtectCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    if count < 1 || rounds < 1 { throw ValidationError("--count and --rounds must be at least 1") }
+    try require("--count", count, 1...10_000_000)
+    try require("--rounds", rounds, 1...10_000)
+    try require("--quality", quality, 1...100)
   }
 
   private struct Result: Encodable {

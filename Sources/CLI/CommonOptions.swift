@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Kernels
 import Logging
-import TSDF
+import Pictures
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
@@ -19,7 +19,8 @@ struct CommonOptions: ParsableArguments {
   var logLevel: Logger.Level = .info
 
   func validate() throws {
-    if let memoryLimit, memoryLimit < 1 { throw ValidationError("--memory-limit must be at least 1") }
+    // In MiB: up to 2^50 bytes.
+    try require("--memory-limit", memoryLimit, 1...1 << 30)
   }
 
   /// Opens the device and says which and why.

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import TSDF
+import Networks
 
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,7 +25,7 @@ struct ConvertCommand: ParsableCommand {
     let url = URL(fileURLWithPath: checkpoint)
     let tensors = try TorchCheckpoint(contentsOf: url).tensors(under: key, on: CPUDevice())
     fields["source"] = url.lastPathComponent
-    fields["source_sha256"] = sha256(try Data(contentsOf: url, options: .alwaysMapped))
+    fields["source_sha256"] = sha256(try Data(contentsOf: url, options: .alwaysMapped)).hexadecimal
     try Safetensors.write(tensors, metadata: fields, to: URL(fileURLWithPath: output))
     print("\(output): \(tensors.count) tensors")
   }

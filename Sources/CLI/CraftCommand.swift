@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 
 extension CraftMethod: ExpressibleByArgument {}
@@ -128,62 +130,37 @@ struct CraftCommand: ParsableCommand {
     return recipe
   }
 
-  private func validate(_ r: CraftRecipe) throws {
-    if r.data.isEmpty { throw ValidationError("--data is missing, and the recipe names none") }
-    if !(r.epsilon > 0 && r.epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
-    for (name, value) in [
-      ("--faces", r.faces), ("--batch", r.batch), ("--passes", r.passes), ("--checkpoint-every", checkpointEvery),
-      ("--poison-steps", r.poisonSteps), ("--image-steps", r.imageSteps),
-    ] where value < 1 {
-      throw ValidationError("\(name) must be at least 1")
+  private func validate(_ recipe: CraftRecipe) throws {
+    if recipe.data.isEmpty { throw ValidationError("--data is missing, and the recipe names none") }
+    try require("--checkpoint-every", checkpointEvery, 1...largestCount)
+    do throws(RecipeError) {
+      try recipe.validate()
+    } catch {
+      throw error.asUsageError
     }
-    if r.size < 64 { throw ValidationError("--size must be at least 64") }
-    if !(r.diversityCanvas >= 257 && r.diversityCanvas <= 1024) {
-      throw ValidationError("--diversity-canvas must be from 257 to 1024")
-    }
-    if !(r.weightTemperature > 0 && r.enhancementTemperature > 0) {
-      throw ValidationError("temperatures must be positive")
-    }
-    if !(1...100).contains(r.compressionQuality) {
-      throw ValidationError("--compression-quality must be from 1 to 100")
-    }
-    for (name, share) in [
-      ("--output-share", r.outputShare), ("--diversity-probability", r.diversityProbability),
-      ("--compression-probability", r.compressionProbability), ("--weight-memory", r.weightMemory),
-      ("--momentum", r.momentum), ("--joint-momentum", r.jointMomentum),
-    ] where !(0...1).contains(share) {
-      throw ValidationError("\(name) must be from 0 to 1")
-    }
-    for (name, amount) in [
-      ("--step-size", r.stepSize), ("--poison-rate", r.poisonRate), ("--poison-bound", r.poisonBound),
-      ("--image-step-size", r.imageStepSize), ("--enhancement-weight", r.enhancementWeight), ("--tau", r.tau),
-      ("--enhancement-strength", r.enhancementStrength), ("--beta", r.beta), ("--feature-noise", r.featureNoise),
-      ("--output-loss-weight", r.outputLossWeight), ("--invitation-weight", r.invitationWeight),
-      ("--interruption-target", r.interruptionTarget),
-    ] where !(amount >= 0 && amount.isFinite) {
-      throw ValidationError("\(name) must not be negative")
-    }
-    for (name, weight) in r.weights {
-      guard generatorNames.contains(name) || detectorNames.contains(name) else {
-        throw ValidationError("--weights names \(name), which is no generator and no detector")
-      }
-      guard weight >= 0, weight.isFinite else { throw ValidationError("--weights must not be negative") }
-    }
-    if r.holdOut < 0 || r.featureSteps < 0 || r.featureProjection < 0 {
-      throw ValidationError("--hold-out, --feature-steps and --feature-projection must not be negative")
+  }
+
+  /// The recipe of --recipe, or the defaults, with what was given besides.
+  private func readRecipe() throws -> CraftRecipe {
+    do {
+      return given(try recipe.map { try CraftRecipe(contentsOf: URL(fileURLWithPath: $0)) } ?? CraftRecipe())
+    } catch let error as FileError {
+      throw ValidationError("\(error)")
     }
   }
 
   func run() throws {
-    var recipe = given(try recipe.map { try CraftRecipe(contentsOf: URL(fileURLWithPath: $0)) } ?? CraftRecipe())
+    var recipe = try readRecipe()
     try validate(recipe)
     let device = try common.openDevice()
     let progress = common.progress
     let found =
-      recipe.method.usesDetector ? try models.loadDetectors(recipe.detectors.joined(separator: ","), on: device) : []
-    let generators = recipe.method.usesGenerator ? try recipe.generators.map { try loadGenerator($0, on: device) } : []
-    if !recipe.method.usesDetector { recipe.detectors = [] }
-    if !recipe.method.usesGenerator { recipe.generators = [] }
+      recipe.method.detectors != .none
+      ? try models.loadDetectors(recipe.detectors.joined(separator: ","), on: device) : []
+    let generators =
+      recipe.method.generators != .none ? try recipe.generators.map { try loadGenerator($0, on: device) } : []
+    if recipe.method.detectors == .none { recipe.detectors = [] }
+    if recipe.method.generators == .none { recipe.generators = [] }
     let dataset = try loadFaces(recipe.data)
     guard dataset.count > recipe.holdOut else {
       throw ValidationError(

@@ -1,7 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import TSDF
+import Networks
+import Pictures
 
 struct DetectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -16,7 +17,8 @@ struct DetectCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    if longestSide < 16 { throw ValidationError("--longest-side must be at least 16") }
+    try require("--longest-side", longestSide, 16...65536)
+    try require("--threshold", threshold, 0...1)
   }
 
   private struct Entry: Encodable {

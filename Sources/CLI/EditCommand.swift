@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 
 struct EditCommand: ParsableCommand {

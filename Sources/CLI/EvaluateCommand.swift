@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 
 struct EvaluateCommand: ParsableCommand {
@@ -51,8 +53,10 @@ struct EvaluateCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    if count < 1 || size < 64 { throw ValidationError("--count must be at least 1, --size at least 64") }
-    if refine < 0 || holdOut < 0 { throw ValidationError("--refine and --hold-out must not be negative") }
+    try require("--count", count, 1...largestCount)
+    try require("--size", size, 64...8192)
+    try require("--refine", refine, 0...1_000_000)
+    try require("--hold-out", holdOut, 0...largestCount)
     if !jpeg.allSatisfy((1...100).contains) { throw ValidationError("--jpeg takes qualities from 1 to 100") }
   }
 
@@ -99,7 +103,7 @@ struct EvaluateCommand: ParsableCommand {
       let url = locate(path)
       let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
       let name = url.deletingPathExtension().lastPathComponent
-      hashes[name] = sha256(try Data(contentsOf: url))
+      hashes[name] = sha256(try Data(contentsOf: url)).hexadecimal
       if index == 0, noise {
         var random = RandomStream(seed: seed)
         let values = try random.uniform(universal.shape, in: -epsilon..<epsilon, device: device)

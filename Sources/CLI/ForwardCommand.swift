@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import TSDF
+import Networks
 
 extension NormStatistics: ExpressibleByArgument {}
 
@@ -29,6 +29,7 @@ struct ForwardCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
+    try require("--tag", tag, 0...largestCount)
     if !Self.names.contains(model) {
       throw ValidationError("there is no model \(model); there are \(Self.names.joined(separator: ", "))")
     }
@@ -43,7 +44,7 @@ struct ForwardCommand: ParsableCommand {
     var results: [String: Tensor] = [:]
     let first: Tensor
     if generatorNames.contains(model) {
-      let generator = try TSDF.loadGenerator(url, named: model, statistics: normStatistics, on: device)
+      let generator = try Networks.loadGenerator(url, named: model, statistics: normStatistics, on: device)
       let condition = try generator.condition(from: { try source.tensor($0, on: device) }, tag: tag)
       let made = try generator(x, condition: condition)
       results = ["y": made.image, "feature": made.feature]
@@ -55,7 +56,7 @@ struct ForwardCommand: ParsableCommand {
       results = ["conf": made.logits, "loc": made.offsets]
       first = made.logits
     } else {
-      let heads = try TSDF.loadDetector(model, weights: url, on: device).heads(x)
+      let heads = try Networks.loadDetector(model, weights: url, on: device).heads(x)
       results = ["conf": heads.confidence, "loc": heads.location]
       for (level, feature) in heads.features.enumerated() { results["feature\(level + 1)"] = feature }
       first = heads.confidence

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import TSDF
+import Networks
 
 /// Where detectors' weights are.
 struct DetectorOptions: ParsableArguments {
@@ -17,7 +17,7 @@ struct DetectorOptions: ParsableArguments {
     guard detectorNames.contains(name) else {
       throw ValidationError("there is no detector \(name); there are \(detectorNames.joined(separator: ", "))")
     }
-    return try TSDF.loadDetector(name, from: directory, on: device)
+    return try Networks.loadDetector(name, from: directory, on: device)
   }
 
   /// Detectors from a comma-separated list; "none" or an empty list gives none.
@@ -70,7 +70,7 @@ func loadGenerator(_ item: String, on device: any Device) throws -> any Generato
   guard FileManager.default.fileExists(atPath: url.path) else {
     throw FileError(url.path, "does not exist; a generator is a name, the file of its weights, or NAME=FILE")
   }
-  return try TSDF.loadGenerator(url, named: isName ? parts[0] : nil, on: device)
+  return try Networks.loadGenerator(url, named: isName ? parts[0] : nil, on: device)
 }
 
 /// A path as given if it exists, else the same relative path in the folder of the executable or one above it: so that

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 
 extension ProtectedRegion: ExpressibleByArgument {}
@@ -43,10 +45,10 @@ struct ProtectCommand: ParsableCommand {
 
   func validate() throws {
     if let epsilon, !(epsilon > 0 && epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
-    if refine < 0 { throw ValidationError("--refine must not be negative") }
-    if !(1...100).contains(quality) { throw ValidationError("--quality must be from 1 to 100") }
-    if !(margin >= 1 && margin <= 10) { throw ValidationError("--margin must be from 1 to 10") }
-    if longestSide < 64 { throw ValidationError("--longest-side must be at least 64") }
+    try require("--refine", refine, 0...1_000_000)
+    try require("--quality", quality, 1...100)
+    try require("--margin", margin, 1...10)
+    try require("--longest-side", longestSide, 64...65536)
     let target = URL(fileURLWithPath: output).resolvingSymlinksInPath().standardizedFileURL.path
     for input in inputs {
       let source = URL(fileURLWithPath: input).resolvingSymlinksInPath().standardizedFileURL
@@ -72,7 +74,7 @@ struct ProtectCommand: ParsableCommand {
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
     (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)
-    settings.perturbation = sha256(try Data(contentsOf: universalURL))
+    settings.perturbation = sha256(try Data(contentsOf: universalURL)).hexadecimal
     // Only what this run needs is read.
     let found = region == .faces || refine > 0 ? try models.loadDetectors(detectors, on: device) : []
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
@@ -90,7 +92,8 @@ struct ProtectCommand: ParsableCommand {
       Data(try jsonText(settings).utf8)
         + Data(
           "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators ?? "")"
-            .utf8))
+            .utf8)
+    ).hexadecimal
     let run = ProtectRun(
       protector: protector, settings: settings, settingsHash: settingsHash, folder: URL(fileURLWithPath: output),
       format: format, quality: quality, progress: progress)

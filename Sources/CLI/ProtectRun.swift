@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Pictures
 import TSDF
 
 /// One run of `tsdf protect` over many files: every core reads, decodes, encodes and writes, while the device works for one
@@ -69,7 +70,7 @@ final class ProtectRun: @unchecked Sendable {
         throw FileError(item.url.path, "would have the same name as another input's copy, \(name)")
       }
       let data = try ImageFile.data(of: item.url)
-      let source = sha256(data)
+      let source = sha256(data).hexadecimal
       let before = lock.withLock { journal.finished(output: name, source: source, settings: settingsHash) }
       let entry = try before ?? protect(item, data, as: name, source)
       try lock.withLock {

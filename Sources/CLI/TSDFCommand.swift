@@ -1,5 +1,5 @@
 import ArgumentParser
-import TSDF
+import Kernels
 
 @main
 struct TSDFCommand: ParsableCommand {

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 
 struct TrainCommand: ParsableCommand {
@@ -54,16 +56,14 @@ struct TrainCommand: ParsableCommand {
     guard generatorNames.contains(model) else {
       throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
     }
-    for (name, value) in [
-      ("--image-size", imageSize), ("--width", width), ("--discriminator-width", discriminatorWidth),
-      ("--discriminator-layers", discriminatorLayers), ("--hidden-count", hiddenCount), ("--batch", batch),
-      ("--steps", steps), ("--critic-steps", criticSteps), ("--checkpoint-every", checkpointEvery),
-      ("--sample-every", sampleEvery), ("--blocks", blocks),
-    ] {
-      if let value, value < 1 { throw ValidationError("\(name) must be at least 1") }
+    try require("--checkpoint-every", checkpointEvery, 1...largestCount)
+    try require("--sample-every", sampleEvery, 1...largestCount)
+    let recipe = try recipe(attributes: [])
+    do throws(RecipeError) {
+      try recipe.validate()
+    } catch {
+      throw error.asUsageError
     }
-    if holdOut < 1 { throw ValidationError("--hold-out must be at least 1") }
-    if let imageSize, imageSize % 4 != 0 { throw ValidationError("--image-size must be a multiple of 4") }
   }
 
   func run() throws {

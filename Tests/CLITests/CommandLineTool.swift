@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
-import TSDF
+import Networks
+import Pictures
 import TestSupport
 
 /// What a run of the built `tsdf` printed and how it ended.

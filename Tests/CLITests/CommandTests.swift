@@ -1,5 +1,7 @@
 import Foundation
 import Kernels
+import Networks
+import Pictures
 import TSDF
 import TestSupport
 import XCTest

@@ -1,6 +1,5 @@
 import Foundation
-import Kernels
-import TSDF
+import Pictures
 import TestSupport
 import XCTest
 

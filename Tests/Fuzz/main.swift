@@ -3,7 +3,8 @@
 import CFuzzer
 import Foundation
 import Kernels
-import TSDF
+import Networks
+import Pictures
 
 private let host = CPUDevice()
 

@@ -1,6 +1,5 @@
 import Foundation
 import Kernels
-import TestSupport
 import XCTest
 
 /// What is kept between runs comes back whole or not at all.

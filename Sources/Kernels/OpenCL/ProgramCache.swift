@@ -1,5 +1,4 @@
 import COpenCL
-import Crypto
 import Foundation
 import Logging
 
@@ -34,14 +33,14 @@ package struct ProgramCache {
   /// The file for a program built from `source` with `options` on `device`.
   func file(source: String, options: String, device: OpenCLDeviceInfo) -> URL? {
     let key = [source, options, device.platform, device.name, device.version, device.driver].joined(separator: "\u{0}")
-    return directory?.appendingPathComponent(hexadecimal(SHA256.hash(data: Data(key.utf8))) + ".clbin")
+    return directory?.appendingPathComponent(sha256(Data(key.utf8)).hexadecimal + ".clbin")
   }
 
   /// The program binary in `file`, or nil when there is none or it is damaged.
   package func load(_ file: URL) -> Data? {
     guard let contents = try? Data(contentsOf: file), contents.count > 32 else { return nil }
     let body = contents.dropFirst(32)
-    return Data(SHA256.hash(data: body)) == contents.prefix(32) ? Data(body) : nil
+    return sha256(body) == contents.prefix(32) ? Data(body) : nil
   }
 
   /// Keeps a built program's binary. A cache that cannot be written is no error: the next run builds again.
@@ -66,11 +65,9 @@ package struct ProgramCache {
   package func store(_ binary: Data, to file: URL) {
     do {
       try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try (Data(SHA256.hash(data: binary)) + binary).write(to: file, options: .atomic)
+      try (sha256(binary) + binary).write(to: file, options: .atomic)
     } catch {
       Logger(label: "tsdf").debug("program cache: \(error.localizedDescription)")
     }
   }
 }
-
-func hexadecimal(_ digest: SHA256.Digest) -> String { digest.map { String(format: "%02x", $0) }.joined() }

@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 
 /// What the tuner found, on disk: a file for each device, driver, class and text of the kernels.
@@ -8,7 +7,7 @@ struct TuningStore {
   init(device: OpenCLDeviceInfo, isProcessor: Bool) {
     let key = [device.platform, device.name, device.version, device.driver, "\(isProcessor)", KernelSource.everything]
       .joined(separator: "\u{0}")
-    let name = "tuning-\(hexadecimal(SHA256.hash(data: Data(key.utf8))).prefix(32)).json"
+    let name = "tuning-\(sha256(Data(key.utf8)).hexadecimal.prefix(32)).json"
     file = cacheDirectory()?.appendingPathComponent(name)
   }
 

@@ -1,4 +1,5 @@
 import Kernels
+import Networks
 
 extension HiSDGenerator: TrainableGenerator {
   static var objective: any TrainingObjective.Type { HiSDObjective.self }

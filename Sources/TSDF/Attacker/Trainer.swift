@@ -1,5 +1,7 @@
 import Foundation
 import Kernels
+import Networks
+import Pictures
 
 /// What trains one family of generators: its networks, its losses. Running, checkpoints and reports are `Trainer`'s.
 protocol TrainingObjective {

@@ -1,4 +1,5 @@
 import Kernels
+import Networks
 
 /// A generator of attributes that WGAN-GP trains against a critic of realness and attributes.
 protocol WassersteinGenerator: TrainableGenerator {

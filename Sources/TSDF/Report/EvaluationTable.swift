@@ -1,4 +1,5 @@
 import Foundation
+import Pictures
 
 /// Reports as tables: for people, and as CSV.
 public enum EvaluationTable {

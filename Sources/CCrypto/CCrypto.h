@@ -1,0 +1,2 @@
+// OpenSSL's digests: of libcrypto only SHA-256 is used (Sources/Kernels/Files/Digest.swift).
+#include <openssl/sha.h>

@@ -1,0 +1,2 @@
+/// The version of this tool, recorded in every artefact.
+public let tsdfVersion = "0.1.0"

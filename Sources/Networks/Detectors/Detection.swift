@@ -1,0 +1,53 @@
+import Pictures
+
+/// A face that a detector found.
+public struct Detection: Codable, Equatable, Sendable {
+  public var box: Box
+  /// The probability of a face, 0...1.
+  public var score: Float
+  /// Eyes, nose, corners of the mouth.
+  public var landmarks: [Point]
+
+  public init(box: Box, score: Float, landmarks: [Point]) {
+    (self.box, self.score, self.landmarks) = (box, score, landmarks)
+  }
+
+  func scaled(x: Float, y: Float) -> Detection {
+    Detection(box: box.scaled(x: x, y: y), score: score, landmarks: landmarks.map { Point(x: $0.x * x, y: $0.y * y) })
+  }
+}
+
+/// How two overlapping boxes are measured in non-maximum suppression.
+public enum Overlap: Sendable {
+  /// Shared area over the area of both.
+  case union
+  /// Shared area over the smaller one's.
+  case minimum
+}
+
+/// Non-maximum suppression: the indices kept, best score first; a box goes when it overlaps a better one by more than
+/// `threshold`.
+/// - Parameter pixelInclusive: count edges as MTCNN does, a box from 3 to 3 being one pixel wide.
+public func nonMaximumSuppression(
+  _ boxes: [Box], scores: [Float], threshold: Float, overlap: Overlap = .union, pixelInclusive: Bool = false
+) -> [Int] {
+  let extra: Float = pixelInclusive ? 1 : 0
+  func area(_ b: Box) -> Float { (b.width + extra) * (b.height + extra) }
+  // Of equal scores the first goes first, but MTCNN's own (NumPy's) takes the last; clipped crops do score the same.
+  let order = scores.indices.sorted {
+    scores[$0] != scores[$1] ? scores[$0] > scores[$1] : ($0 < $1) != pixelInclusive
+  }
+  var removed = [Bool](repeating: false, count: boxes.count)
+  var kept: [Int] = []
+  for (rank, i) in order.enumerated() where !removed[i] {
+    kept.append(i)
+    for j in order[(rank + 1)...] where !removed[j] {
+      let (a, b) = (boxes[i], boxes[j])
+      let shared =
+        max(0, min(a.x1, b.x1) - max(a.x0, b.x0) + extra) * max(0, min(a.y1, b.y1) - max(a.y0, b.y0) + extra)
+      let whole = overlap == .union ? area(a) + area(b) - shared : min(area(a), area(b))
+      if shared > threshold * whole { removed[j] = true }
+    }
+  }
+  return kept
+}

@@ -1,0 +1,182 @@
+import Kernels
+import Pictures
+
+/// What detectors of one shot (SSD; Liu et al., ECCV 2016) have in common: a prior a position and size, two logits and four
+/// regressed values each, in units of the prior times 0.1 (centre) and as logarithms times 0.2 (size).
+enum SingleShot {
+  /// Means of blue, green and red on 0...255 that the input is taken relative to.
+  private static let means: [Float] = [104, 117, 123]
+
+  /// The networks were trained on 0...255, blue first, less the means. All but the means is in their first weight
+  /// (`firstWeight`), so that nothing is left to do to images [N, 3, H, W] in [-1, 1] but an addition.
+  static func centred(_ images: Tensor, _ network: String) throws -> Tensor {
+    guard images.rank == 4, images.shape[1] == 3 else {
+      throw KernelsError.shape(operation: network, "takes RGB images, not \(images.shape)")
+    }
+    let shifts = means.reversed().map { (127.5 - $0) / 127.5 }
+    return try images + Tensor(shifts, shape: [3, 1, 1], device: images.device)
+  }
+
+  /// The weight [out, 3, k, k] of a network's first convolution for images that are `centred`.
+  static func firstWeight(_ weight: Tensor) throws -> Tensor {
+    try Tensor.concatenated((0..<3).map { try weight.sliced(axis: 1, (2 - $0)..<(3 - $0)) }, axis: 1) * 127.5
+  }
+
+  /// Maps [N, anchors * values, h, w] of all levels as [N, priors, values]: rows, columns, then anchors.
+  static func joined(_ maps: [Tensor], values: Int) throws -> Tensor {
+    try Tensor.concatenated(
+      maps.map { try $0.permuted([0, 2, 3, 1]).reshaped([$0.shape[0], -1, values]) }, axis: 1)
+  }
+
+  /// Square priors centred on the positions of a level.
+  static func priors(rows: Int, columns: Int, stride: Int, sizes: [Float]) -> [Box] {
+    (0..<rows * columns).flatMap { cell -> [Box] in
+      let x = (Float(cell % columns) + 0.5) * Float(stride)
+      let y = (Float(cell / columns) + 0.5) * Float(stride)
+      return sizes.map { Box(centerX: x, centerY: y, width: $0, height: $0) }
+    }
+  }
+
+  /// Regressions [N, priors, 4] as boxes in pixels: centre, width, height. Differentiable.
+  static func decoded(_ location: Tensor, _ priors: [Box]) throws -> Tensor {
+    func constant(_ value: (Box) -> [Float]) throws -> Tensor {
+      try Tensor(priors.flatMap(value), shape: [1, priors.count, 2], device: location.device)
+    }
+    let (center, size) = (try constant { [$0.centerX, $0.centerY] }, try constant { [$0.width, $0.height] })
+    let moved = try center + location.sliced(axis: 2, 0..<2) * size * 0.1
+    return try Tensor.concatenated([moved, (location.sliced(axis: 2, 2..<4) * 0.2).exp() * size], axis: 2)
+  }
+
+  /// The faces that heads of one image say there are, after non-maximum suppression, best first.
+  /// - Parameter landmarks: what to add to a face, by its prior.
+  static func detections(
+    _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppression: Float,
+    landmarks: (Int) -> [Point] = { _ in [] }
+  ) throws -> [Detection] {
+    let margins = try heads.margins().values()
+    let boxes = try decoded(heads.location, priors).values()
+    let found = priors.indices.compactMap { i -> Detection? in
+      let score = probability(margins[i])
+      guard score >= threshold else { return nil }
+      let box = Box(centerX: boxes[4 * i], centerY: boxes[4 * i + 1], width: boxes[4 * i + 2], height: boxes[4 * i + 3])
+      return Detection(box: box, score: score, landmarks: landmarks(i))
+    }
+    let kept = nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: suppression)
+    return kept.map { found[$0] }
+  }
+}
+
+/// VGG-16's convolutions as single-shot detectors use them, with two more and four extra layers: six sources at strides
+/// 4 to 128. Parameters carry the official names (`vgg.N`, `extras.N`).
+struct VGGSources {
+  private let parameters: [String: Tensor]
+  private let dilation: Int
+
+  /// Positions in `vgg` of the convolutions and their channels; a pooling comes before those marked.
+  private static let layers: [(position: Int, channels: Int, isPooled: Bool)] = [
+    (0, 64, false), (2, 64, false), (5, 128, true), (7, 128, false), (10, 256, true), (12, 256, false),
+    (14, 256, false), (17, 512, true), (19, 512, false), (21, 512, false), (24, 512, true), (26, 512, false),
+    (28, 512, false),
+  ]
+
+  static let channels = [256, 512, 512, 1024, 512, 256]
+  static let strides = [4, 8, 16, 32, 64, 128]
+
+  /// - Parameter dilation: of the first convolution after VGG's own.
+  init(_ source: inout ParameterSource, dilation: Int) throws {
+    self.dilation = dilation
+    var channels = 3
+    for layer in Self.layers {
+      try source.layer("vgg.\(layer.position)", [layer.channels, channels, 3, 3], bias: layer.channels)
+      channels = layer.channels
+    }
+    try source.layer("vgg.31", [1024, 512, 3, 3], bias: 1024)
+    try source.layer("vgg.33", [1024, 1024, 1, 1], bias: 1024)
+    for (i, (to, from, side)) in [(256, 1024, 1), (512, 256, 3), (128, 512, 1), (256, 128, 3)].enumerated() {
+      try source.layer("extras.\(i)", [to, from, side, side], bias: to)
+    }
+    var parameters = source.parameters
+    parameters["vgg.0.weight"] = try SingleShot.firstWeight(parameters["vgg.0.weight"]!)
+    self.parameters = parameters
+  }
+
+  /// The six sources of centred images, rectified.
+  func callAsFunction(_ images: Tensor) throws -> [Tensor] {
+    func convolve(_ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, dilation: Int = 1) throws -> Tensor {
+      try x.convolved(
+        with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, stride: stride, padding: padding,
+        dilation: dilation, slope: 0)
+    }
+    var sources: [Tensor] = []
+    var x = images
+    for layer in Self.layers {
+      // The third pooling keeps a last odd row and column.
+      if layer.isPooled {
+        if layer.position >= 17 { sources.append(x) }
+        x = try x.maxPooled(size: 2, ceilMode: layer.position == 17)
+      }
+      x = try convolve(x, "vgg.\(layer.position)", padding: 1)
+    }
+    sources.append(x)
+    x = try convolve(x.maxPooled(size: 2), "vgg.31", padding: dilation, dilation: dilation)
+    x = try convolve(x, "vgg.33")
+    sources.append(x)
+    for i in [0, 2] {
+      x = try convolve(convolve(x, "extras.\(i)"), "extras.\(i + 1)", stride: 2, padding: 1)
+      sources.append(x)
+    }
+    return sources
+  }
+
+  /// One square prior a position of each source, four times as large as its stride.
+  static func priorBoxes(height: Int, width: Int) -> [Box] {
+    func extents(_ side: Int) -> [Int] {
+      let third = side / 2 / 2
+      let fourth = (third + 1) / 2
+      let (fifth, sixth) = (fourth / 2, fourth / 2 / 2)
+      return [third, fourth, fifth, sixth, (sixth + 1) / 2, ((sixth + 1) / 2 + 1) / 2]
+    }
+    return zip(zip(extents(height), extents(width)), strides).flatMap { extent, stride in
+      SingleShot.priors(rows: extent.0, columns: extent.1, stride: stride, sizes: [Float(4 * stride)])
+    }
+  }
+
+  /// The least pixels a side that leave every source at least one position.
+  static let leastSide = 32
+
+  static func require(_ images: Tensor, _ network: String) throws {
+    guard images.rank == 4, min(images.shape[2], images.shape[3]) >= leastSide else {
+      throw KernelsError.shape(
+        operation: network, "takes images of at least \(leastSide) pixels a side, not \(images.shape)")
+    }
+  }
+}
+
+/// A detector of one shot on VGG's six sources, a prior a position.
+protocol VGGDetector: FaceDetector {}
+
+extension VGGDetector {
+  public var inventablePriorArea: Float? { 64 * 64 }
+
+  public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
+
+  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
+  }
+
+  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+    let found = try Autograd.withoutRecording { try heads(image.detached()) }
+    return try SingleShot.detections(
+      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppression: 0.3)
+  }
+}
+
+extension Tensor {
+  /// Each pixel's channels brought to Euclidean length 1, then multiplied by a scale a channel (Liu, Rabinovich, Berg,
+  /// "ParseNet", 2015).
+  func l2Normalized(scale: Tensor) throws -> Tensor {
+    // The small number inside the root keeps its gradient finite where all channels are 0.
+    let length = try (squared().sum(axes: [1], keepingAxes: true) + 1e-20).sqrt()
+    return try self / length * scale.reshaped([1, scale.count, 1, 1])
+  }
+}

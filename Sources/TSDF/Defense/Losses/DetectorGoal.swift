@@ -1,0 +1,8 @@
+/// What detectors are to be made to do.
+public enum DetectorGoal: String, Codable, CaseIterable, Sendable {
+  /// Miss the true faces.
+  case hide
+  /// Find faces where there are none.
+  case flood
+  case both
+}

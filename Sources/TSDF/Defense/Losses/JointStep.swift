@@ -1,0 +1,98 @@
+import Kernels
+import Networks
+
+/// One gradient that serves several goals: each goal's gradient is brought to unit mean magnitude and weighed by how far
+/// the goal still is from being reached, so that one that is met stops soaking up the budget, and by how much of that way
+/// the budget could go, so that one that cannot be reached does not soak it up either. Generators together count at most
+/// as much as one detector alone, and so do detectors. All on the device.
+enum JointStep {
+  enum Part {
+    /// Break this edit: the condition and the clean image's edit.
+    case generator(EmbeddedGenerator, Condition, Tensor)
+    /// Blind this detector.
+    case detector(any FaceDetector, DetectorTargets)
+
+    fileprivate var modelName: String {
+      switch self {
+      case .generator(let generator, _, _): return type(of: generator.generator).name
+      case .detector(let detector, _): return type(of: detector).name
+      }
+    }
+  }
+
+  /// The loss at which a detector's priors are well on their way, in logits.
+  private static let detectorScale: Float = 4
+  /// What no goal's need and reach fall below.
+  private static let leastNeed: Float = 0.02, leastReach: Float = 0.001
+
+  /// Where a goal wants the images to go, and how much that counts.
+  private struct Share {
+    var direction: Tensor, weight: Tensor
+
+    init(_ gradient: Tensor, need: Tensor, reach: Tensor, weight: Float) throws {
+      direction = try gradient.atUnitMagnitude()
+      self.weight = try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1) * weight
+    }
+  }
+
+  /// - Parameters:
+  ///   - input: the perturbed images, computed from `leaf`.
+  ///   - leaf: what the gradient is taken with respect to.
+  ///   - epsilon: the budget.
+  ///   - weights: how much models count besides, by their names; 1 for those that are not named.
+  static func gradient(
+    _ parts: [Part], input: Tensor, leaf: Tensor, epsilon: Float, interruptionTarget: Float, goal: DetectorGoal,
+    weights: [String: Float] = [:], slicer: BatchSlicer
+  ) throws -> Tensor {
+    // The images' own gradients are gathered part by part, then carried to the leaf at once.
+    let images = input.detached().requiringGradient()
+    let count = images.shape[0]
+    var generators: [Share] = []
+    var detectors: [Share] = []
+    for part in parts {
+      let (found, losses) = try slicer.gradients(count: count, withRespectTo: [images]) { range in
+        let image = try images.slice(range)
+        let loss: Tensor
+        switch part {
+        case .generator(let generator, let condition, let cleanEdit):
+          let edit = try generator(image, condition: condition.slice(range)).image
+          // Images that are broken enough are left alone.
+          loss = try (interruptionTarget - squaredErrorByImage(edit, cleanEdit.slice(range))).relu().mean()
+        case .detector(let detector, let targets):
+          loss = try Poisoning.detectionLoss(detector, image, targets.slice(range), goal)
+        }
+        return (loss, [loss])
+      }
+      let (gradient, loss) = (found[0], losses[0])
+      let weight = weights[part.modelName] ?? 1
+      // What a sign step of the whole budget changes the loss by, to first order.
+      let change = try gradient.abs().sum() * epsilon
+      switch part {
+      case .generator:
+        // An edit moves about linearly with its image, so the root of its squared change does.
+        let error = try (interruptionTarget - loss).clamped(to: 1e-8...interruptionTarget)
+        let reach = try change.squared() / (error * (4 * interruptionTarget))
+        generators.append(try Share(gradient, need: loss / interruptionTarget, reach: reach, weight: weight))
+      case .detector:
+        detectors.append(
+          try Share(gradient, need: loss / detectorScale, reach: change / detectorScale, weight: weight))
+      }
+    }
+    var total: Tensor?
+    for shares in [generators, detectors] where !shares.isEmpty {
+      let sum = try shares.dropFirst().reduce(shares[0].weight) { try $0 + $1.weight }
+      let scale = try sum.clamped(to: 1...Float.greatestFiniteMagnitude).reciprocal()
+      for share in shares {
+        let part = try share.direction * (share.weight * scale)
+        total = try total.map { try $0 + part } ?? part
+      }
+    }
+    guard let total else { return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device) }
+    return try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
+  }
+}
+
+extension Tensor {
+  /// A gradient at a mean magnitude of 1, so that several can be added up as equals.
+  public func atUnitMagnitude() throws -> Tensor { try self / (abs().mean() + 1e-12) }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// What a detector makes of one clean image, and so what poisoning works against: found once a face, on the host.
+struct DetectorTruth {
+  /// 1 for the priors that find a true face; all 0 where nothing is found.
+  let finders: [Float]
+  /// 1 for all priors near a true face.
+  let near: [Float]
+  /// For each quadrant, 1 for the priors on its background that could be made small false faces.
+  let background: [[Float]]
+  /// The centres that the priors' boxes are regressed to, two values a prior.
+  let centers: [Float]
+  /// Regions that later stages look at, true faces first.
+  let regions: [Box]
+  /// Whether there is a face at all.
+  let hasFace: Bool
+
+  /// - Parameter image: clean, [1, 3, H, W].
+  init(_ detector: any FaceDetector, image: Tensor) throws {
+    let (height, width) = (image.shape[2], image.shape[3])
+    let heads = try Autograd.withoutRecording { try detector.heads(image.detached()) }
+    let priors = detector.priorBoxes(height: height, width: width)
+    let margins = try heads.margins().values()
+    let boxes = try detector.decodedBoxes(heads.location, height: height, width: width).values()
+    let truth = try detector.detect(image, threshold: 0.7).map(\.box)
+    var finders = [Float](repeating: 0, count: priors.count)
+    var near = finders
+    var background = [[Float]](repeating: finders, count: 4)
+    for (p, prior) in priors.enumerated() {
+      let box = Box(centerX: boxes[4 * p], centerY: boxes[4 * p + 1], width: boxes[4 * p + 2], height: boxes[4 * p + 3])
+      let overlap = truth.map { max(box.iou($0), prior.iou($0)) }.max() ?? 0
+      let score = probability(margins[p])
+      if overlap > 0.5 && score > 0.3 { finders[p] = 1 }
+      if overlap > 0.3 {
+        near[p] = 1
+      } else if score < 0.1, let limit = detector.inventablePriorArea, prior.area <= limit {
+        background[(prior.centerY < Float(height) / 2 ? 0 : 2) + (prior.centerX < Float(width) / 2 ? 0 : 1)][p] = 1
+      }
+    }
+    (self.finders, self.near, self.background) = (finders, near, background)
+    centers = priors.indices.flatMap { [boxes[4 * $0], boxes[4 * $0 + 1]] }
+    regions = truth + (try detector.candidateRegions(image))
+    hasFace = !truth.isEmpty
+  }
+}
+
+/// The truths of a batch as the losses take them.
+struct DetectorTargets {
+  /// Masks [N, priors]; see `DetectorTruth`.
+  let finders: Tensor
+  let near: Tensor
+  /// Nil where no false face can be made.
+  let quadrants: [Tensor]?
+  /// The priors that any of these masks needs, in any image.
+  let relevant: [Bool]
+  /// The boxes that the faces are to be regressed to, their own centres at (almost) no size: [N, priors, 4].
+  let shrunkBoxes: Tensor
+  /// Regions of each image that later stages look at.
+  var regions: [[Box]]
+  /// Whether any image has a face.
+  let hasFace: Bool
+
+  /// - Parameter width: of the images.
+  init(_ detector: any FaceDetector, _ truths: [DetectorTruth], width: Int, regionCount: Int = 4, device: any Device)
+    throws
+  {
+    let count = truths[0].finders.count
+    func mask(_ part: (DetectorTruth) -> [Float]) throws -> Tensor {
+      try Tensor(truths.flatMap(part), shape: [truths.count, count], device: device)
+    }
+    finders = try mask(\.finders)
+    near = try mask(\.near)
+    quadrants =
+      detector.inventablePriorArea == nil ? nil : try (0..<4).map { quadrant in try mask { $0.background[quadrant] } }
+    relevant = (0..<count).map { p in
+      truths.contains { $0.finders[p] + $0.near[p] > 0 || $0.background.contains { $0[p] > 0 } }
+    }
+    let center = try Tensor(truths.flatMap(\.centers), shape: [truths.count, count, 2], device: device)
+    let size = try Tensor(repeating: 0.002 * Float(width), shape: center.shape, device: device)
+    shrunkBoxes = try Tensor.concatenated([center, size], axis: 2)
+    regions = truths.map { Array($0.regions.prefix(regionCount)) }
+    hasFace = truths.contains(where: \.hasFace)
+  }
+
+  /// Those of a range of the images.
+  func slice(_ range: Range<Int>) throws -> DetectorTargets { try DetectorTargets(self, range) }
+
+  private init(_ whole: DetectorTargets, _ range: Range<Int>) throws {
+    func part(_ tensor: Tensor) throws -> Tensor { try tensor.slice(range) }
+    (finders, near, shrunkBoxes) = (try part(whole.finders), try part(whole.near), try part(whole.shrunkBoxes))
+    quadrants = try whole.quadrants?.map(part)
+    (relevant, regions, hasFace) = (whole.relevant, Array(whole.regions[range]), whole.hasFace)
+  }
+}
+
+/// The losses that make a detector fail.
+enum Poisoning {
+  /// How sure of no face a prior is driven to be, in logits, and how sure of one a false face is.
+  private static let hidden: Float = 3, invented: Float = 2.5
+
+  /// Hide true faces and invent false ones, a mean over the images. Hiding: over the priors that find a face mean
+  /// relu(d + 3), relu of their log-sum-exp + 3, relu(d + 3) for what later stages say of the faces' regions, and, where
+  /// nothing is to be invented, relu(max d + 3) over all priors. Inventing: in each quadrant relu(2.5 - max d) over small
+  /// background priors. d is the face logit less the background's.
+  static func detectionLoss(
+    _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal
+  ) throws -> Tensor {
+    // Hiding alone must not raise a false face elsewhere either, where later stages do not reject it.
+    let isEverywhere = goal == .hide && targets.quadrants != nil
+    let margins = try detector.margins(
+      images, where: isEverywhere ? targets.relevant.map { _ in true } : targets.relevant)
+    var loss = try Tensor(repeating: 0, shape: [], device: images.device)
+    if goal != .flood {
+      let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
+      loss = try loss + (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
+      let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
+      loss = try loss + (anyNear + hidden).relu().mean()
+      if isEverywhere { loss = try loss + (margins.max(axes: [1]) + hidden).relu().mean() }
+    }
+    if goal == .flood, targets.quadrants == nil {
+      throw KernelsError.usage(
+        "\(type(of: detector).name) has later stages that reject invented faces; flooding needs another detector")
+    }
+    if goal != .hide, let quadrants = targets.quadrants {
+      for quadrant in quadrants {
+        let best = try masked(margins, quadrant).max(axes: [1])
+        // A quadrant without background has no candidate; bounded, its constant loss has no gradient.
+        loss = try loss + (invented - best.clamped(to: -20...20)).relu().mean() * 0.25
+      }
+    }
+    if goal != .flood, let later = try detector.regionMargins(images, regions: targets.regions) {
+      loss = try loss + (later + hidden).relu().mean()
+    }
+    return loss
+  }
+
+  /// Values where the mask is 1, far below any logit elsewhere.
+  private static func masked(_ margins: Tensor, _ mask: Tensor) throws -> Tensor {
+    try margins * mask + (mask - 1) * 1e4
+  }
+
+  /// The feature loss of equation 12: sum over levels of w * mean((F - T)^2), w = 5, 3, 4; T = -F_clean + nu * noise,
+  /// nu = `strength` while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
+  /// where nothing is found), and 2 * mean|F| over these is added. Levels are compared as they are: a random projection
+  /// to a common width would change nothing but the weights of their directions.
+  static func featureLoss(
+    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor], strength: Float
+  ) throws -> Tensor? {
+    guard !features.isEmpty else { return nil }
+    var total: Tensor?
+    for (level, feature) in features.enumerated() {
+      let clean = cleanFeatures[level]
+      let magnitude = try clean.abs()
+      let strong = try magnitude.greater(than: magnitude.mean())
+      let scale = try strong * (found ? 1 : 3) + 1
+      let target = try (noise[level] * (found ? strength : 0.5) - clean) * scale
+      let weight: Float = [5, 3, 4][min(level, 2)]
+      var loss = try feature.meanSquaredError(to: target) * weight
+      loss = try loss + (feature.abs() * strong).mean() * (2 * weight)
+      total = try total.map { try $0 + loss } ?? loss
+    }
+    return total
+  }
+
+  /// The output loss of equation 13: weight * mean(s^2) over the face scores + weight * mean |b - b_target|, each box's target
+  /// being its own centre at (almost) no size. Over the priors near each image's faces, in units of its width.
+  /// - Parameter invitation: the weight of what the paper's code has for S3FD beside it: the mean of background logit less
+  ///   face logit over the priors of its max-out head, which invites false faces.
+  static func outputLoss(
+    _ detector: any FaceDetector, _ heads: DetectorHeads, _ targets: DetectorTargets, height: Int, width: Int,
+    weight: Float, invitation: Float = 0
+  ) throws -> Tensor {
+    let count = try targets.near.sum(axes: [1]) + 1e-6
+    let margins = try heads.margins()
+    let scores = try margins.sigmoid()
+    let score = try ((scores.squared() * targets.near).sum(axes: [1]) / count).mean()
+    let boxes = try detector.decodedBoxes(heads.location, height: height, width: width)
+    let mask = try targets.near.reshaped(targets.near.shape + [1])
+    let shift = try (((boxes - targets.shrunkBoxes).abs() * mask).sum(axes: [1, 2]) / (count * (4 * Float(width))))
+      .mean()
+    let loss = try (score + shift) * weight
+    guard invitation > 0, heads.maxOutPriors > 0 else { return loss }
+    return try loss - margins.sliced(axis: 1, 0..<heads.maxOutPriors).mean() * invitation
+  }
+}

@@ -1,0 +1,217 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// Judges protections on faces that nothing was crafted or trained on (method section 5). Every picture is rounded to 8
+/// bits before it is judged, as a saved file is.
+public final class Evaluator {
+  private let generators: [(name: String, generator: any Generator)]
+  private let detectors: [(name: String, detector: any FaceDetector)]
+  private let inception: InceptionV3?
+  private let device: any Device
+  private let seed: UInt64
+
+  public init(
+    generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
+    inception: InceptionV3? = nil, seed: UInt64, device: any Device
+  ) {
+    (self.generators, self.detectors, self.inception) = (generators, detectors, inception)
+    (self.seed, self.device) = (seed, device)
+  }
+
+  /// An edit: the planes of what a generator was given and of what it made, at its own size.
+  fileprivate struct Edit {
+    var input: [Float], output: [Float]
+  }
+
+  /// What generators and detectors make of a picture.
+  fileprivate struct Look {
+    /// For each generator, every edit of the first face, then of the next.
+    fileprivate var edits: [[Edit]]
+    /// For each generator, Inception's features of each edit; empty without Inception.
+    fileprivate var features: [[[Float]]]
+    /// For each detector.
+    fileprivate var detections: [[Detection]]
+  }
+
+  /// What the unprotected photos give, computed once.
+  public struct Baseline {
+    fileprivate let photos: [JudgedPhoto]
+    fileprivate let looks: [Look]
+  }
+
+  /// - Parameter progress: called with a phase and photos done.
+  public func baseline(_ photos: [JudgedPhoto], progress: (String, Int) -> Void) throws -> Baseline {
+    let looks = try photos.enumerated().map { index, photo in
+      let look = try look(at: photo.image, photo)
+      progress("clean", index + 1)
+      return look
+    }
+    return Baseline(photos: photos, looks: looks)
+  }
+
+  /// Protects every photo once and judges it as it is and, for each quality, after JPEG: one report each, the plain one
+  /// first, and the protected photos.
+  public func evaluate(
+    _ variant: ProtectionVariant, _ baseline: Baseline, jpegQualities: [Int], progress: (String, Int) -> Void
+  ) throws -> (reports: [VariantReport], protected: [Image]) {
+    var tallies = ([nil] + jpegQualities).map { Tally(quality: $0, generators.count, detectors.count) }
+    var protected: [Image] = []
+    for (photo, clean) in zip(baseline.photos, baseline.looks) {
+      let saved = try variant.protect(photo)
+      protected.append(saved)
+      for stage in tallies.indices {
+        let seen = try tallies[stage].quality.map { try jpegRoundTrip(saved, quality: $0) } ?? saved
+        tallies[stage].add(seen, try look(at: seen, photo), photo, clean, generators.map(\.generator.imageSize))
+      }
+      progress(variant.name, protected.count)
+    }
+    let cleanFeatures = generators.indices.map { i in baseline.looks.flatMap { $0.features[i] } }
+    let reports = tallies.map { tally in
+      let distances = generators.indices.map { i in
+        inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
+      }
+      return tally.report(variant, distances, generators.map(\.name), detectors.map(\.name))
+    }
+    return (reports, protected)
+  }
+
+  /// Every generator's edits of every face, and every detector's faces.
+  private func look(at image: Image, _ photo: JudgedPhoto) throws -> Look {
+    let faces = try photo.faces.map { try image.cropped(to: $0).tensor(on: device) }
+    let made = try generators.map { _, generator in
+      try faces.flatMap { try edits($0, generator, labels: photo.labels(named: generator.attributes)) }
+    }
+    return Look(
+      edits: made, features: try zip(generators, made).map { try features($1, $0.generator) },
+      detections: try detectors.map { try $0.detector.detect(image, on: device) })
+  }
+
+  private func edits(_ face: Tensor, _ generator: any Generator, labels: [Float]) throws -> [Edit] {
+    let count = generator.edits.count
+    // The same styles for the original and the protected picture.
+    var random = RandomStream(seed: seed)
+    let condition = try generator.condition(
+      Array(0..<count), labels: [[Float]](repeating: labels, count: count), random: &random, device: device)
+    let input = try EmbeddedGenerator(generator).input(face)
+    let repeated = try input.broadcast(to: [count, 3, generator.imageSize, generator.imageSize])
+    let values = try Autograd.withoutRecording { try generator(repeated, condition: condition).image.values() }
+    let (size, given) = (values.count / count, try input.values())
+    return (0..<count).map { Edit(input: given, output: Array(values[$0 * size..<($0 + 1) * size])) }
+  }
+
+  /// Inception's features of some edits.
+  private func features(_ edits: [Edit], _ generator: any Generator) throws -> [[Float]] {
+    guard let inception, !edits.isEmpty else { return [] }
+    let side = generator.imageSize
+    let images = try Tensor(edits.flatMap(\.output), shape: [edits.count, 3, side, side], device: device)
+    let values = try Autograd.withoutRecording { try inception(images.clamped(to: -1...1)).values() }
+    let count = InceptionV3.featureCount
+    return (0..<edits.count).map { Array(values[$0 * count..<($0 + 1) * count]) }
+  }
+
+  /// What is added up over the photos, as they are or after JPEG of one quality.
+  private struct Tally {
+    let quality: Int?
+    var photos = 0
+    var interruption: [InterruptionMetrics]
+    var features: [[[Float]]]
+    var detection: [DetectionMetrics]
+    var visibility: [(psnr: Double, ssim: Double)] = []
+
+    init(quality: Int?, _ generators: Int, _ detectors: Int) {
+      self.quality = quality
+      interruption = .init(repeating: InterruptionMetrics(), count: generators)
+      features = .init(repeating: [], count: generators)
+      detection = .init(repeating: DetectionMetrics(), count: detectors)
+    }
+
+    mutating func add(_ image: Image, _ look: Look, _ photo: JudgedPhoto, _ clean: Look, _ sides: [Int]) {
+      photos += 1
+      for face in photo.faces {
+        let (after, before) = (image.cropped(to: face).planes(), photo.image.cropped(to: face).planes())
+        visibility.append(
+          (
+            psnr(after, before),
+            ssim(after, before, height: Int(face.height), width: Int(face.width), range: 1)
+          ))
+      }
+      for (i, side) in sides.enumerated() {
+        features[i] += look.features[i]
+        for (edit, broken) in zip(clean.edits[i], look.edits[i]) {
+          interruption[i].add(
+            original: edit.input, edit: edit.output, protectedEdit: broken.output, height: side, width: side)
+        }
+      }
+      for i in detection.indices { detection[i].add(clean: clean.detections[i], protected: look.detections[i]) }
+    }
+
+    func report(_ variant: ProtectionVariant, _ distances: [Double?], _ generators: [String], _ detectors: [String])
+      -> VariantReport
+    {
+      let finite = visibility.map(\.psnr).filter(\.isFinite)
+      return VariantReport(
+        variant: variant.name, jpegQuality: quality, photos: photos, faces: visibility.count,
+        refineSteps: variant.refineSteps,
+        watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
+        watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
+        generators: zip(generators, zip(interruption, distances)).map { name, judged in
+          let metrics = judged.0
+          return .init(
+            name: name, edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
+            successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: judged.1)
+        },
+        detectors: zip(detectors, detection).map { name, metrics in
+          .init(
+            name: name, images: metrics.count, withoutFace: metrics.withoutFace, precision: metrics.precision,
+            recall: metrics.recall, f1: metrics.f1, duq: metrics.duq, confidenceChange: metrics.confidenceChange,
+            boxCountChange: metrics.boxCountChange)
+        })
+    }
+  }
+
+  // MARK: Pictures
+
+  /// A row a face: original, protected, difference x10, edit of the original, edit of the protected, detections of the
+  /// first detector on both. Cells of `cell` pixels a side.
+  public func sheet(_ baseline: Baseline, protected: [Image], rows: Int, cell: Int) throws -> Image {
+    var sheet = PictureSheet(cell: cell)
+    let faces = baseline.photos.indices.flatMap { photo in
+      baseline.photos[photo].faces.indices.map { (photo, $0) }
+    }
+    for (index, face) in faces.prefix(rows) {
+      let (photo, clean, changed) = (baseline.photos[index], baseline.looks[index], protected[index])
+      let square = photo.faces[face]
+      let look = try look(at: changed, photo)
+      func cut(_ image: Image) throws -> Image {
+        try squareImage(image.cropped(to: square), size: cell, device: device)
+      }
+      let (before, after) = (try cut(photo.image), try cut(changed))
+      let difference = zip(before.planes(), after.planes()).map { ($1 - $0) * 10 }
+      var row: [Image?] = [before, after, Image(planes: difference, width: cell, height: cell)]
+      if let (_, generator) = generators.first {
+        // The edit that shows most: the one that moves the picture furthest.
+        let own = generator.edits.indices.map { face * generator.edits.count + $0 }
+        func change(_ edit: Int) -> Float { distance(clean.edits[0][edit].output, clean.edits[0][edit].input) }
+        let strongest = own.max { change($0) < change($1) }!
+        for edit in [clean.edits[0][strongest], look.edits[0][strongest]] {
+          let planes = try Tensor(
+            edit.output, shape: [1, 3, generator.imageSize, generator.imageSize], device: device)
+          row.append(try Image.images(from: planes.resized(height: cell, width: cell))[0])
+        }
+      }
+      if !detectors.isEmpty {
+        let scale = Float(cell) / square.width
+        for (image, found) in [(before, clean.detections[0]), (after, look.detections[0])] {
+          row.append(
+            image.drawing(found.map { $0.box.shifted(x: -square.x0, y: -square.y0).scaled(x: scale, y: scale) }))
+        }
+      }
+      sheet.addRow(row)
+    }
+    return sheet.image()
+  }
+
+  private func distance(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } }
+}

@@ -1,0 +1,33 @@
+import Pictures
+
+/// What a variant does, over all photos judged.
+public struct VariantReport: Encodable {
+  public var variant: String
+  /// JPEG quality that the protected faces went through, if any.
+  public var jpegQuality: Int?
+  public var photos: Int, faces: Int
+  public var refineSteps: Int
+  /// Between original and protected faces.
+  public var watermarkPSNR: Double, watermarkSSIM: Double
+  public var generators: [GeneratorReport]
+  public var detectors: [DetectorReport]
+
+  public struct GeneratorReport: Encodable {
+    public var name: String
+    /// Edits judged, and edits that changed nothing and so were left out.
+    public var edits: Int, emptyMasks: Int
+    public var l2Mask: Double, successRate: Double
+    public var ssim: Double, psnr: Double
+    /// Frechet inception distance between the edits of the originals and of the protected; nil without Inception's
+    /// weights.
+    public var fid: Double?
+  }
+
+  public struct DetectorReport: Encodable {
+    public var name: String
+    /// Images judged, and those in which the detector finds no face even unprotected.
+    public var images: Int, withoutFace: Int
+    public var precision: Double, recall: Double, f1: Double, duq: Double
+    public var confidenceChange: Double, boxCountChange: Double
+  }
+}

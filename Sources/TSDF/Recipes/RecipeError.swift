@@ -1,0 +1,18 @@
+/// A field of a recipe that holds what it cannot.
+public struct RecipeError: Error, CustomStringConvertible, Sendable {
+  /// The field's name in the recipe's JSON.
+  public let field: String
+  /// What it must be, and what it is.
+  public let message: String
+
+  public init(_ field: String, _ message: String) { (self.field, self.message) = (field, message) }
+
+  public var description: String { "\(field) \(message)" }
+}
+
+/// Refuses a number out of a range, NaN always.
+func requireField<T: Comparable>(_ field: String, _ value: T, _ range: ClosedRange<T>) throws(RecipeError) {
+  guard range.contains(value) else {
+    throw RecipeError(field, "must be from \(range.lowerBound) to \(range.upperBound), not \(value)")
+  }
+}

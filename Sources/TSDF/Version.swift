@@ -1,4 +1,0 @@
-import Kernels
-
-/// The version of this tool, recorded in every artefact.
-public let tsdfVersion = "0.1.0"
