@@ -1,7 +1,11 @@
-// swift-tools-version: 6.0
+// swift-tools-version: 6.2
 import PackageDescription
 
 let language: [SwiftSetting] = [.swiftLanguageMode(.v5)]
+
+// Every public type says from which threads it may be used: it is Sendable, or its Sendable is unavailable, and then it
+// belongs to one thread at a time, with its device.
+let threading: [SwiftSetting] = [.treatWarning("ExplicitSendable", as: .error)]
 
 let package = Package(
   name: "TSDF",
@@ -31,22 +35,22 @@ let package = Package(
     // libpng and libjpeg-turbo report errors by longjmp, which Swift cannot unwind: thin C fronts.
     .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
-    .target(name: "Pictures", dependencies: ["Kernels", "CPNG", "CJPEG"], swiftSettings: language),
-    .target(name: "Networks", dependencies: ["Pictures", "Kernels"], swiftSettings: language),
-    .target(name: "TSDF", dependencies: ["Networks", "Pictures", "Kernels"], swiftSettings: language),
+    .target(name: "Pictures", dependencies: ["Kernels", "CPNG", "CJPEG"], swiftSettings: threading),
+    .target(name: "Networks", dependencies: ["Pictures", "Kernels"], swiftSettings: threading),
+    .target(name: "TSDF", dependencies: ["Networks", "Pictures", "Kernels"], swiftSettings: threading),
     .executableTarget(
       name: "tsdf",
       dependencies: [
         "TSDF", "Networks", "Pictures", "Kernels", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      path: "Sources/CLI", swiftSettings: language),
-    .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport", swiftSettings: language),
+      path: "Sources/CLI"),
+    .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport"),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: language),
-    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: language),
-    .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: language),
-    .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"], swiftSettings: language),
-    .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"], swiftSettings: language),
+    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"]),
+    .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"]),
+    .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"]),
+    .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"]),
   ]
 )
 

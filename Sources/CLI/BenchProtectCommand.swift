@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Kernels
 import Pictures
+import Synchronization
 import TSDF
 
 struct BenchProtectCommand: ParsableCommand {
@@ -47,14 +48,14 @@ struct BenchProtectCommand: ParsableCommand {
     (settings.region, settings.epsilon) = (.image, epsilon)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-bench-\(getpid())")
     defer { try? FileManager.default.removeItem(at: folder) }
+    let protector = SharedProtector(
+      try Protector(perturbation: universal, settings: settings, detector: nil, refiner: nil, device: device))
     var result = Result(images: count)
     for round in 0..<rounds {
       result.codecs.append(Double(count) / (try timed { try recode(items, into: folder) }))
       try FileManager.default.removeItem(at: folder)
-      let protector = try Protector(
-        perturbation: universal, settings: settings, detector: nil, refiner: nil, device: device)
       let run = ProtectRun(
-        protector: protector, settings: settings, settingsHash: "", folder: folder, format: .keep, quality: quality,
+        protector: protector, settingsHash: "", folder: folder, format: .keep, quality: quality,
         progress: Progress(isQuiet: true))
       var failures = 0
       result.protect.append(
@@ -84,24 +85,21 @@ struct BenchProtectCommand: ParsableCommand {
 
   /// Reads, decodes, encodes and writes each file, on every core.
   private func recode(_ items: [WorkList.Item], into folder: URL) throws {
-    let next = Counter()
-    let lock = NSLock()
-    nonisolated(unsafe) var errors: [any Error] = []
+    let queue = WorkQueue(count: items.count)
+    let errors = Mutex<[any Error]>([])
     DispatchQueue.concurrentPerform(iterations: ProcessInfo.processInfo.activeProcessorCount) { _ in
-      while true {
-        let index = next.increment()
-        guard index < items.count else { return }
+      while let index = queue.next() {
         do {
           let file = try ImageFile(contentsOf: items[index].url)
           try writeAtomically(
             try file.encoded(as: file.type, quality: quality),
             to: folder.appendingPathComponent(items[index].relativePath))
         } catch {
-          lock.withLock { errors.append(error) }
+          errors.withLock { $0.append(error) }
         }
       }
     }
-    if let error = errors.first { throw error }
+    if let error = errors.withLock({ $0.first }) { throw error }
   }
 }
 

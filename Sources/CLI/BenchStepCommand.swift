@@ -82,8 +82,9 @@ struct BenchStepCommand: ParsableCommand {
       let made = try step()
       try device.synchronize()
       withExtendedLifetime(made) {}
-      print(Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
-      fflush(stdout)
+      // Unbuffered: the reader waits for each.
+      let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+      try FileHandle.standardOutput.write(contentsOf: Data("\(seconds)\n".utf8))
     }
     try common.reportProfile(of: device)
     // A GPU's memory is its own.

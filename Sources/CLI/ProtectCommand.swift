@@ -63,7 +63,6 @@ struct ProtectCommand: ParsableCommand {
 
   func run() throws {
     let device = try common.openDevice(codesPictures: true)
-    let progress = common.progress
     let work = try openWork(inputs)
     let universalURL = locate(perturbation ?? "weights/perturbation.safetensors")
     let (universal, made, recipe) = try loadPerturbation(universalURL, on: device)
@@ -85,8 +84,9 @@ struct ProtectCommand: ParsableCommand {
         detectors: found.map(\.detector),
         goal: detectorGoal, device: device)
       : nil
-    let protector = try Protector(
-      perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device)
+    let protector = SharedProtector(
+      try Protector(
+        perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device))
 
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8)
@@ -95,10 +95,10 @@ struct ProtectCommand: ParsableCommand {
             .utf8)
     ).hexadecimal
     let run = ProtectRun(
-      protector: protector, settings: settings, settingsHash: settingsHash, folder: URL(fileURLWithPath: output),
-      format: format, quality: quality, progress: progress)
+      protector: protector, settingsHash: settingsHash, folder: URL(fileURLWithPath: output), format: format,
+      quality: quality, progress: common.progress)
     let summary = run.protect(work)
-    try common.reportProfile(of: device)
+    try protector.withDevice { try common.reportProfile(of: $0) }
     if json {
       print(try jsonText(summary))
     } else {

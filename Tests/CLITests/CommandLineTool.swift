@@ -2,6 +2,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import Synchronization
 import TestSupport
 
 /// What a run of the built `tsdf` printed and how it ended.
@@ -40,18 +41,19 @@ func tsdf(_ arguments: [String], environment: [String: String] = [:]) throws -> 
   let (process, out, err) = try startTSDF(arguments, environment: environment)
   let errors = Handover()
   let group = DispatchGroup()
-  DispatchQueue.global().async(group: group) { errors.data = err.fileHandleForReading.readDataToEndOfFile() }
+  let source = err.fileHandleForReading
+  DispatchQueue.global().async(group: group) { errors.data.withLock { $0 = source.readDataToEndOfFile() } }
   let output = out.fileHandleForReading.readDataToEndOfFile()
   group.wait()
   process.waitUntilExit()
   return RunResult(
     status: process.terminationStatus, output: String(decoding: output, as: UTF8.self),
-    errors: String(decoding: errors.data, as: UTF8.self))
+    errors: String(decoding: errors.data.withLock { $0 }, as: UTF8.self))
 }
 
-/// Data handed from one thread to another, which waits for it.
-private final class Handover: @unchecked Sendable {
-  var data = Data()
+/// Data handed from one thread to another.
+private final class Handover: Sendable {
+  let data = Mutex(Data())
 }
 
 /// A folder that is removed when the last reference goes.

@@ -18,7 +18,7 @@ extension Network {
 }
 
 /// How fresh weights are drawn.
-public enum Initialization {
+public enum Initialization: Sendable {
   /// Weights and biases uniform in +-1 / sqrt(fan-in), as PyTorch's layers.
   case uniform
   /// Weights uniform with variance 2 / fan-in, or 1 / fan-in where no rectifier goes before; biases 0 (He et al., 2015).

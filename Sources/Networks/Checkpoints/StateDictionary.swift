@@ -61,3 +61,6 @@ public struct StateDictionary {
     }
   }
 }
+
+@available(*, unavailable)
+extension StateDictionary: Sendable {}

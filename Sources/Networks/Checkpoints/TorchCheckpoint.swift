@@ -160,6 +160,9 @@ public struct TorchCheckpoint {
   }
 }
 
+@available(*, unavailable)
+extension TorchCheckpoint: Sendable {}
+
 /// The entries of a zip archive whose contents are stored, not compressed, as PyTorch writes it.
 struct StoredZip {
   let entries: [String: Data]

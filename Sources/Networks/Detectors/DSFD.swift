@@ -97,3 +97,6 @@ public final class DSFD: VGGDetector {
       features: try (0..<3).map { try normalized(first[$0], "of", $0) })
   }
 }
+
+@available(*, unavailable)
+extension DSFD: Sendable {}

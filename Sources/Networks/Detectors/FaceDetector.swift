@@ -20,8 +20,11 @@ public struct DetectorHeads {
   }
 }
 
+@available(*, unavailable)
+extension DetectorHeads: Sendable {}
+
 /// A network that finds faces in images of any size and can be differentiated.
-public protocol FaceDetector {
+public protocol FaceDetector: SendableMetatype {
   /// The name on the command line.
   static var name: String { get }
   /// Where checkpoints nest the network, the most wanted first.

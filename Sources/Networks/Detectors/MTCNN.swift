@@ -343,3 +343,6 @@ public final class MTCNN: FaceDetector {
     return (cut.isEmpty ? nil : try preprocessed(Tensor.concatenated(cut, axis: 0)), left)
   }
 }
+
+@available(*, unavailable)
+extension MTCNN: Sendable {}

@@ -199,3 +199,6 @@ public final class RetinaFace: FaceDetector {
     }
   }
 }
+
+@available(*, unavailable)
+extension RetinaFace: Sendable {}

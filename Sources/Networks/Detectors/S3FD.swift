@@ -50,3 +50,6 @@ public final class S3FD: VGGDetector {
       features: Array(levels.prefix(3)), maxOutPriors: levels[0].shape[2] * levels[0].shape[3])
   }
 }
+
+@available(*, unavailable)
+extension S3FD: Sendable {}

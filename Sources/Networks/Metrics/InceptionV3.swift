@@ -164,3 +164,6 @@ public struct InceptionV3 {
     return try x.averagePooled(size: 3, stride: 1, padding: 1) / ones.averagePooled(size: 3, stride: 1, padding: 1)
   }
 }
+
+@available(*, unavailable)
+extension InceptionV3: Sendable {}

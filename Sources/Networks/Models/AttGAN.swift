@@ -194,6 +194,9 @@ public struct AttGANGenerator: Generator {
   }
 }
 
+@available(*, unavailable)
+extension AttGANGenerator: Sendable {}
+
 /// What batch norms saw of a batch in training.
 package final class BatchStatistics {
   package var observed: [String: (mean: Tensor, variance: Tensor)] = [:]

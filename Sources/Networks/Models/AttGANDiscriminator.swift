@@ -73,3 +73,6 @@ public struct AttGANDiscriminator: AttributeCritic {
     return (try head("fc_adv"), try head("fc_cls"))
   }
 }
+
+@available(*, unavailable)
+extension AttGANDiscriminator: Sendable {}

@@ -20,3 +20,6 @@ public struct AttentionGANGenerator: StarGANFamily {
     return try images + attention * (output.sliced(axis: 1, 1..<4) - images)
   }
 }
+
+@available(*, unavailable)
+extension AttentionGANGenerator: Sendable {}

@@ -16,6 +16,9 @@ public struct GeneratorOutput {
   }
 }
 
+@available(*, unavailable)
+extension GeneratorOutput: Sendable {}
+
 /// What a generator is asked for, image by image.
 public struct Condition {
   /// Attributes or a style code, [N, values], as the network takes them.
@@ -31,8 +34,11 @@ public struct Condition {
   }
 }
 
+@available(*, unavailable)
+extension Condition: Sendable {}
+
 /// What a checkpoint's shapes do not say about a generator.
-public struct GeneratorDescription {
+public struct GeneratorDescription: Sendable {
   /// The names of the attributes, in order; made up where they are not known.
   public var attributes: [String]?
   /// Pixels a side that it was made for; the model's own default where it is not known.
@@ -59,7 +65,7 @@ public struct GeneratorDescription {
 }
 
 /// An image-to-image network that edits faces by a condition. All that crafting, metrics and commands know of a model.
-public protocol Generator: Network {
+public protocol Generator: Network, SendableMetatype {
   /// The name on the command line.
   static var name: String { get }
   /// Where official checkpoints nest the network, the most wanted first.

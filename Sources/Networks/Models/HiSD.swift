@@ -313,6 +313,9 @@ public struct HiSDGenerator: Generator {
   }
 }
 
+@available(*, unavailable)
+extension HiSDGenerator: Sendable {}
+
 /// Two branches of a residual block, at the magnitude of one.
 private func joined(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a + b) * Float(0.5).squareRoot() }
 

@@ -69,3 +69,6 @@ public struct HiSDDiscriminator: Network {
     return try logits.reshaped([trunk.shape[0], logits.shape[1]])
   }
 }
+
+@available(*, unavailable)
+extension HiSDDiscriminator: Sendable {}

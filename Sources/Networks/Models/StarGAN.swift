@@ -88,6 +88,9 @@ public struct StarGANBackbone {
   }
 }
 
+@available(*, unavailable)
+extension StarGANBackbone: Sendable {}
+
 /// A generator on StarGAN's network: what makes an image of its output is all that differs.
 public protocol StarGANFamily: Generator {
   var backbone: StarGANBackbone { get set }
@@ -146,3 +149,6 @@ public struct StarGANGenerator: StarGANFamily {
 
   public func image(_ output: Tensor, of images: Tensor) throws -> Tensor { try output.tanh() }
 }
+
+@available(*, unavailable)
+extension StarGANGenerator: Sendable {}

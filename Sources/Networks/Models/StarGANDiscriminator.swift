@@ -65,6 +65,9 @@ public struct StarGANDiscriminator: AttributeCritic {
   }
 }
 
+@available(*, unavailable)
+extension StarGANDiscriminator: Sendable {}
+
 /// Refuses sizes that cannot be halved so often.
 package func requireHalvings(_ count: Int, of size: Int, _ network: String) throws {
   guard size % (1 << count) == 0, size >> count > 0 else {

@@ -18,7 +18,7 @@ public enum ImageType: String, CaseIterable, Sendable {
 }
 
 /// A picture as a file holds it: pixels as stored, and everything else that a copy should keep.
-public struct ImageFile {
+public struct ImageFile: Sendable {
   public var image: Image
   public let type: ImageType
   /// The EXIF orientation (1...8); `image` is as stored, not turned.
@@ -175,7 +175,9 @@ private func exifOrientation(_ exif: [UInt8]) -> Int { Int(tsdf_exif_orientation
 /// Calls into a codec, turning its message into an error.
 private func call(_ path: String, _ body: (UnsafeMutablePointer<CChar>, Int) -> Int32) throws {
   var message = [CChar](repeating: 0, count: 256)
-  guard body(&message, message.count) == 0 else { throw FileError(path, String(cString: message)) }
+  guard body(&message, message.count) == 0 else {
+    throw FileError(path, message.withUnsafeBufferPointer { String(cString: $0.baseAddress!) })
+  }
 }
 
 /// Refuses a header that promises more pixels than are handled, or than the file can hold: before memory is taken.

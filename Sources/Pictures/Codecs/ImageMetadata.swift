@@ -1,7 +1,7 @@
 import Foundation
 
 /// What a picture file holds beside its pixels.
-enum ImageMetadata {
+enum ImageMetadata: Sendable {
   case png(PNGChunks)
   case jpeg(JPEGSegments)
 
@@ -24,7 +24,7 @@ enum ImageMetadata {
 
 /// The ancillary chunks of a PNG that stay true whatever the pixels' storage: profile, gamma, text, time, EXIF, and any
 /// that are not known. (W3C PNG, chapter 11.) Each is kept byte for byte, checksum included.
-struct PNGChunks {
+struct PNGChunks: Sendable {
   private var chunks: [(type: String, bytes: [UInt8])] = []
 
   /// These speak of how the original stored its pixels.
@@ -63,7 +63,7 @@ struct PNGChunks {
 }
 
 /// The APPn and COM segments of a JPEG, but for those that the encoder writes itself.
-struct JPEGSegments {
+struct JPEGSegments: Sendable {
   private var segments: [(marker: UInt8, data: [UInt8])] = []
 
   /// From the layout of tsdf_jpeg_decode.

@@ -3,8 +3,8 @@ import Kernels
 
 /// Faces with binary attributes: a folder of images and, beside it or in it, a list in CelebA's `list_attr` format:
 /// the count, the attribute names, then `FILE v v v ...` with v = 1 or -1.
-public struct Dataset {
-  public struct Item {
+public struct Dataset: Sendable {
+  public struct Item: Sendable {
     public let url: URL
     /// 1 where the face has the attribute, else 0, in the order of `attributes`.
     public let labels: [Float]
@@ -73,7 +73,7 @@ public struct Dataset {
 }
 
 /// Square faces of one size held in memory as bytes, ready to be drawn in batches.
-public struct FaceSet {
+public struct FaceSet: Sendable {
   /// Pixels a side.
   public let size: Int
   /// The names of the labels.

@@ -2,7 +2,7 @@ import Foundation
 import Kernels
 
 /// The images that a command's arguments name: files as they are, folders walked, their structure kept.
-public struct WorkList {
+public struct WorkList: Sendable {
   public struct Item: Sendable {
     public let url: URL
     /// The path below the folder that was named, or the file's own name.

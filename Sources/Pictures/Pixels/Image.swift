@@ -2,7 +2,7 @@ import Foundation
 import Kernels
 
 /// A decoded picture: interleaved samples, rows top to bottom.
-public struct Image {
+public struct Image: Sendable {
   public let width: Int, height: Int
   /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
   public let channels: Int

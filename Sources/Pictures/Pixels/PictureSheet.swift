@@ -1,5 +1,5 @@
 /// Pictures of one size laid out in rows on white.
-public struct PictureSheet {
+public struct PictureSheet: Sendable {
   public let cell: Int
   private var rows: [[Image?]] = []
   private let gap = 4

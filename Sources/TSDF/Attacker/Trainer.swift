@@ -170,6 +170,9 @@ public final class Trainer {
   }
 }
 
+@available(*, unavailable)
+extension Trainer: Sendable {}
+
 /// What trains the generators, by name.
 func trainerType(_ name: String) throws -> any TrainingObjective.Type {
   switch try generatorType(name) {

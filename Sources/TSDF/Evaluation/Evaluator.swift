@@ -36,7 +36,7 @@ public final class Evaluator {
   }
 
   /// What the unprotected photos give, computed once.
-  public struct Baseline {
+  public struct Baseline: Sendable {
     fileprivate let photos: [JudgedPhoto]
     fileprivate let looks: [Look]
   }
@@ -215,3 +215,6 @@ public final class Evaluator {
 
   private func distance(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } }
 }
+
+@available(*, unavailable)
+extension Evaluator: Sendable {}

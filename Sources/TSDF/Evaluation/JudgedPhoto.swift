@@ -4,7 +4,7 @@ import Pictures
 
 /// A picture that protections are judged on, 8-bit RGB. Detectors look at all of it; generators are given what an attacker
 /// would cut out for them.
-public struct JudgedPhoto {
+public struct JudgedPhoto: Sendable {
   public let image: Image
   /// The squares of its faces.
   public let faces: [Box]

@@ -10,7 +10,7 @@ public struct ProtectionVariant {
   let protect: (JudgedPhoto) throws -> Image
 
   /// Pictures as they are.
-  public static let none = ProtectionVariant(name: "none", refineSteps: 0) { $0.image }
+  public static var none: ProtectionVariant { ProtectionVariant(name: "none", refineSteps: 0) { $0.image } }
 
   /// What `tsdf protect` does.
   public static func protector(_ protector: Protector, name: String) -> ProtectionVariant {
@@ -30,3 +30,6 @@ public struct ProtectionVariant {
     }
   }
 }
+
+@available(*, unavailable)
+extension ProtectionVariant: Sendable {}

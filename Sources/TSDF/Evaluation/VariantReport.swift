@@ -1,7 +1,7 @@
 import Pictures
 
 /// What a variant does, over all photos judged.
-public struct VariantReport: Encodable {
+public struct VariantReport: Encodable, Sendable {
   public var variant: String
   /// JPEG quality that the protected faces went through, if any.
   public var jpegQuality: Int?
@@ -12,7 +12,7 @@ public struct VariantReport: Encodable {
   public var generators: [GeneratorReport]
   public var detectors: [DetectorReport]
 
-  public struct GeneratorReport: Encodable {
+  public struct GeneratorReport: Encodable, Sendable {
     public var name: String
     /// Edits judged, and edits that changed nothing and so were left out.
     public var edits: Int, emptyMasks: Int
@@ -23,7 +23,7 @@ public struct VariantReport: Encodable {
     public var fid: Double?
   }
 
-  public struct DetectorReport: Encodable {
+  public struct DetectorReport: Encodable, Sendable {
     public var name: String
     /// Images judged, and those in which the detector finds no face even unprotected.
     public var images: Int, withoutFace: Int

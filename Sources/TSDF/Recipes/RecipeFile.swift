@@ -17,29 +17,35 @@ func decodeRecipe<Recipe: Codable>(_ json: Data, over defaults: Recipe, from url
     throw FileError(
       url.path, "has the unknown field \(unknown); there are \(all.keys.sorted().joined(separator: ", "))")
   }
-  do {
+  func decoded(_ given: [String: Any]) throws -> Recipe {
     let whole = try JSONSerialization.data(withJSONObject: all.merging(given) { $1 })
     return try JSONDecoder().decode(Recipe.self, from: whole)
-  } catch let error as DecodingError {
-    throw FileError(url.path, "\(error.field) does not hold what it should: \(error.reason)")
+  }
+  do {
+    return try decoded(given)
+  } catch {
+    // The decoder does not name the field of a number that does not fit: it is found by itself.
+    for (field, value) in given.sorted(by: { $0.key < $1.key }) {
+      do {
+        _ = try decoded([field: value])
+      } catch {
+        throw FileError(url.path, "\(field) does not hold what it should: \(reason(error))")
+      }
+    }
+    throw FileError(url.path, "is no recipe: \(reason(error))")
   }
 }
 
 /// A recipe has some fifty fields.
 private let largestRecipeByteCount = 1 << 20
 
-extension DecodingError {
-  private var context: Context? {
-    switch self {
-    case .typeMismatch(_, let context), .valueNotFound(_, let context), .keyNotFound(_, let context),
-      .dataCorrupted(let context):
-      return context
-    @unknown default: return nil
-    }
+/// What a decoder has against a value, in its own words.
+private func reason(_ error: any Error) -> String {
+  switch error {
+  case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+    DecodingError.keyNotFound(_, let context), DecodingError.dataCorrupted(let context):
+    // A number that no such field could hold is "not valid JSON" to the decoder, and only its cause says more.
+    return context.underlyingError == nil ? context.debugDescription : "the number does not fit"
+  default: return error.localizedDescription
   }
-
-  /// The field, with those that it lies in.
-  fileprivate var field: String { context?.codingPath.map(\.stringValue).joined(separator: ".") ?? "" }
-
-  fileprivate var reason: String { context?.debugDescription ?? "it is no recipe" }
 }

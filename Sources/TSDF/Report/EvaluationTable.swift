@@ -2,7 +2,7 @@ import Foundation
 import Pictures
 
 /// Reports as tables: for people, and as CSV.
-public enum EvaluationTable {
+public enum EvaluationTable: Sendable {
   /// One line a report and generator or detector, comma-separated, with a header.
   public static func csv(_ reports: [VariantReport]) -> String {
     var lines = [

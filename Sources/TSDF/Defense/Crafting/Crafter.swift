@@ -48,3 +48,6 @@ public final class Crafter {
     return Float(values.count { abs($0) < recipe.tau }) / Float(values.count)
   }
 }
+
+@available(*, unavailable)
+extension Crafter: Sendable {}

@@ -1,7 +1,7 @@
 import Kernels
 
 /// A rectangle of images.
-public struct ImagePart {
+public struct ImagePart: Sendable {
   public let rows: Range<Int>, columns: Range<Int>
 
   public init(rows: Range<Int>, columns: Range<Int>) { (self.rows, self.columns) = (rows, columns) }

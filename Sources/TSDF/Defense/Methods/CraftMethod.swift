@@ -41,7 +41,7 @@ public struct CraftMethod: RawRepresentable, Codable, CaseIterable, Hashable, Se
 
 /// A way of making a universal perturbation, batch by batch. The order of the faces, the perturbation, checkpoints and files
 /// are `Crafter`'s.
-protocol CraftingMethod {
+protocol CraftingMethod: SendableMetatype {
   /// The name in recipes and on the command line.
   static var name: String { get }
   /// What it works against.

@@ -48,3 +48,6 @@ public final class ImagePGD {
     return try imageSteps(image, start: start, targets, recipe, slicer: slicer)
   }
 }
+
+@available(*, unavailable)
+extension ImagePGD: Sendable {}

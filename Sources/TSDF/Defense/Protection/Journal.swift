@@ -5,7 +5,7 @@ import Pictures
 /// What has been done in an output folder, one line of JSON a file, so that a second run does only the rest. A line is
 /// added after its output is in place; a last line cut off by a crash is ignored.
 public final class Journal {
-  public struct Entry: Codable {
+  public struct Entry: Codable, Sendable {
     /// The output, relative to the folder.
     public var output: String
     /// The SHA-256 of the source file, and of the settings that it was made under.
@@ -61,3 +61,6 @@ public final class Journal {
     }
   }
 }
+
+@available(*, unavailable)
+extension Journal: Sendable {}

@@ -30,7 +30,7 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
 }
 
 /// A protected picture and what was done.
-public struct ProtectionResult {
+public struct ProtectionResult: Sendable {
   public let image: Image
   /// Squares that were protected; the whole picture when it was taken as one.
   public let regions: [Box]
@@ -43,14 +43,14 @@ public struct ProtectionResult {
   public let ssim: Double
 }
 
-/// Lays a universal perturbation on pictures, refined for each if asked. Pictures may be protected from several threads:
-/// the device works for one at a time, the rest runs side by side.
-public final class Protector: @unchecked Sendable {
+/// Lays a universal perturbation on pictures, refined for each if asked. It belongs to one thread at a time, with its device;
+/// `SharedProtector` serves several.
+public final class Protector {
   public let settings: ProtectionSettings
   private let perturbation: Tensor
   private let detector: (any FaceDetector)?
   private let refiner: Refiner?
-  private let device: any Device
+  let device: any Device
   /// Pixels around a face's square that detectors have in view while it is refined, and what the view's origin is a multiple
   /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
   /// still found in the photo.
@@ -59,7 +59,6 @@ public final class Protector: @unchecked Sendable {
   private let smallestRefinedSide = 48
   /// How often a face that is still found is refined.
   private let rounds = 3
-  private let lock = NSLock()
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
   private let keptMoves = 32 << 20
@@ -82,22 +81,26 @@ public final class Protector: @unchecked Sendable {
 
   /// Protects an upright picture.
   public func protect(_ image: Image) throws -> ProtectionResult {
-    let plan = try lock.withLock { try self.plan(image) }
-    let (result, psnr) = image.moved(by: plan.moves)
-    return ProtectionResult(
-      image: result, regions: plan.regions, faceCount: plan.faceCount, stillFoundCount: plan.stillFoundCount,
-      psnr: psnr, ssim: sampledSSIM(result, image))
+    try plan(image).carriedOut(on: image)
   }
 
-  /// The steps that a picture's samples move by, where, and for which faces.
-  private struct Plan {
+  /// The steps that a picture's samples move by, where, and for which faces: what the device is needed for.
+  struct Plan: Sendable {
     var moves: [Int16]
     var regions: [Box]
     var faceCount = 0
     var stillFoundCount: Int?
+
+    /// The picture with its samples moved, and by how much that changed it.
+    func carriedOut(on image: Image) -> ProtectionResult {
+      let (result, psnr) = image.moved(by: moves)
+      return ProtectionResult(
+        image: result, regions: regions, faceCount: faceCount, stillFoundCount: stillFoundCount, psnr: psnr,
+        ssim: sampledSSIM(result, image))
+    }
   }
 
-  private func plan(_ image: Image) throws -> Plan {
+  func plan(_ image: Image) throws -> Plan {
     var faces: [Box] = []
     if settings.region == .faces { faces = try find(in: image) }
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
@@ -217,3 +220,6 @@ public final class Protector: @unchecked Sendable {
     return image.moves(of: sum, budget: limit)
   }
 }
+
+@available(*, unavailable)
+extension Protector: Sendable {}

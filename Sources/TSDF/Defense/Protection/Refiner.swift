@@ -90,3 +90,6 @@ public final class Refiner {
     return try (image + delta).clamped(to: -1...1) - image
   }
 }
+
+@available(*, unavailable)
+extension Refiner: Sendable {}

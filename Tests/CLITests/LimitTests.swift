@@ -1,0 +1,90 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+import TSDF
+import TestSupport
+import XCTest
+
+/// What options and recipes cannot be is wrong usage (64), said before any work.
+final class LimitTests: XCTestCase {
+  private let folder = try! TemporaryFolder()
+
+  private func requireUsageError(_ arguments: [String], naming option: String, line: UInt = #line) throws {
+    let result = try tsdf(arguments)
+    XCTAssertEqual(result.status, 64, "\(arguments): \(result.errors)", line: line)
+    XCTAssertTrue(result.errors.contains(option), "\(arguments): \(result.errors)", line: line)
+  }
+
+  private static let impossible = ["9223372036854775807", "4611686018427387904", "-1"]
+
+  func testCraft() throws {
+    let start = ["craft", "--data", folder.path("none"), "--output", folder.path("w.safetensors")]
+    for option in [
+      "--size", "--faces", "--hold-out", "--batch", "--passes", "--feature-steps", "--poison-steps",
+      "--feature-projection", "--compression-quality", "--image-steps", "--checkpoint-every", "--memory-limit",
+    ] {
+      for value in Self.impossible {
+        try requireUsageError(start + ["\(option)=\(value)"], naming: option)
+      }
+    }
+    for option in [
+      "--epsilon", "--step-size", "--momentum", "--enhancement-temperature", "--output-share", "--weight-temperature",
+      "--diversity-canvas", "--tau", "--beta", "--poison-rate", "--poison-bound", "--joint-momentum",
+      "--interruption-target", "--image-step-size",
+    ] {
+      for value in ["nan", "inf", "-1"] { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
+    }
+    try requireUsageError(start + ["--method", "magic"], naming: "--method")
+  }
+
+  func testTrain() throws {
+    let start = ["train", "stargan", "--data", folder.path("none"), "--output", folder.path("g.safetensors")]
+    for option in [
+      "--image-size", "--width", "--blocks", "--discriminator-width", "--discriminator-layers", "--hidden-count",
+      "--batch", "--steps", "--critic-steps", "--decay-steps", "--hold-out", "--checkpoint-every", "--sample-every",
+    ] {
+      for value in Self.impossible { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
+    }
+    try requireUsageError(start + ["--discriminator-layers", "64"], naming: "--discriminator-layers")
+    try requireUsageError(start + ["--image-size", "130"], naming: "--image-size")
+    for option in ["--learning-rate", "--penalty-weight"] {
+      for value in ["nan", "inf", "-1"] { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
+    }
+  }
+
+  func testOthers() throws {
+    for (start, options) in [
+      (["evaluate", "--data", "none"], ["--count", "--size", "--refine", "--hold-out", "--jpeg", "--memory-limit"]),
+      (["protect", "none", "--output", folder.path("o")], ["--refine", "--quality", "--margin", "--longest-side"]),
+      (["detect", "none"], ["--longest-side", "--threshold"]),
+      (["bench", "kernels"], ["--runs"]),
+      (["bench", "protect", "none"], ["--count", "--rounds", "--quality"]),
+      (["forward", "hisd", "--weights", "w", "--input", "i", "--output", "o"], ["--tag"]),
+    ] {
+      for option in options {
+        for value in Self.impossible { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
+      }
+    }
+  }
+
+  /// A recipe's field is refused as an option is, by the file's name and its own.
+  func testRecipes() throws {
+    for (text, field) in [
+      (#"{"size": 9223372036854775807}"#, "size"), (#"{"batch": 9223372036854775808}"#, "batch"),
+      (#"{"passes": 4611686018427387904}"#, "passes"), (#"{"faces": -1}"#, "faces"),
+      (#"{"epsilon": 1e300}"#, "epsilon"),
+      (#"{"poisonSteps": null}"#, "poisonSteps"), (#"{"seed": -1}"#, "seed"), (#"{"method": "magic"}"#, "method"),
+      (#"{"weights": {"nobody": 1}}"#, "nobody"), (#"{"generators": [[["a"]]]}"#, "generators"),
+      (String(repeating: "[", count: 100_000), "JSON"),
+      (#"{"a":"# + String(repeating: "{\"a\":", count: 50_000), "JSON"),
+    ] {
+      try folder.write(Data(text.utf8), "bad.json")
+      let result = try tsdf(
+        "craft", "--recipe", folder.path("bad.json"), "--output", folder.path("w.safetensors"), "--data", "none")
+      XCTAssertEqual(result.status, 64, "\(text.prefix(60)): \(result.errors)")
+      XCTAssertTrue(
+        result.errors.contains("bad.json") && result.errors.contains(field), "\(text.prefix(60)): \(result.errors)")
+    }
+  }
+}

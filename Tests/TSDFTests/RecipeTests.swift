@@ -1,0 +1,61 @@
+import Foundation
+import Kernels
+import TSDF
+import XCTest
+
+final class RecipeTests: XCTestCase {
+  /// Whatever number a field holds, the recipe is refused by the field's name or holds what it was given.
+  func testEveryNumberOfACraftRecipe() throws {
+    try requireChecked(CraftRecipe()) {
+      try CraftRecipe(json: $0, from: URL(fileURLWithPath: "r.json"), isStrict: true)
+    }
+  }
+
+  private func requireChecked<R: Codable>(_ defaults: R, _ read: (Data) throws -> R) throws {
+    let fields = try XCTUnwrap(JSONSerialization.jsonObject(with: JSONEncoder().encode(defaults)) as? [String: Any])
+    var refused = 0
+    for (field, value) in fields where value is NSNumber {
+      for text in ["9223372036854775807", "18446744073709551616", "-9223372036854775808", "1e999", "-1", "1.5"] {
+        do {
+          _ = try read(Data("{\"\(field)\": \(text)}".utf8))
+        } catch let error as FileError {
+          refused += 1
+          XCTAssertTrue(error.message.contains(field) || error.message.contains("JSON"), "\(field) \(text): \(error)")
+        }
+      }
+    }
+    XCTAssertGreaterThan(refused, 4 * fields.values.count { $0 is NSNumber })
+  }
+
+  func testTrainingRecipes() throws {
+    func message(_ change: (inout TrainingRecipe) -> Void) throws -> String {
+      var recipe = try TrainingRecipe(defaultsOf: "stargan")
+      XCTAssertNoThrow(try recipe.validate())
+      change(&recipe)
+      do {
+        try recipe.validate()
+        return ""
+      } catch {
+        return error.description
+      }
+    }
+    XCTAssertEqual(try message { $0.width = .max }, "width must be from 1 to 65536, not 9223372036854775807")
+    XCTAssertEqual(try message { $0.discriminatorLayers = 64 }, "discriminatorLayers must be from 1 to 12, not 64")
+    XCTAssertEqual(try message { $0.imageSize = 130 }, "imageSize must be a multiple of 4, not 130")
+    XCTAssertEqual(try message { $0.learningRate = .nan }, "learningRate must be from 0.0 to 1.0, not nan")
+    XCTAssertEqual(try message { $0.beta2 = 1 }, "beta2 must be at least 0 and below 1, not 1.0")
+    XCTAssertEqual(try message { $0.steps = 0 }, "steps must be from 1 to 1000000000, not 0")
+  }
+
+  /// Every method is under its own name, and knows what it works against.
+  func testMethods() {
+    XCTAssertEqual(
+      CraftMethod.allCases.map(\.rawValue),
+      ["joint", "tsdf", "interruption", "poison", "cmua", "found", "pgd", "noise"])
+    XCTAssertEqual(CraftMethod(rawValue: "tsdf"), .tsdf)
+    XCTAssertNil(CraftMethod(rawValue: "magic"))
+    XCTAssertEqual(
+      CraftMethod.allCases.filter { $0.generators == .required }, [.tsdf, .interruption, .cmua, .found, .pgd])
+    XCTAssertEqual(CraftMethod.allCases.filter { $0.detectors == .required }, [.tsdf, .poison])
+  }
+}
