@@ -1,11 +1,13 @@
 import Foundation
 
 /// Tensors by name and string metadata in the safetensors format (an 8-byte header length, a JSON header, raw
-/// little-endian data), mapped and read when asked for. Float32, float16 and float64 are read; float32 is written.
-public struct Safetensors {
-  private struct Entry: Equatable {
+/// little-endian data), mapped and read when asked for. Float32, float16, bfloat16 and float64 are read; float32 is written.
+public struct Safetensors: Sendable {
+  private struct Entry {
     var type: String
     var shape: Shape
+    /// The elements, by the shape.
+    var count: Int
     var range: Range<Int>
   }
 
@@ -16,6 +18,9 @@ public struct Safetensors {
   private let data: Data
   private let file: MappedFile?
 
+  /// A header of 90,000 tensors. What reads JSON takes thirty times its length.
+  private static let largestHeaderByteCount = 8 << 20
+
   /// The names of the tensors, sorted.
   public var names: [String] { entries.keys.sorted() }
 
@@ -23,8 +28,11 @@ public struct Safetensors {
   /// - Throws: `FileError` naming the tensor or fact at fault.
   public init(contentsOf url: URL) throws {
     let file = try MappedFile(url)
-    try self.init(file.data, path: url.path, file: file)
+    try self.init(file, path: url.path)
   }
+
+  /// The same of a file that is open.
+  package init(_ file: MappedFile, path: String) throws { try self.init(file.data, path: path, file: file) }
 
   /// The same of a file's bytes.
   /// - Parameter path: for errors.
@@ -33,80 +41,111 @@ public struct Safetensors {
   private init(_ data: Data, path: String, file: MappedFile?) throws {
     (self.data, self.path, self.file) = (data, path, file)
     func fail(_ message: String) -> FileError { FileError(path, "not a valid safetensors file: \(message)") }
+    try refuseDownloadedText(data, path: path)
     guard data.count >= 8 else { throw fail("shorter than its 8-byte header length") }
     let length = data.prefix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
-    guard length <= 100 << 20, 8 + Int(length) <= data.count else {
+    guard length <= UInt64(data.count - 8) else {
       throw fail("the header claims \(length) bytes, the file has \(data.count); it may be truncated")
     }
-    let start = 8 + Int(length)
-    guard let header = try? JSONSerialization.jsonObject(with: data[8..<start]) as? [String: Any] else {
-      throw fail("the header is not a JSON object")
+    guard length <= Self.largestHeaderByteCount else {
+      throw fail("the header has \(length) bytes; at most \(Self.largestHeaderByteCount) are read")
     }
+    let start = 8 + Int(length)
+    guard
+      let header = try? JSONSerialization.jsonObject(with: data[data.startIndex + 8..<data.startIndex + start])
+        as? [String: Any]
+    else { throw fail("the header is not a JSON object") }
     var entries: [String: Entry] = [:]
     for (name, value) in header where name != "__metadata__" {
       guard let fields = value as? [String: Any], let type = fields["dtype"] as? String,
         let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2
       else { throw fail("the entry of \(name) is malformed") }
-      let size = Self.sizes[type] ?? 0
-      var bytes = size
-      for extent in shape {
-        let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
-        guard extent >= 0, !overflow else { throw fail("\(name) has the impossible shape \(shape)") }
-        bytes = product
+      let size = Self.sizes[type]
+      guard let count = shape.checkedElementCount, let bytes = (shape + [size ?? 1]).checkedElementCount else {
+        throw fail("\(name) has the impossible shape \(shape)")
       }
       guard offsets[0] >= 0, offsets[1] >= offsets[0], offsets[1] <= data.count - start else {
         throw fail("\(name) lies beyond the end of the file; it may be truncated")
       }
-      guard size == 0 || offsets[1] - offsets[0] == bytes else {
-        throw fail("\(name) has \(offsets[1] - offsets[0]) bytes, its shape \(shape) needs \(bytes)")
+      let length = offsets[1] - offsets[0]
+      guard size == nil || length == bytes else {
+        throw fail("\(name) has \(length) bytes, its shape \(shape) needs \(bytes)")
       }
-      entries[name] = Entry(type: type, shape: shape, range: start + offsets[0]..<start + offsets[1])
+      entries[name] = Entry(type: type, shape: shape, count: count, range: start + offsets[0]..<start + offsets[1])
+    }
+    // Tensors that share their bytes could ask for any amount of memory.
+    let inOrder = entries.filter { !$0.value.range.isEmpty }.sorted {
+      ($0.value.range.lowerBound, $0.key) < ($1.value.range.lowerBound, $1.key)
+    }
+    for (one, next) in zip(inOrder, inOrder.dropFirst()) where next.value.range.lowerBound < one.value.range.upperBound
+    {
+      throw fail("\(one.key) and \(next.key) overlap")
     }
     metadata = header["__metadata__"] as? [String: String] ?? [:]
     self.entries = entries
   }
 
-  private static let sizes = ["F32": 4, "F16": 2, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1]
+  private static let sizes = [
+    "F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1,
+    "U8": 1, "BOOL": 1,
+  ]
+
+  /// The types whose tensors are read.
+  private static let floats: Set = ["F32", "F16", "BF16", "F64"]
 
   /// The shape of a tensor, or nil when there is none of that name.
   public func shape(of name: String) -> Shape? { entries[name]?.shape }
 
   /// The elements of a tensor as float32.
-  /// - Throws: `FileError` when it is missing or of a type other than float32, float16, float64.
+  /// - Throws: `FileError` when it is missing or of a type other than float32, float16, bfloat16, float64.
   public func values(of name: String) throws -> [Float] {
-    guard let entry = entries[name] else {
-      let some = names.prefix(4).joined(separator: ", ")
-      throw FileError(path, "has no tensor named \(name) (it has \(some)\(names.count > 4 ? ", ..." : ""))")
-    }
-    let count = entry.shape.elementCount
+    let entry = try entry(name)
     defer { file?.release(entry.range) }
-    return try data[entry.range].withUnsafeBytes { bytes in
-      switch entry.type {
-      case "F32": return (0..<count).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
-      case "F64": return (0..<count).map { Float(bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self)) }
-      case "F16":
-        return (0..<count).map {
-          Float(Float16(bitPattern: bytes.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)))
+    let bytes = data[data.startIndex + entry.range.lowerBound..<data.startIndex + entry.range.upperBound]
+    return bytes.withUnsafeBytes { bytes in
+      func elements<T: BitwiseCopyable>(_ float: (T) -> Float) -> [Float] {
+        (0..<entry.count).map {
+          float(bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
         }
-      default: throw FileError(path, "\(name) is of type \(entry.type); F32, F16 and F64 are read")
+      }
+      switch entry.type {
+      case "F64": return elements { (x: Double) in Float(x) }
+      case "F16": return elements { (x: UInt16) in Float(Float16(bitPattern: x)) }
+      case "BF16": return elements { (x: UInt16) in Float(bitPattern: UInt32(x) << 16) }
+      default: return elements { (x: Float) in x }
       }
     }
   }
 
   /// A tensor on a device.
+  /// - Throws: `FileError` as `values(of:)`, and where it has no elements; what the device throws.
   public func tensor(_ name: String, on device: any Device) throws -> Tensor {
-    guard let entry = entries[name], entry.type == "F32" else {
-      return try Tensor(values(of: name), shape: entries[name]?.shape ?? [], device: device)
-    }
+    let entry = try entry(name)
+    guard entry.count > 0 else { throw FileError(path, "\(name) is empty: its shape is \(entry.shape)") }
+    guard entry.type == "F32" else { return try Tensor(values(of: name), shape: entry.shape, device: device) }
     defer { file?.release(entry.range) }
-    return try data[entry.range].withUnsafeBytes { try Tensor(bytes: $0, shape: entry.shape, device: device) }
+    let bytes = data[data.startIndex + entry.range.lowerBound..<data.startIndex + entry.range.upperBound]
+    return try bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: entry.shape, device: device) }
   }
 
-  /// All float tensors on a device.
+  /// All float tensors that have elements, on a device.
   public func tensors(on device: any Device) throws -> [String: Tensor] {
-    try Dictionary(
-      uniqueKeysWithValues: entries.filter { $0.value.type.hasPrefix("F") && $0.value.shape.elementCount > 0 }
-        .map { ($0.key, try tensor($0.key, on: device)) })
+    var result: [String: Tensor] = [:]
+    for (name, entry) in entries where Self.floats.contains(entry.type) && entry.count > 0 {
+      result[name] = try tensor(name, on: device)
+    }
+    return result
+  }
+
+  private func entry(_ name: String) throws -> Entry {
+    guard let entry = entries[name] else {
+      let some = names.prefix(4).joined(separator: ", ")
+      throw FileError(path, "has no tensor named \(name) (it has \(some)\(entries.count > 4 ? ", ..." : ""))")
+    }
+    guard Self.floats.contains(entry.type) else {
+      throw FileError(path, "\(name) is of type \(entry.type); F32, F16, BF16 and F64 are read")
+    }
+    return entry
   }
 
   /// Writes tensors and metadata: beside the target first, then renamed, so that no half-written file is ever seen.

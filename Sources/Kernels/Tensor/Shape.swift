@@ -5,6 +5,17 @@ extension Array where Element == Int {
   /// The number of elements of a tensor of this shape.
   public var elementCount: Int { reduce(1, *) }
 
+  /// The same; nil where an extent is negative or the product overflows.
+  var checkedElementCount: Int? {
+    var count = 1
+    for extent in self {
+      let product = count.multipliedReportingOverflow(by: extent)
+      guard extent >= 0, !product.overflow else { return nil }
+      count = product.partialValue
+    }
+    return count
+  }
+
   /// The element distance between neighbours along each axis of a contiguous tensor.
   var contiguousStrides: [Int] {
     var strides = self

@@ -18,22 +18,15 @@ public struct StateDictionary {
   public static func read(_ url: URL, under keys: [String] = [], on device: any Device) throws
     -> (state: StateDictionary, metadata: [String: String])
   {
-    if isSafetensors(url) {
-      let file = try Safetensors(contentsOf: url)
-      return (StateDictionary(try file.tensors(on: device), origin: url.path), file.metadata)
+    let file = try MappedFile(url)
+    // A safetensors file starts with the length of its header, which starts with a brace.
+    if url.pathExtension == "safetensors" || file.data.dropFirst(8).first == UInt8(ascii: "{") {
+      let safetensors = try Safetensors(file, path: url.path)
+      return (StateDictionary(try safetensors.tensors(on: device), origin: url.path), safetensors.metadata)
     }
-    let checkpoint = try TorchCheckpoint(contentsOf: url)
+    let checkpoint = try TorchCheckpoint(file.data, path: url.path)
     let key = keys.first { checkpoint.contains(key: $0) }
     return (StateDictionary(try checkpoint.tensors(under: key, on: device), origin: url.path), [:])
-  }
-
-  /// A safetensors file starts with the length of its header, which starts with a brace.
-  private static func isSafetensors(_ url: URL) -> Bool {
-    guard let handle = try? FileHandle(forReadingFrom: url), let start = try? handle.read(upToCount: 9) else {
-      return true
-    }
-    try? handle.close()
-    return url.pathExtension == "safetensors" || (start.count == 9 && start.last == UInt8(ascii: "{"))
   }
 
   /// A tensor of the given shape; nil extents are free.

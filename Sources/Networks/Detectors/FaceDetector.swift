@@ -63,7 +63,7 @@ public protocol FaceDetector: SendableMetatype {
 }
 
 extension FaceDetector {
-  public static var checkpointKeys: [String] { ["state_dict", "weight", "model"] }
+  public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 

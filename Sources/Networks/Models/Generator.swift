@@ -50,14 +50,21 @@ public struct GeneratorDescription: Sendable {
   public init() {}
 
   /// From the metadata that `tsdf train` and `tsdf convert --metadata` write.
-  public init(_ metadata: [String: String]) {
+  /// - Throws: `FileError` naming `origin` when the image size is none.
+  public init(_ metadata: [String: String], origin: String) throws {
     attributes = metadata["attributes"]?.split(separator: ",").map(String.init)
-    imageSize = metadata["image_size"].flatMap { Int($0) }
+    imageSize = try metadata["image_size"].map { text in
+      guard let size = Int(text), (8...8192).contains(size) else {
+        throw FileError(origin, "has the image size \(text); it must be from 8 to 8192")
+      }
+      return size
+    }
     tags = metadata["tags"]
   }
 
   /// The attributes' names, of which there must be `count`.
   func attributes(_ count: Int, _ origin: String) throws -> [String] {
+    guard count > 0 else { throw FileError(origin, "takes no attribute: is it another model's?") }
     let names = attributes ?? (0..<count).map { "attribute \($0)" }
     guard names.count == count else { throw FileError(origin, "takes \(count) attributes, \(names.count) are named") }
     return names
@@ -191,7 +198,7 @@ private func readGenerator(
       "does not say which generator it is; convert it with --metadata kind=NAME, NAME one of "
         + generatorNames.joined(separator: ", "))
   }
-  var description = GeneratorDescription(metadata)
+  var description = try GeneratorDescription(metadata, origin: url.path)
   description.statistics = statistics
   return try generatorType(name).init(state, description)
 }

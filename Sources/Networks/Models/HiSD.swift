@@ -107,6 +107,9 @@ public struct HiSDGenerator: Generator {
     guard known.map({ $0.count == tagCount }) ?? true else {
       throw FileError(state.origin, "has \(tagCount) tags, \(known!.count) are named")
     }
+    guard tags.allSatisfy({ !$0.attributes.isEmpty }) else {
+      throw FileError(state.origin, "has a tag without attributes")
+    }
     try self.init(
       ParameterSource(state), configuration, tags: tags, imageSize: description.imageSize ?? 256)
   }

@@ -70,7 +70,7 @@ extension StarGANDiscriminator: Sendable {}
 
 /// Refuses sizes that cannot be halved so often.
 package func requireHalvings(_ count: Int, of size: Int, _ network: String) throws {
-  guard size % (1 << count) == 0, size >> count > 0 else {
+  guard (0..<32).contains(count), size % (1 << count) == 0, size >> count > 0 else {
     throw KernelsError.shape(operation: network, "images of \(size) cannot be halved \(count) times")
   }
 }

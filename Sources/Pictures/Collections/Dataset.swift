@@ -17,7 +17,13 @@ public struct Dataset: Sendable {
   }
 
   public let attributes: [String]
-  public let items: [Item]
+  private let folder: URL
+  /// Paths below the folder.
+  private let files: [String]
+  /// Of all images, or of none.
+  private let labels: [Bool]
+  /// Those that are in this part of the whole.
+  private let range: Range<Int>
 
   /// A labelled dataset. Looks for `list_attr*.txt` in `directory` and for the images in `directory/images` or in
   /// `directory` itself.
@@ -25,122 +31,47 @@ public struct Dataset: Sendable {
   /// - Throws: `FileError` naming the list and the line at fault.
   public init(labelled directory: URL, selecting: [String]? = nil) throws {
     let contents = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-    guard let list = contents.filter({ $0.hasPrefix("list_attr") && $0.hasSuffix(".txt") }).sorted().first else {
+    guard let list = contents.filter({ $0.hasPrefix("list_attr") && $0.hasSuffix(".txt") }).min() else {
       throw FileError(directory.path, "has no list_attr*.txt with the faces' attributes")
     }
-    let listURL = directory.appendingPathComponent(list)
-    let text = try String(contentsOf: listURL, encoding: .utf8)
-    let lines = text.split(whereSeparator: \.isNewline)
-    guard lines.count > 2, Int(lines[0].trimmingCharacters(in: .whitespaces)) != nil else {
-      throw FileError(listURL.path, "is not a list in CelebA's format (a count, the names, then a line an image)")
-    }
-    let names = lines[1].split(separator: " ").map(String.init)
-    let chosen = selecting ?? names
-    let columns = try chosen.map { name -> Int in
-      guard let column = names.firstIndex(of: name) else {
-        throw FileError(listURL.path, "has no attribute \(name); it has \(names.joined(separator: ", "))")
-      }
-      return column
-    }
+    let faces = try AttributeList(contentsOf: directory.appendingPathComponent(list), selecting: selecting)
     let images = directory.appendingPathComponent("images")
-    let base = FileManager.default.fileExists(atPath: images.path) ? images : directory
-    attributes = chosen
-    items = try lines.dropFirst(2).enumerated().map { index, line in
-      let fields = line.split(separator: " ")
-      let values = fields.dropFirst().compactMap { Int($0) }
-      guard fields.count == names.count + 1, values.count == names.count else {
-        throw FileError(listURL.path, "line \(index + 3) does not hold a file and \(names.count) values")
-      }
-      return Item(
-        url: base.appendingPathComponent(String(fields[0])), labels: columns.map { values[$0] > 0 ? 1 : 0 })
-    }
+    folder = FileManager.default.fileExists(atPath: images.path) ? images : directory
+    (attributes, files, labels, range) = (faces.attributes, faces.files, faces.labels, faces.files.indices)
   }
 
   /// A folder of images without labels, in the order of their names.
   public init(images directory: URL) throws {
     let work = try WorkList([directory.path])
     if let failure = work.failures.first { throw failure }
-    attributes = []
-    items = work.items.map { Item(url: $0.url, labels: []) }
+    (attributes, labels) = ([], [])
+    folder = work.items.first?.url == directory ? directory.deletingLastPathComponent() : directory
+    files = work.items.map(\.relativePath)
+    range = files.indices
   }
 
-  private init(attributes: [String], items: [Item]) { (self.attributes, self.items) = (attributes, items) }
+  private init(_ whole: Dataset, _ range: Range<Int>) {
+    (attributes, folder, files, labels) = (whole.attributes, whole.folder, whole.files, whole.labels)
+    self.range = range
+  }
 
-  /// Some of the items.
-  public subscript(range: Range<Int>) -> Dataset { Dataset(attributes: attributes, items: Array(items[range])) }
+  /// The number of faces.
+  public var count: Int { range.count }
 
-  public var count: Int { items.count }
-}
-
-/// Square faces of one size held in memory as bytes, ready to be drawn in batches.
-public struct FaceSet: Sendable {
-  /// Pixels a side.
-  public let size: Int
-  /// The names of the labels.
-  public let attributes: [String]
-  public let labels: [[Float]]
-  private let pixels: [[UInt8]]
-
-  public var count: Int { pixels.count }
-
-  /// Decodes a dataset's images, cuts the largest centred square and brings it to `size` by averaging or interpolation.
-  public init(_ dataset: Dataset, size: Int) throws {
-    var pixels = [[UInt8]](repeating: [], count: dataset.count)
-    let host = CPUDevice()
-    for (index, item) in dataset.items.enumerated() {
-      pixels[index] = try squareImage(item.image(), size: size, device: host).bytes
+  /// The faces, each made when it is looked at.
+  public var items: some RandomAccessCollection<Item> {
+    range.lazy.map { index in
+      let first = index * attributes.count
+      return Item(
+        url: folder.appendingPathComponent(files[index]),
+        labels: labels.isEmpty ? [] : labels[first..<first + attributes.count].map { $0 ? 1 : 0 })
     }
-    (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
-    attributes = dataset.attributes
   }
 
-  /// Faces that are square pictures of one size already.
-  public init(images: [Image], attributes: [String], labels: [[Float]]) {
-    precondition(images.count == labels.count && !images.isEmpty, "labels for every image")
-    self.attributes = attributes
-    (size, self.labels, pixels) = (images[0].width, labels, images.map(\.bytes))
+  /// Some of the faces: those of a range of 0 ..< `count`, as far as they are there.
+  public subscript(range: Range<Int>) -> Dataset {
+    let first = self.range.lowerBound
+    let inside = range.clamped(to: 0..<count)
+    return Dataset(self, first + inside.lowerBound..<first + inside.upperBound)
   }
-
-  /// A face's labels of these names, in this order; nothing where it lacks one.
-  public func labels(of index: Int, named names: [String]) -> [Float] {
-    selectLabels(labels[index], of: attributes, named: names)
-  }
-
-  /// The faces at `indices` as [N, 3, size, size] in [-1, 1], those marked in `mirrored` flipped left to right.
-  public func batch(_ indices: [Int], mirrored: [Bool]? = nil, on device: any Device) throws -> Tensor {
-    let area = size * size
-    var values = [Float](repeating: 0, count: indices.count * 3 * area)
-    for (n, index) in indices.enumerated() {
-      let flip = mirrored?[n] ?? false
-      for y in 0..<size {
-        for x in 0..<size {
-          let from = (y * size + (flip ? size - 1 - x : x)) * 3
-          for channel in 0..<3 {
-            values[(n * 3 + channel) * area + y * size + x] = Float(pixels[index][from + channel]) / 127.5 - 1
-          }
-        }
-      }
-    }
-    return try Tensor(values, shape: [indices.count, 3, size, size], device: device)
-  }
-
-  /// The labels at `indices` as [N, attributes].
-  public func labelBatch(_ indices: [Int], on device: any Device) throws -> Tensor {
-    try Tensor(
-      indices.flatMap { labels[$0] }, shape: [indices.count, labels[indices[0]].count], device: device)
-  }
-}
-
-/// The labels of these names, in this order, out of those of `attributes`; nothing where one is missing.
-package func selectLabels(_ labels: [Float], of attributes: [String], named names: [String]) -> [Float] {
-  let columns = names.compactMap { attributes.firstIndex(of: $0) }
-  return columns.count == names.count ? columns.map { labels[$0] } : []
-}
-
-/// The largest centred square of a picture as 8-bit RGB of `size` pixels a side.
-public func squareImage(_ image: Image, size: Int, device: any Device) throws -> Image {
-  let side = min(image.width, image.height)
-  let square = image.cropped(x: (image.width - side) / 2, y: (image.height - side) / 2, width: side, height: side)
-  let resized = try square.tensor(on: device).resized(height: size, width: size, mode: side > size ? .area : .bilinear)
-  return Image(planes: try resized.values(), width: size, height: size)
 }

@@ -1,37 +1,40 @@
-/// An axis-aligned rectangle in pixels; the right and bottom edges are outside.
+/// An axis-aligned rectangle in pixels; the right and bottom edges are outside. Detectors look at thousands of them in loops of
+/// other modules, so what is computed of one is inlinable.
 public struct Box: Codable, Equatable, Sendable {
   public var x0: Float, y0: Float, x1: Float, y1: Float
 
-  public init(x0: Float, y0: Float, x1: Float, y1: Float) { (self.x0, self.y0, self.x1, self.y1) = (x0, y0, x1, y1) }
+  @inlinable public init(x0: Float, y0: Float, x1: Float, y1: Float) {
+    (self.x0, self.y0, self.x1, self.y1) = (x0, y0, x1, y1)
+  }
 
-  public init(centerX: Float, centerY: Float, width: Float, height: Float) {
+  @inlinable public init(centerX: Float, centerY: Float, width: Float, height: Float) {
     self.init(x0: centerX - width / 2, y0: centerY - height / 2, x1: centerX + width / 2, y1: centerY + height / 2)
   }
 
-  public var width: Float { x1 - x0 }
-  public var height: Float { y1 - y0 }
-  public var area: Float { max(0, width) * max(0, height) }
-  public var centerX: Float { (x0 + x1) / 2 }
-  public var centerY: Float { (y0 + y1) / 2 }
+  @inlinable public var width: Float { x1 - x0 }
+  @inlinable public var height: Float { y1 - y0 }
+  @inlinable public var area: Float { max(0, width) * max(0, height) }
+  @inlinable public var centerX: Float { (x0 + x1) / 2 }
+  @inlinable public var centerY: Float { (y0 + y1) / 2 }
 
   /// The area shared with another box.
-  public func intersection(_ other: Box) -> Float {
+  @inlinable public func intersection(_ other: Box) -> Float {
     max(0, min(x1, other.x1) - max(x0, other.x0)) * max(0, min(y1, other.y1) - max(y0, other.y0))
   }
 
   /// Intersection over union; 0 for two empty boxes.
-  public func iou(_ other: Box) -> Float {
+  @inlinable public func iou(_ other: Box) -> Float {
     let shared = intersection(other)
     let union = area + other.area - shared
     return union > 0 ? shared / union : 0
   }
 
-  public func scaled(x: Float, y: Float) -> Box { Box(x0: x0 * x, y0: y0 * y, x1: x1 * x, y1: y1 * y) }
+  @inlinable public func scaled(x: Float, y: Float) -> Box { Box(x0: x0 * x, y0: y0 * y, x1: x1 * x, y1: y1 * y) }
 
-  public func shifted(x: Float, y: Float) -> Box { Box(x0: x0 + x, y0: y0 + y, x1: x1 + x, y1: y1 + y) }
+  @inlinable public func shifted(x: Float, y: Float) -> Box { Box(x0: x0 + x, y0: y0 + y, x1: x1 + x, y1: y1 + y) }
 
   /// The square of the longer side around the same centre.
-  public var squared: Box {
+  @inlinable public var squared: Box {
     Box(centerX: centerX, centerY: centerY, width: max(width, height), height: max(width, height))
   }
 }
@@ -40,5 +43,5 @@ public struct Box: Codable, Equatable, Sendable {
 public struct Point: Codable, Equatable, Sendable {
   public var x: Float, y: Float
 
-  public init(x: Float, y: Float) { (self.x, self.y) = (x, y) }
+  @inlinable public init(x: Float, y: Float) { (self.x, self.y) = (x, y) }
 }

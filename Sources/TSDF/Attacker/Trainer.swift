@@ -44,9 +44,9 @@ final class TrainingRun {
   let device: any Device
   let slicer: BatchSlicer
   var random: RandomStream
-  fileprivate let optimizers: [String: Adam]
+  let optimizers: [String: Adam]
 
-  fileprivate init(_ recipe: TrainingRecipe, faces: FaceSet, device: any Device) {
+  init(_ recipe: TrainingRecipe, faces: FaceSet, device: any Device) {
     (self.recipe, self.faces, self.device) = (recipe, faces, device)
     slicer = BatchSlicer(device: device)
     random = RandomStream(seed: recipe.seed &+ 2)
@@ -86,15 +86,17 @@ final class TrainingRun {
 public final class Trainer {
   public var recipe: TrainingRecipe { run.recipe }
   /// Generator steps done.
-  public private(set) var step = 0
+  public internal(set) var step = 0
   /// The generator as it would be used now.
   public var generator: any Generator { objective.product }
 
-  private var objective: any TrainingObjective
-  private let run: TrainingRun
+  var objective: any TrainingObjective
+  let run: TrainingRun
 
   /// A fresh run.
+  /// - Throws: `RecipeError` when the recipe holds what cannot be.
   public init(_ recipe: TrainingRecipe, faces: FaceSet, device: any Device) throws {
+    try recipe.validate()
     run = TrainingRun(recipe, faces: faces, device: device)
     objective = try trainerType(recipe.model).init(recipe, device: device)
   }
@@ -110,58 +112,6 @@ public final class Trainer {
     let reported = try Autograd.keeping(recipe.keptPrecision) { try objective.step(run) }
     step += 1
     return reporting ? try reported.map { ($0.name, try $0.value.item()) } : nil
-  }
-
-  // MARK: Checkpoints
-
-  /// Everything that a resumed run needs, written atomically.
-  public func writeCheckpoint(to url: URL) throws {
-    var tensors: [String: Tensor] = [:]
-    func add(_ prefix: String, _ values: [String: Tensor]) {
-      for (name, value) in values { tensors["\(prefix).\(name)"] = value }
-    }
-    var metadata = [
-      "kind": "training", "tsdf": tsdfVersion, "step": "\(step)", "random_position": "\(run.random.position)",
-      "recipe": try canonicalJSON(recipe),
-    ]
-    add("G", objective.generator.parameters)
-    add("D", objective.critic.parameters)
-    add("extra", objective.extraState)
-    for (name, optimizer) in run.optimizers {
-      add("optim_\(name)", optimizer.state)
-      metadata["optim_\(name)_steps"] = "\(optimizer.stepCount)"
-    }
-    try Safetensors.write(tensors, metadata: metadata, to: url)
-  }
-
-  /// Continues from a checkpoint of the same recipe; only the steps, the learning rates and the losses' weights may differ,
-  /// so that a run can be made longer and steered.
-  /// - Throws: `FileError` when the file is another recipe's or incomplete.
-  public func restore(from url: URL) throws {
-    let file = try Safetensors(contentsOf: url)
-    func number(_ key: String) -> Int? { file.metadata[key].flatMap { Int($0) } }
-    guard file.metadata["kind"] == "training", let text = file.metadata["recipe"],
-      let saved = try? JSONDecoder().decode(TrainingRecipe.self, from: Data(text.utf8)),
-      let step = number("step"), let position = number("random_position"),
-      run.optimizers.keys.allSatisfy({ number("optim_\($0)_steps") != nil })
-    else { throw FileError(url.path, "is not a checkpoint of tsdf train") }
-    guard saved.steered(as: recipe) == recipe else {
-      throw FileError(url.path, "was made with other options; give the same ones, or another --output")
-    }
-    let all = try file.tensors(on: run.device)
-    func part(_ prefix: String) -> [String: Tensor] {
-      Dictionary(
-        uniqueKeysWithValues: all.filter { $0.key.hasPrefix(prefix + ".") }
-          .map { (String($0.key.dropFirst(prefix.count + 1)), $0.value) })
-    }
-    try objective.restore(
-      generator: StateDictionary(part("G"), origin: url.path), critic: StateDictionary(part("D"), origin: url.path))
-    objective.extraState = part("extra")
-    for (name, optimizer) in run.optimizers {
-      optimizer.restore(stepCount: number("optim_\(name)_steps")!, state: part("optim_\(name)"))
-    }
-    run.random.position = UInt64(position)
-    self.step = step
   }
 
   /// The generator alone, under official names, with what is needed to use and to judge it.

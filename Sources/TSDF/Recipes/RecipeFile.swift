@@ -42,10 +42,12 @@ private let largestRecipeByteCount = 1 << 20
 /// What a decoder has against a value, in its own words.
 private func reason(_ error: any Error) -> String {
   switch error {
+  case DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty:
+    // A number that no such field could hold: to the decoder the whole of it is no JSON.
+    return "the number does not fit"
   case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
     DecodingError.keyNotFound(_, let context), DecodingError.dataCorrupted(let context):
-    // A number that no such field could hold is "not valid JSON" to the decoder, and only its cause says more.
-    return context.underlyingError == nil ? context.debugDescription : "the number does not fit"
+    return context.debugDescription
   default: return error.localizedDescription
   }
 }
