@@ -1,8 +1,6 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let language: [SwiftSetting] = [.swiftLanguageMode(.v5)]
-
 // Every public type says from which threads it may be used: it is Sendable, or its Sendable is unavailable, and then it
 // belongs to one thread at a time, with its device.
 let threading: [SwiftSetting] = [.treatWarning("ExplicitSendable", as: .error)]
@@ -31,7 +29,7 @@ let package = Package(
     .target(
       name: "Kernels",
       dependencies: ["COpenCL", "CMicrokernel", "CCrypto", .product(name: "Logging", package: "swift-log")],
-      swiftSettings: language),
+      swiftSettings: threading),
     // libpng and libjpeg-turbo report errors by longjmp, which Swift cannot unwind: thin C fronts.
     .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
@@ -46,7 +44,7 @@ let package = Package(
       ],
       path: "Sources/CLI"),
     .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport"),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: language),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
     .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"]),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"]),
     .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"]),
@@ -60,7 +58,6 @@ if Context.environment["TSDF_FUZZ"] != nil {
   package.targets += [
     .target(name: "CFuzzer", path: "Tests/CFuzzer"),
     .executableTarget(
-      name: "fuzz", dependencies: ["TSDF", "Networks", "Pictures", "Kernels", "CFuzzer"], path: "Tests/Fuzz",
-      swiftSettings: language),
+      name: "fuzz", dependencies: ["TSDF", "Networks", "Pictures", "Kernels", "CFuzzer"], path: "Tests/Fuzz"),
   ]
 }

@@ -1,6 +1,6 @@
 extension CPUDevice: BlockKernels {
   public func sumBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
-    let (x, y) = (x.floats, y.floats)
+    let (x, y) = try (x.floats, y.floats)
     parallel(g.rows, grain: max(1, 4096 / g.width)) { rows in
       for row in rows {
         for column in 0..<g.width {
@@ -15,7 +15,7 @@ extension CPUDevice: BlockKernels {
   }
 
   public func spreadBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
-    let (x, y) = (x.floats, y.floats)
+    let (x, y) = try (x.floats, y.floats)
     parallel(g.rows, grain: max(1, 4096 / g.width)) { rows in
       for row in rows {
         for i in 0..<g.side {

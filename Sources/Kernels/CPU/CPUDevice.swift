@@ -12,7 +12,7 @@ final class CPUBuffer: Buffer {
     self.memory = memory
     self.range = range
     self.device = device
-    super.init(count: count)
+    super.init(count: count, owner: device)
   }
 
   deinit { device.arena.give(range) }
@@ -20,16 +20,25 @@ final class CPUBuffer: Buffer {
 
 extension Buffer {
   /// The elements of a CPU buffer.
-  var floats: UnsafeMutablePointer<Float> { unsafeDowncast(self, to: CPUBuffer.self).memory }
+  /// - Throws: `KernelsError.usage` where it is another device's.
+  var floats: UnsafeMutablePointer<Float> {
+    get throws {
+      guard let own = self as? CPUBuffer else {
+        throw KernelsError.usage(
+          "a tensor is on another device than the CPU fallback; copy it there first (copied(to:))")
+      }
+      return own.memory
+    }
+  }
 
   /// The same memory as halves, two an element.
   var halves: UnsafeMutablePointer<Float16> {
-    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: Float16.self)
+    get throws { UnsafeMutableRawPointer(try floats).assumingMemoryBound(to: Float16.self) }
   }
 
   /// The same memory as 32-bit indices.
   var indices: UnsafeMutablePointer<UInt32> {
-    UnsafeMutableRawPointer(floats).assumingMemoryBound(to: UInt32.self)
+    get throws { UnsafeMutableRawPointer(try floats).assumingMemoryBound(to: UInt32.self) }
   }
 }
 
@@ -52,9 +61,10 @@ public final class CPUDevice: Device {
   public var memory: (current: Int, peak: Int) { arena.byteCount }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let (range, slab) = try arena.take(count * 4) { length in
+    let bytes = try byteCount(of: count)
+    let (range, slab) = try arena.take(bytes) { length in
       guard let length, let slab = aligned_alloc(4096, (length + 4095) / 4096 * 4096) else {
-        throw KernelsError.outOfMemory(device: name, bytes: count * 4)
+        throw KernelsError.outOfMemory(device: name, bytes: bytes)
       }
       return slab
     }
@@ -64,19 +74,22 @@ public final class CPUDevice: Device {
 
   public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
     let buffer = try allocate(values.count / 4)
-    memcpy(buffer.floats, values.baseAddress!, values.count / 4 * 4)
+    if let source = values.baseAddress { memcpy(try buffer.floats, source, values.count / 4 * 4) }
     return buffer
   }
 
   public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
-    memcpy(target.baseAddress!, buffer.floats, target.count)
+    if let to = target.baseAddress { memcpy(to, try buffer.floats, target.count) }
   }
 
   public func fill(_ buffer: Buffer, count: Int, value: Float) throws {
-    buffer.floats.update(repeating: value, count: count)
+    try buffer.floats.update(repeating: value, count: count)
   }
 
   public func synchronize() throws {}
 
   public func trim() { arena.drain { free($0) } }
 }
+
+@available(*, unavailable)
+extension CPUDevice: Sendable {}

@@ -12,21 +12,21 @@ extension CPUDevice: ConvolutionKernels {
     _ g: Conv2dGeometry,
     weight: (UnsafePointer<Float>, Int, Int) -> Float
   ) throws {
-    let (x, y, bias) = (x.floats, y.floats, bias?.floats)
-    func slope(_ channel: Int) -> Float {
-      switch rectifier {
-      case .leaky(let slope): slope
-      case .channels(let slopes): slopes.floats[channel]
-      }
+    let (x, y, bias) = try (x.floats, y.floats, bias?.floats)
+    var (one, slopes) = (Float(1), UnsafeMutablePointer<Float>?.none)
+    switch rectifier {
+    case .leaky(let slope): one = slope
+    case .channels(let all): slopes = try all.floats
     }
+    func slope(_ channel: Int) -> Float { slopes?[channel] ?? one }
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let depth = inputs * g.taps
     for group in 0..<g.groups {
       let packed = try w.derived("cpu \(form) \(group) of \(g.groups)", within: derivedBudget) {
-        [w = UnsafePointer(w.floats + group * outputs * depth)] in
+        [w = UnsafePointer(try w.floats + group * outputs * depth)] in
         try packRows(rows: outputs, depth: depth) { row, k in weight(w, row, k) }
       }
-      multiply(packed, rows: outputs, columns: g.batch * g.outArea, depth: depth) { panel, first, count in
+      try multiply(packed, rows: outputs, columns: g.batch * g.outArea, depth: depth) { panel, first, count in
         fillColumns(x, panel, g, firstChannel: group * inputs, channels: inputs, first: first, count: count)
       } store: { row, first, values, count in
         let channel = group &* outputs &+ row
@@ -119,24 +119,26 @@ extension CPUDevice: ConvolutionKernels {
         from[(k / g.taps &* g.channels &+ row) &* g.taps &+ (g.taps &- 1 &- k % g.taps)]
       }
     }
-    let (dy, w, dx, bias) = (dy.floats, w.floats, dx.floats, bias?.floats)
+    let (dy, w, dx, bias) = try (dy.floats, w.floats, dx.floats, bias?.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let plane = g.height * g.width
     let rows = inputs * g.taps
     for group in 0..<g.groups {
       // columns = w^T dy: row (ci, ky, kx), depth co.
       let packed = try packRows(rows: rows, depth: outputs) { row, k in w[(group * outputs &+ k) &* rows &+ row] }
-      let columns = try allocate(rows * g.outArea)
+      let scratch = try allocate(rows * g.outArea)
+      defer { withExtendedLifetime(scratch) {} }
+      let columns = try scratch.floats
       for image in 0..<g.batch {
         let source = dy + (image * g.outChannels + group * outputs) * g.outArea
-        multiply(packed, rows: rows, columns: g.outArea, depth: outputs) { panel, first, count in
+        try multiply(packed, rows: rows, columns: g.outArea, depth: outputs) { panel, first, count in
           for k in 0..<outputs {
             let (to, from) = (panel + k &* Self.tileColumns, source + (k &* g.outArea &+ first))
             to.update(from: from, count: count)
             for j in count..<Self.tileColumns { to[j] = 0 }
           }
         } store: { row, first, values, count in
-          (columns.floats + (row &* g.outArea &+ first)).update(from: values, count: count)
+          (columns + (row &* g.outArea &+ first)).update(from: values, count: count)
         }
         // Each input channel is folded by one task, so no two write to the same element.
         parallel(inputs) { range in
@@ -146,7 +148,7 @@ extension CPUDevice: ConvolutionKernels {
             to.update(repeating: bias?[channel] ?? 0, count: plane)
             for ky in 0..<g.kernelHeight {
               for kx in 0..<g.kernelWidth {
-                let from = columns.floats + ((ci * g.kernelHeight + ky) * g.kernelWidth + kx) * g.outArea
+                let from = columns + ((ci * g.kernelHeight + ky) * g.kernelWidth + kx) * g.outArea
                 for oy in 0..<g.outHeight {
                   let iy = oy * g.stride - g.padding + ky * g.dilation
                   guard iy >= 0, iy < g.height else { continue }
@@ -167,7 +169,7 @@ extension CPUDevice: ConvolutionKernels {
   }
 
   public func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
-    let (x, dy, dw) = (x.floats, dy.floats, dw.floats)
+    let (x, dy, dw) = try (x.floats, dy.floats, dw.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let columns = inputs * g.taps
     let plane = g.height * g.width
@@ -178,7 +180,7 @@ extension CPUDevice: ConvolutionKernels {
         let source = dy + (image * g.outChannels + group * outputs) * g.outArea
         let packed = try packRows(rows: outputs, depth: g.outArea) { row, k in source[row &* g.outArea &+ k] }
         let base = x + (image * g.channels + group * inputs) * plane
-        multiply(packed, rows: outputs, columns: columns, depth: g.outArea) { panel, first, count in
+        try multiply(packed, rows: outputs, columns: columns, depth: g.outArea) { panel, first, count in
           for j in 0..<Self.tileColumns {
             let n = first &+ min(j, count - 1)
             let from = base + n / g.taps &* plane

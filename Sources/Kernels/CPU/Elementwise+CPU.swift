@@ -2,7 +2,7 @@ import Foundation
 
 extension CPUDevice: ElementwiseKernels {
   public func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
-    let (x, y) = (x.floats, y.floats)
+    let (x, y) = try (x.floats, y.floats)
     // One loop an operation, so that the compiler sees the function inside it.
     func map(_ f: (Float) -> Float) {
       parallel(count, grain: 4096) { for i in $0 { y[i] = f(x[i]) } }
@@ -29,7 +29,7 @@ extension CPUDevice: ElementwiseKernels {
   public func binary(
     _ operation: BinaryOperation, _ a: Buffer, _ b: Buffer, into y: Buffer, layout: StridedLayout, parameter p: Float
   ) throws {
-    let (a, b, y) = (a.floats, b.floats, y.floats)
+    let (a, b, y) = try (a.floats, b.floats, y.floats)
     let width = layout.shape[3]
     let (stepA, stepB) = (layout.strides[0][3], layout.strides[1][3])
     func map(_ f: (Float, Float) -> Float) {

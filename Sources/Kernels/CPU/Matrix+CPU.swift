@@ -11,11 +11,11 @@ extension CPUDevice: MatrixKernels {
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
     depth: Int
   ) throws {
-    let (a, b, c) = (a.floats, b.floats, c.floats)
+    let (a, b, c) = try (a.floats, b.floats, c.floats)
     let (rowA, depthA) = transposingA ? (1, rows) : (depth, 1)
     let (depthB, columnB) = transposingB ? (1, depth) : (columns, 1)
     let packed = try packRows(rows: rows, depth: depth) { r, k in a[r &* rowA &+ k &* depthA] }
-    multiply(packed, rows: rows, columns: columns, depth: depth) { panel, first, count in
+    try multiply(packed, rows: rows, columns: columns, depth: depth) { panel, first, count in
       for k in 0..<depth {
         for j in 0..<Self.tileColumns {
           panel[k &* Self.tileColumns &+ j] = j < count ? b[k &* depthB &+ (first &+ j) &* columnB] : 0
@@ -31,7 +31,7 @@ extension CPUDevice: MatrixKernels {
     let height = Self.tileRows
     let panels = (rows + height - 1) / height
     let packed = try allocate(panels * depth * height)
-    let to = packed.floats
+    let to = try packed.floats
     parallel(panels, grain: max(1, 4096 / depth)) { range in
       for panel in range {
         for k in 0..<depth {
@@ -51,7 +51,8 @@ extension CPUDevice: MatrixKernels {
     _ packedA: Buffer, rows: Int, columns: Int, depth: Int,
     fill: (_ panel: UnsafeMutablePointer<Float>, _ first: Int, _ count: Int) -> Void,
     store: (_ row: Int, _ first: Int, _ values: UnsafePointer<Float>, _ count: Int) -> Void
-  ) {
+  ) throws {
+    let packedA = try packedA.floats
     let width = Self.tileColumns
     let panels = (columns + width - 1) / width
     let rowPanels = (rows + Self.tileRows - 1) / Self.tileRows
@@ -66,7 +67,7 @@ extension CPUDevice: MatrixKernels {
           for panel in group {
             fill(b + (panel - start) * depth * width, panel * width, min(width, columns - panel * width))
           }
-          tsdf_gemm_panels(packedA.floats, b, c, rowPanels, depth, group.count)
+          tsdf_gemm_panels(packedA, b, c, rowPanels, depth, group.count)
           for panel in group {
             let (first, count) = (panel * width, min(width, columns - panel * width))
             let values = c + (panel - start) * tileCount * width

@@ -3,8 +3,8 @@ extension CPUDevice: NormalizationKernels {
     _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
-    let residual = residual?.floats
-    let (x, y, gamma, beta, statistics) = (x.floats, y.floats, gamma.floats, beta.floats, statistics.floats)
+    let residual = try residual?.floats
+    let (x, y, gamma, beta, statistics) = try (x.floats, y.floats, gamma.floats, beta.floats, statistics.floats)
     let count = Float(geometry.planes * geometry.area)
     parallel(geometry.groups) { groups in
       for group in groups {
@@ -31,8 +31,8 @@ extension CPUDevice: NormalizationKernels {
     _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
-    let (x, dy, dx, gamma, beta) = (x.floats, dy.floats, dx.floats, gamma.floats, beta.floats)
-    let (statistics, sums) = (statistics.floats, sums.floats)
+    let (x, dy, dx, gamma, beta) = try (x.floats, dy.floats, dx.floats, gamma.floats, beta.floats)
+    let (statistics, sums) = try (statistics.floats, sums.floats)
     let count = Float(geometry.planes * geometry.area)
     parallel(geometry.groups) { groups in
       for group in groups {

@@ -2,8 +2,8 @@ extension CPUDevice: OptimizerKernels {
   public func adamStep(
     _ gradient: Buffer, scale: Buffer, parameter: Buffer, m: Buffer, v: Buffer, count: Int, _ step: AdamStep
   ) throws {
-    let (gradient, parameter, m, v) = (gradient.floats, parameter.floats, m.floats, v.floats)
-    let scale = scale.floats[0]
+    let (gradient, parameter, m, v) = try (gradient.floats, parameter.floats, m.floats, v.floats)
+    let scale = try scale.floats[0]
     parallel(count, grain: 4096) { range in
       for i in range {
         let g = gradient[i] * scale
@@ -19,8 +19,8 @@ extension CPUDevice: OptimizerKernels {
     _ gradient: Buffer, scale: Buffer, centre: Buffer, parameter: Buffer, m: Buffer, count: Int, stepSize: Float,
     momentum: Float, bound: Float
   ) throws {
-    let (gradient, centre, parameter, m) = (gradient.floats, centre.floats, parameter.floats, m.floats)
-    let scale = scale.floats[0]
+    let (gradient, centre, parameter, m) = try (gradient.floats, centre.floats, parameter.floats, m.floats)
+    let scale = try scale.floats[0]
     parallel(count, grain: 4096) { range in
       for i in range {
         m[i] = momentum * m[i] + gradient[i] * scale

@@ -9,6 +9,8 @@ func parallel(_ count: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
     body(0..<count)
     return
   }
+  // The pieces are disjoint: no two write to the same element, and none outlives this call.
+  nonisolated(unsafe) let body = body
   DispatchQueue.concurrentPerform(iterations: pieces) { piece in
     body(count * piece / pieces..<count * (piece + 1) / pieces)
   }

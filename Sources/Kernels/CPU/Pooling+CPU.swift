@@ -1,6 +1,6 @@
 extension CPUDevice: PoolingKernels {
   public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
-    let (x, y, winners) = (x.floats, y.floats, winners?.indices)
+    let (x, y, winners) = try (x.floats, y.floats, winners?.indices)
     forEachWindow(g) { plane, at, rows, columns in
       let from = x + plane * g.height * g.width
       var best = -Float.infinity
@@ -17,7 +17,7 @@ extension CPUDevice: PoolingKernels {
   }
 
   public func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
-    let (dy, dx, winners) = (dy.floats, dx.floats, winners.indices)
+    let (dy, dx, winners) = try (dy.floats, dx.floats, winners.indices)
     let (area, outArea) = (g.height * g.width, g.outHeight * g.outWidth)
     parallel(g.planes, grain: max(1, 4096 / area)) { planes in
       for plane in planes {
@@ -29,7 +29,7 @@ extension CPUDevice: PoolingKernels {
   }
 
   public func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
-    let (x, y, winners) = (x.floats, y.floats, winners.indices)
+    let (x, y, winners) = try (x.floats, y.floats, winners.indices)
     let outArea = g.outHeight * g.outWidth
     parallel(g.planes * outArea, grain: 4096) { range in
       for at in range { y[at] = x[at / outArea * g.height * g.width + Int(winners[at])] }
@@ -37,7 +37,7 @@ extension CPUDevice: PoolingKernels {
   }
 
   public func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
-    let (x, y) = (x.floats, y.floats)
+    let (x, y) = try (x.floats, y.floats)
     forEachWindow(g) { plane, at, rows, columns in
       var sum: Float = 0
       for iy in rows {
@@ -48,7 +48,7 @@ extension CPUDevice: PoolingKernels {
   }
 
   public func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
-    let (dy, dx) = (dy.floats, dx.floats)
+    let (dy, dx) = try (dy.floats, dx.floats)
     let area = g.height * g.width
     dx.update(repeating: 0, count: g.planes * area)
     // Windows of a plane may overlap, but a plane belongs to one task.

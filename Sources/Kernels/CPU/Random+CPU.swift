@@ -4,7 +4,7 @@ extension CPUDevice: RandomKernels {
   public func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64)
     throws
   {
-    let y = y.floats
+    let y = try y.floats
     let key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
     let (low, high) = (UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32))
     parallel((count + 3) / 4, grain: 1024) { blocks in
@@ -66,18 +66,4 @@ extension CPUDevice: RandomKernels {
     -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
     1.00167406, 2.83297682,
   ]
-}
-
-/// One block of Philox4x32-10.
-func philox(_ counter: SIMD4<UInt32>, _ key: SIMD2<UInt32>) -> SIMD4<UInt32> {
-  var (counter, key) = (counter, key)
-  for _ in 0..<10 {
-    let first = UInt64(0xD251_1F53) * UInt64(counter[0])
-    let second = UInt64(0xCD9E_8D57) * UInt64(counter[2])
-    counter = SIMD4(
-      UInt32(truncatingIfNeeded: second >> 32) ^ counter[1] ^ key[0], UInt32(truncatingIfNeeded: second),
-      UInt32(truncatingIfNeeded: first >> 32) ^ counter[3] ^ key[1], UInt32(truncatingIfNeeded: first))
-    key = key &+ SIMD2(0x9E37_79B9, 0xBB67_AE85)
-  }
-  return counter
 }

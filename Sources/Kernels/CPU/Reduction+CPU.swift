@@ -3,9 +3,9 @@ extension CPUDevice: ReductionKernels {
     throws
   {
     switch operation {
-    case .sum: fold(x, y, outer, length, inner, identity: 0, { $0 + $1 }, { ($0 + $1) }, { $0.sum() })
+    case .sum: try fold(x, y, outer, length, inner, identity: 0, { $0 + $1 }, { ($0 + $1) }, { $0.sum() })
     case .max:
-      fold(
+      try fold(
         x, y, outer, length, inner, identity: -.infinity, { $0 > $1 ? $0 : $1 },
         { a, b in a.replacing(with: b, where: a .< b) }, { $0.max() })
     }
@@ -15,8 +15,8 @@ extension CPUDevice: ReductionKernels {
     _ x: Buffer, _ y: Buffer, _ outer: Int, _ length: Int, _ inner: Int, identity: Float,
     _ combine: (Float, Float) -> Float, _ combine8: (SIMD8<Float>, SIMD8<Float>) -> SIMD8<Float>,
     _ fold8: (SIMD8<Float>) -> Float
-  ) {
-    let (x, y) = (x.floats, y.floats)
+  ) throws {
+    let (x, y) = try (x.floats, y.floats)
     func foldRow(_ from: UnsafeMutablePointer<Float>, _ count: Int) -> Float {
       var lanes = SIMD8<Float>(repeating: identity)
       let whole = count / 8 * 8

@@ -1,6 +1,6 @@
 extension CPUDevice: ResamplingKernels {
   public func resize(_ x: Buffer, into y: Buffer, _ g: ResizeGeometry) throws {
-    let (x, y) = (x.floats, y.floats)
+    let (x, y) = try (x.floats, y.floats)
     let rows = sources(g.mode, g.height, g.outHeight, g.scales.y)
     let columns = sources(g.mode, g.width, g.outWidth, g.scales.x)
     parallel(g.planes * g.outHeight, grain: max(1, 1024 / g.outWidth)) { range in
@@ -23,7 +23,7 @@ extension CPUDevice: ResamplingKernels {
   }
 
   public func resizeGradient(_ dy: Buffer, into dx: Buffer, _ g: ResizeGeometry) throws {
-    let (dy, dx) = (dy.floats, dx.floats)
+    let (dy, dx) = try (dy.floats, dx.floats)
     let rows = sources(g.mode, g.height, g.outHeight, g.scales.y)
     let columns = sources(g.mode, g.width, g.outWidth, g.scales.x)
     let area = g.height * g.width

@@ -34,6 +34,20 @@ public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, Reductio
 }
 
 extension Device {
+  /// The bytes of `count` elements.
+  /// - Throws: `KernelsError.outOfMemory` where there cannot be so many, as of a shape that overflows.
+  func byteCount(of count: Int) throws -> Int {
+    guard (0...1 << 48).contains(count) else { throw KernelsError.outOfMemory(device: name, bytes: .max) }
+    return count * MemoryLayout<Float>.size
+  }
+
+  /// Refuses another device's buffer.
+  func requireOwn(_ buffer: Buffer) throws {
+    guard buffer.owner == ObjectIdentifier(self) else {
+      throw KernelsError.usage("a tensor is on another device than \(name); copy it there first (copied(to:))")
+    }
+  }
+
   /// New memory holding `values`.
   public func upload(_ values: [Float]) throws -> Buffer {
     try values.withUnsafeBytes { try upload($0) }

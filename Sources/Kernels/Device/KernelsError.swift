@@ -18,7 +18,8 @@ public enum KernelsError: Error, CustomStringConvertible {
     case .shape(let operation, let message): return "\(operation): \(message)"
     case .noDevice(let message): return message
     case .outOfMemory(let device, let bytes):
-      return "\(device) has no room for \(bytes) more bytes; use a smaller batch or another --device"
+      let amount = bytes == .max ? "that many" : "\(bytes)"
+      return "\(device) has no room for \(amount) more bytes; use a smaller batch or another --device"
     case .openCL(let call, let status): return "OpenCL call \(call) failed: \(status)"
     case .build(let program, let device, let log):
       return "the \(program) kernels do not build on \(device):\n\(log)"

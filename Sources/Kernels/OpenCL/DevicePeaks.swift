@@ -1,7 +1,7 @@
 import COpenCL
 
 /// What an OpenCL device was measured to reach.
-public struct DevicePeaks: Encodable {
+public struct DevicePeaks: Encodable, Sendable {
   /// Fused multiply-adds as two operations each, in GFLOP/s.
   public var gigaflops: Double
   /// Bytes read and written by a copy larger than any cache, in GB/s.

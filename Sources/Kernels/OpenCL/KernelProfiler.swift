@@ -4,7 +4,7 @@ import COpenCL
 /// read-back or `synchronize()`.
 public final class KernelProfiler {
   /// Launches, summed and shortest device time of one kernel.
-  public struct Entry {
+  public struct Entry: Sendable {
     public var launches = 0
     public var seconds = 0.0
     public var shortest = Double.infinity
@@ -42,3 +42,6 @@ public final class KernelProfiler {
     pending.removeAll()
   }
 }
+
+@available(*, unavailable)
+extension KernelProfiler: Sendable {}

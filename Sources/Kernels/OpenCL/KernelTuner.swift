@@ -4,7 +4,7 @@ import Foundation
 /// results are right, and stores it for the next time the device is opened.
 public struct KernelTuner {
   /// One measured choice.
-  public struct Finding {
+  public struct Finding: Sendable {
     /// What was chosen, for people.
     public let choice: String
     /// The time that it took, and that the device's present value takes, in seconds.
@@ -143,3 +143,6 @@ public struct KernelTuner {
     }
   }
 }
+
+@available(*, unavailable)
+extension KernelTuner: Sendable {}

@@ -19,7 +19,7 @@ final class OpenCLBuffer: Buffer {
     self.memory = memory
     self.range = range
     self.device = device
-    super.init(count: count)
+    super.init(count: count, owner: device)
   }
 
   deinit {
@@ -98,7 +98,7 @@ public final class OpenCLDevice: Device {
   public var memory: (current: Int, peak: Int) { arena.byteCount }
 
   public func allocate(_ count: Int) throws -> Buffer {
-    let (range, slab) = try take(parameters.memoryLength(for: count * 4))
+    let (range, slab) = try take(parameters.memoryLength(for: byteCount(of: count)))
     if parameters.slabBytes == 0 {
       clRetainMemObject(slab.memory)
       return OpenCLBuffer(slab.memory, range: range, count: count, device: self)
@@ -132,7 +132,7 @@ public final class OpenCLDevice: Device {
     staging.copyMemory(from: values)
     var event: cl_event?
     let status = clEnqueueWriteBuffer(
-      queue, memory(buffer), cl_bool(CL_FALSE), 0, staging.count, staging.baseAddress, 0, nil, &event)
+      queue, try memory(buffer), cl_bool(CL_FALSE), 0, staging.count, staging.baseAddress, 0, nil, &event)
     guard status == CL_SUCCESS, let event else {
       staging.deallocate()
       throw KernelsError.openCL(call: "clEnqueueWriteBuffer", status: statusName(status))
@@ -203,7 +203,10 @@ public final class OpenCLDevice: Device {
     try profiler?.collect()
   }
 
-  private func memory(_ buffer: Buffer) -> cl_mem { unsafeDowncast(buffer, to: OpenCLBuffer.self).memory }
+  private func memory(_ buffer: Buffer) throws -> cl_mem {
+    try requireOwn(buffer)
+    return unsafeDowncast(buffer, to: OpenCLBuffer.self).memory
+  }
 
   // MARK: Launching
 
@@ -293,7 +296,7 @@ public final class OpenCLDevice: Device {
     let status: cl_int
     switch argument {
     case .buffer(let buffer):
-      var memory: cl_mem? = memory(buffer)
+      var memory: cl_mem? = try memory(buffer)
       status = clSetKernelArg(kernel, index, MemoryLayout<cl_mem?>.size, &memory)
     case .uint(let value):
       var value = try exactly(UInt32(exactly: value), name)
@@ -383,6 +386,9 @@ public final class OpenCLDevice: Device {
     clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), 0, nil, &length)
     var text = [CChar](repeating: 0, count: length + 1)
     clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), length, &text, nil)
-    return String(cString: text)
+    return string(text)
   }
 }
+
+@available(*, unavailable)
+extension OpenCLDevice: Sendable {}

@@ -2,7 +2,7 @@ import COpenCL
 import Foundation
 
 /// One device of one OpenCL platform, with the limits that this library minds.
-public struct OpenCLDeviceInfo {
+public struct OpenCLDeviceInfo: Sendable {
   /// Position of the platform, and of the device in it: what `opencl:P:D` names.
   public let platformIndex: Int, deviceIndex: Int
   public let platform: String, name: String, vendor: String, version: String, driver: String
@@ -17,9 +17,10 @@ public struct OpenCLDeviceInfo {
   let addressAlignment: Int
   /// Floats in a register of the device's instruction set; 1 on GPUs, as a rule.
   let nativeFloatVector: Int
-  let id: cl_device_id
+  /// The driver's own name of the device, for as long as the process runs; OpenCL may be called from any thread.
+  nonisolated(unsafe) let id: cl_device_id
 
-  public enum Kind: String {
+  public enum Kind: String, Sendable {
     case gpu = "GPU"
     case cpu = "CPU"
     case accelerator = "accelerator"
@@ -48,7 +49,7 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
     try check(clGetPlatformInfo(platform, cl_platform_info(CL_PLATFORM_NAME), 0, nil, &length), "clGetPlatformInfo")
     var text = [CChar](repeating: 0, count: length + 1)
     try check(clGetPlatformInfo(platform, cl_platform_info(CL_PLATFORM_NAME), length, &text, nil), "clGetPlatformInfo")
-    let platformName = String(cString: text)
+    let platformName = string(text)
     for (deviceIndex, id) in devices.enumerated() {
       guard let id, try number(id, CL_DEVICE_AVAILABLE, as: cl_bool.self) != 0 else { continue }
       let type = try number(id, CL_DEVICE_TYPE, as: cl_device_type.self)
@@ -79,7 +80,7 @@ private func string(_ id: cl_device_id, _ property: Int32) throws -> String {
   try check(clGetDeviceInfo(id, cl_device_info(property), 0, nil, &length), "clGetDeviceInfo")
   var text = [CChar](repeating: 0, count: length + 1)
   try check(clGetDeviceInfo(id, cl_device_info(property), length, &text, nil), "clGetDeviceInfo")
-  return String(cString: text).trimmingCharacters(in: .whitespaces)
+  return string(text).trimmingCharacters(in: .whitespaces)
 }
 
 private func number<T: FixedWidthInteger>(_ id: cl_device_id, _ property: Int32, as: T.Type) throws -> T {

@@ -23,3 +23,8 @@ func statusName(_ status: cl_int) -> String {
   ]
   return names[status].map { "\($0) (\(status))" } ?? "status \(status)"
 }
+
+/// The text of C's characters up to their null.
+func string(_ characters: [CChar]) -> String {
+  String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -22,7 +22,7 @@ final class GradientNode {
 typealias Pullback = (_ gradient: inout Tensor, _ wanted: [Bool]) throws -> [Tensor?]
 
 /// Whether operations on tensors that require gradients record how to compute them.
-public enum Autograd {
+public enum Autograd: Sendable {
   @TaskLocal static var isRecording = true
   @TaskLocal static var keptPrecision = KeptPrecision.single
 
@@ -87,6 +87,12 @@ public func gradients(
     return ObjectIdentifier(node)
   }
   let wanted = Set(targets)
+  if let seed {
+    try output.requireSameDevice(as: seed, for: "gradients")
+    guard seed.shape == output.shape else {
+      throw KernelsError.shape(operation: "gradients", "the output is \(output.shape), its seed \(seed.shape)")
+    }
+  }
 
   // Post-order over the graph by an explicit stack, marking the nodes on a path to a wanted input.
   var order: [GradientNode] = []

@@ -69,6 +69,9 @@ public final class BatchSlicer {
   }
 }
 
+@available(*, unavailable)
+extension BatchSlicer: Sendable {}
+
 extension Tensor {
   /// The images of a range of the batch; itself for all of them.
   public func slice(_ range: Range<Int>) throws -> Tensor {

@@ -1,14 +1,6 @@
-/// What a back end provides for this file.
-public protocol RandomKernels {
-  /// Uniform in [0, 1) or standard normal, from block i of Philox4x32-10 under (seed, stream): the same bits everywhere.
-  func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64) throws
-}
-
-public enum RandomDistribution: String { case uniform, normal }
-
 /// A counter-based stream of random tensors (Philox4x32-10; Salmon, Moraes, Dror, Shaw, 2011): the same seed gives the
 /// same bits on every device. Its whole state is two numbers, so that a run resumes exactly.
-public struct RandomStream: Equatable {
+public struct RandomStream: Equatable, Sendable {
   public let seed: UInt64
   /// How many draws were made: each draw is a stream of its own.
   public var position: UInt64
@@ -28,9 +20,9 @@ public struct RandomStream: Equatable {
     try draw(.normal, shape, device)
   }
 
-  /// One uniform integer below `bound`, drawn on the host.
+  /// One uniform integer below `bound`, drawn on the host; 0 where nothing is below it.
   public mutating func integer(below bound: Int) -> Int {
-    Int(nextBits().0 % UInt64(bound))
+    Int(nextBits().0 % UInt64(max(1, bound)))
   }
 
   /// One uniform value in [0, 1), drawn on the host.
@@ -38,13 +30,14 @@ public struct RandomStream: Equatable {
 
   /// The numbers below `count` in random order (Fisher and Yates), drawn on the host.
   public mutating func permutation(_ count: Int) -> [Int] {
-    var order = Array(0..<count)
+    var order = Array(0..<max(0, count))
     for i in stride(from: count - 1, to: 0, by: -1) { order.swapAt(i, integer(below: i + 1)) }
     return order
   }
 
   private mutating func draw(_ distribution: RandomDistribution, _ shape: Shape, _ device: any Device) throws -> Tensor
   {
+    try requireElements(shape, "random")
     let buffer = try device.allocate(shape.elementCount)
     try device.random(distribution, into: buffer, count: shape.elementCount, seed: seed, stream: position)
     position += 1

@@ -29,14 +29,16 @@ public struct Tensor {
   /// A tensor of row-major float32 in memory, at any address: a file's, say.
   /// - Throws: `KernelsError.shape` unless there are exactly as many as the shape holds, and at least one.
   public init(bytes: UnsafeRawBufferPointer, shape: Shape, device: any Device) throws {
-    guard shape.elementCount * 4 == bytes.count, !bytes.isEmpty else {
+    guard bytes.count % 4 == 0, shape.elementCount == bytes.count / 4, !bytes.isEmpty else {
       throw KernelsError.shape(operation: "Tensor", "\(bytes.count) bytes do not fill shape \(shape)")
     }
     self.init(shape: shape, device: device, buffer: try device.upload(bytes))
   }
 
   /// A tensor with every element `value`.
+  /// - Throws: `KernelsError.shape` where the shape holds nothing, `KernelsError.outOfMemory` where it holds too much.
   public init(repeating value: Float, shape: Shape, device: any Device) throws {
+    try requireElements(shape, "Tensor")
     self.init(shape: shape, device: device, buffer: try device.allocate(shape.elementCount))
     try device.fill(buffer, count: shape.elementCount, value: value)
   }
@@ -73,5 +75,15 @@ public struct Tensor {
   /// The same elements on another device, outside any graph.
   public func copied(to device: any Device) throws -> Tensor {
     try Tensor(values(), shape: shape, device: device)
+  }
+}
+
+@available(*, unavailable)
+extension Tensor: Sendable {}
+
+/// Refuses a shape that holds no element.
+func requireElements(_ shape: Shape, _ operation: String) throws {
+  guard shape.allSatisfy({ $0 > 0 }) else {
+    throw KernelsError.shape(operation: operation, "the shape \(shape) holds nothing")
   }
 }

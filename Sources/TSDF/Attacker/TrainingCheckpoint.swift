@@ -48,13 +48,15 @@ extension Trainer {
     try parts.requireAll("G", as: objective.generator.parameters)
     try parts.requireShapes("D", as: objective.critic.parameters)
     try parts.requireAll("extra", as: objective.extraState)
+    var restored = objective
+    try restored.restore(
+      generator: StateDictionary(parts["G"], origin: url.path), critic: StateDictionary(parts["D"], origin: url.path))
     for (name, _) in run.optimizers {
       try parts.requireMoments(
-        "optim_\(name)", of: name == "D" ? objective.critic.parameters : objective.generator.parameters)
+        "optim_\(name)", of: name == "D" ? restored.critic.parameters : restored.generator.parameters)
     }
-    try objective.restore(
-      generator: StateDictionary(parts["G"], origin: url.path), critic: StateDictionary(parts["D"], origin: url.path))
-    objective.extraState = parts["extra"]
+    restored.extraState = parts["extra"]
+    objective = restored
     for (name, count) in stepCounts { run.optimizers[name]?.restore(stepCount: count, state: parts["optim_\(name)"]) }
     run.random.position = position
     self.step = step

@@ -1,19 +1,5 @@
 import Foundation
 
-/// What a back end provides for this file. All steps are in place; `scale` holds one factor for the gradient.
-public protocol OptimizerKernels {
-  func adamStep(
-    _ gradient: Buffer, scale: Buffer, parameter: Buffer, m: Buffer, v: Buffer, count: Int, _ step: AdamStep) throws
-  func signStep(
-    _ gradient: Buffer, scale: Buffer, centre: Buffer, parameter: Buffer, m: Buffer, count: Int, stepSize: Float,
-    momentum: Float, bound: Float) throws
-}
-
-/// The scalars of one step of Adam; `correction` is 1 - beta^t.
-public struct AdamStep {
-  public var learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, correction1: Float, correction2: Float
-}
-
 /// Adam (Kingma and Ba, 2015) over named parameters, as PyTorch's `torch.optim.Adam`.
 public final class Adam {
   public var learningRate: Float
@@ -42,18 +28,33 @@ public final class Adam {
       correction2: 1 - Float(pow(Double(beta2), Double(stepCount))))
     guard let device = parameters.first?.value.device else { return }
     let scale = try scale ?? Tensor(repeating: 1, shape: [1], device: device)
+    try requireFactor(scale, "Adam")
     for (name, value, gradient) in parameters {
-      guard value.shape == gradient.shape else {
-        throw KernelsError.shape(operation: "Adam", "\(name) is \(value.shape), its gradient \(gradient.shape)")
+      func moment(_ key: String) throws -> Tensor {
+        try state["\(name).\(key)"] ?? Tensor(repeating: 0, shape: value.shape, device: device)
       }
-      for moment in ["m", "v"] where state["\(name).\(moment)"] == nil {
-        state["\(name).\(moment)"] = try Tensor(repeating: 0, shape: value.shape, device: device)
+      let (m, v) = (try moment("m"), try moment("v"))
+      try parameters[0].value.requireSameDevice(as: value, gradient, m, v, scale, for: "Adam")
+      for (what, tensor) in [("gradient", gradient), ("first moment", m), ("second moment", v)]
+      where tensor.shape != value.shape {
+        throw KernelsError.shape(operation: "Adam", "\(name) is \(value.shape), its \(what) \(tensor.shape)")
       }
+      (state["\(name).m"], state["\(name).v"]) = (m, v)
       try device.adamStep(
-        gradient.buffer, scale: scale.buffer, parameter: value.buffer, m: state["\(name).m"]!.buffer,
-        v: state["\(name).v"]!.buffer, count: value.count, step)
+        gradient.buffer, scale: scale.buffer, parameter: value.buffer, m: m.buffer, v: v.buffer, count: value.count,
+        step)
       value.buffer.contentsDidChange()
     }
+  }
+}
+
+@available(*, unavailable)
+extension Adam: Sendable {}
+
+/// Refuses a scale of gradients that is not one number: the kernels read its first.
+private func requireFactor(_ scale: Tensor, _ operation: String) throws {
+  guard scale.count == 1 else {
+    throw KernelsError.shape(operation: operation, "the scale is one number, not \(scale.shape)")
   }
 }
 
@@ -76,6 +77,8 @@ extension Tensor {
         "value \(shape), gradient \(gradient.shape), centre \(centre.shape), velocity \(velocity.shape)")
     }
     let scale = try scale ?? Tensor(repeating: 1, shape: [1], device: device)
+    try requireFactor(scale, "sign step")
+    try requireSameDevice(as: gradient, centre, velocity, scale, for: "sign step")
     try device.signStep(
       gradient.buffer, scale: scale.buffer, centre: centre.buffer, parameter: buffer, m: velocity.buffer, count: count,
       stepSize: stepSize, momentum: momentum, bound: bound)

@@ -1,18 +1,9 @@
-/// What a back end provides for this file.
-public protocol MatrixKernels {
-  /// C[rows, columns] = op(A) op(B), row-major, summing over `depth`; op transposes where its flag is set, so that a
-  /// is [rows, depth] or [depth, rows] and b is [depth, columns] or [columns, depth].
-  func multiply(
-    _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
-    depth: Int) throws
-}
-
 extension Tensor {
   /// The product of two matrices, either one transposed first if asked.
   public func matrixMultiplied(by other: Tensor, transposingSelf: Bool = false, transposingOther: Bool = false) throws
     -> Tensor
   {
-    try requireSameDevice(as: other, "matrix multiply")
+    try requireSameDevice(as: other, for: "matrix multiply")
     guard rank == 2, other.rank == 2 else {
       throw KernelsError.shape(operation: "matrix multiply", "needs two matrices, not \(shape) and \(other.shape)")
     }

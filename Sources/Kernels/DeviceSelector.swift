@@ -7,6 +7,9 @@ public struct DeviceChoice {
   public let reason: String
 }
 
+@available(*, unavailable)
+extension DeviceChoice: Sendable {}
+
 /// Opens the device that `request` names.
 ///
 /// - `auto` (or nil): a GPU if there is one, else an accelerator, else an OpenCL CPU device, else the CPU fallback.

@@ -1,26 +1,3 @@
-/// Which elements share statistics: `planes` planes of `area` elements, `planeStride` apart, a group; group g belongs
-/// to channel g % channels. Instance norm has one plane a group, batch norm one an image.
-public struct NormGeometry {
-  public var channels: Int, groups: Int, planes: Int, area: Int, planeStride: Int
-  public var epsilon: Float
-  /// Divide by the unbiased deviation plus epsilon instead of the root of the biased variance plus epsilon.
-  public var isUnbiased = false
-}
-
-/// What a back end provides for this file.
-public protocol NormalizationKernels {
-  /// y = leakyReLU((x - mean) / deviation * gamma + beta; slope) (+ residual); statistics gets (mean, 1 / deviation)
-  /// for each group.
-  func normalize(
-    _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
-    _ geometry: NormGeometry, slope: Float) throws
-  /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
-  /// the activation.
-  func normalizeGradient(
-    _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
-    _ geometry: NormGeometry, slope: Float) throws
-}
-
 extension Tensor {
   /// Instance normalisation with each image's own statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta over
   /// the pixels of each channel of each image (biased variance), then leaky ReLU of `slope` (1: none, 0: ReLU).
@@ -36,8 +13,8 @@ extension Tensor {
   ) throws -> Tensor {
     let isAdaptive = rank == 4 && gamma.shape == [shape[0], shape[1]] && beta.shape == gamma.shape
     if !isAdaptive { try requireChannels("instance norm", [gamma, beta]) }
+    try requireSameDevice(as: gamma, beta, residual, for: "instance norm")
     if let residual {
-      try requireSameDevice(as: residual, "instance norm")
       guard residual.shape == shape else {
         throw KernelsError.shape(operation: "instance norm", "\(residual.shape) cannot be added to \(shape)")
       }
@@ -83,7 +60,7 @@ extension Tensor {
       throw KernelsError.shape(
         operation: operation, "input \(shape) needs parameters of one value a channel, not \(parameters.map(\.shape))")
     }
-    for parameter in parameters { try requireSameDevice(as: parameter, operation) }
+    for parameter in parameters { try requireSameDevice(as: parameter, for: operation) }
   }
 
   private func normalized(

@@ -1,12 +1,3 @@
-/// How elements are folded along an axis.
-public enum ReductionOperation: String { case sum, max }
-
-/// What a back end provides for this file.
-public protocol ReductionKernels {
-  /// y[o, i] = reduction over r of x[o, r, i]; all extents at least 1.
-  func reduce(_ operation: ReductionOperation, _ x: Buffer, into y: Buffer, outer: Int, length: Int, inner: Int) throws
-}
-
 extension Tensor {
   /// The sum over `axes` (all of them by default).
   public func sum(axes: [Int]? = nil, keepingAxes: Bool = false) throws -> Tensor {

@@ -1,16 +1,3 @@
-/// Planes in blocks of `side` x `side` pixels that tile them: `rows` rows (over all planes) of `width` blocks.
-public struct BlockGeometry {
-  public var rows: Int, width: Int, side: Int
-}
-
-/// What a back end provides for this file: two maps, each the other's adjoint.
-public protocol BlockKernels {
-  /// y[r, c] = scale * the sum of block (r, c) of x.
-  func sumBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws
-  /// Every pixel of block (r, c) of y = scale * x[r, c].
-  func spreadBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws
-}
-
 extension Tensor {
   /// Images [N, C, H, W] shrunk by a whole number that divides both sides: scaled sums of blocks.
   func blockSums(side: Int, scale: Float) throws -> Tensor {

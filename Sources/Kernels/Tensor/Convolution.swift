@@ -1,58 +1,3 @@
-/// The extents and parameters of a 2-D convolution.
-public struct Conv2dGeometry: Hashable {
-  public var batch: Int
-  public var channels: Int, height: Int, width: Int
-  public var outChannels: Int
-  public var kernelHeight: Int, kernelWidth: Int
-  public var stride: Int, padding: Int, dilation: Int, groups: Int
-
-  public var outHeight: Int { (height + 2 * padding - dilation * (kernelHeight - 1) - 1) / stride + 1 }
-  public var outWidth: Int { (width + 2 * padding - dilation * (kernelWidth - 1) - 1) / stride + 1 }
-
-  public var inputShape: Shape { [batch, channels, height, width] }
-  public var outputShape: Shape { [batch, outChannels, outHeight, outWidth] }
-  public var weightShape: Shape { [outChannels, channels / groups, kernelHeight, kernelWidth] }
-
-  /// Weights of one output (input) channel: kernel positions.
-  var taps: Int { kernelHeight * kernelWidth }
-  var outArea: Int { outHeight * outWidth }
-
-  /// The convolution of the output's gradient with flipped and transposed weights that is the input gradient: of stride 1,
-  /// ungrouped, with a square kernel; nil where there is none.
-  var mirrored: Conv2dGeometry? {
-    let reach = dilation * (kernelHeight - 1)
-    guard stride == 1, groups == 1, kernelHeight == kernelWidth, reach >= padding else { return nil }
-    return Conv2dGeometry(
-      batch: batch, channels: outChannels, height: outHeight, width: outWidth, outChannels: channels,
-      kernelHeight: kernelHeight, kernelWidth: kernelWidth, stride: 1, padding: reach - padding, dilation: dilation,
-      groups: 1)
-  }
-
-  /// Multiply-adds of one pass, counted as two floating-point operations each.
-  public var flops: Int { 2 * batch * outChannels * outArea * channels / groups * taps }
-}
-
-/// The leaky ReLU at the end of a convolution's kernel.
-public enum Rectifier {
-  /// Of one slope; 1 leaves values as they are.
-  case leaky(slope: Float)
-  /// Of one slope a channel (PReLU).
-  case channels(Buffer)
-
-  static let none = leaky(slope: 1)
-}
-
-/// What a back end provides for this file: convolution and its two gradients, each linear in both arguments.
-public protocol ConvolutionKernels {
-  /// y = leakyReLU(x * w (+ bias)), cross-correlation as in PyTorch.
-  func conv2d(
-    _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ geometry: Conv2dGeometry) throws
-  /// The gradient of x (+ bias by input channel, for the transposed convolution).
-  func conv2dInputGradient(_ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ geometry: Conv2dGeometry) throws
-  /// The gradient of w.
-  func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ geometry: Conv2dGeometry) throws
-}
-
 extension Tensor {
   /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw].
   /// - Parameters:
@@ -64,9 +9,10 @@ extension Tensor {
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
     slope: Float = 1, slopes: Tensor? = nil
   ) throws -> Tensor {
-    try requireSameDevice(as: weight, "conv2d")
-    guard rank == 4, weight.rank == 4, stride > 0, padding >= 0, dilation > 0, groups > 0,
-      shape[1] == weight.shape[1] * groups, weight.shape[0] % groups == 0,
+    try requireSameDevice(as: weight, bias, slopes, for: "conv2d")
+    guard rank == 4, weight.rank == 4, (1...largestExtent).contains(stride), (0...largestExtent).contains(padding),
+      (1...largestExtent).contains(dilation), groups > 0, shape[1] % groups == 0, shape[1] / groups == weight.shape[1],
+      weight.shape[0] % groups == 0,
       bias.map({ $0.shape == [weight.shape[0]] }) ?? true
     else {
       throw KernelsError.shape(
@@ -87,7 +33,6 @@ extension Tensor {
     if [self, weight, bias, slopes].contains(where: { $0?.isTracked == true }) {
       return try conv2d(weight, bias, geometry, .none).prelu(slope: slopes)
     }
-    try requireSameDevice(as: slopes, "conv2d")
     guard slopes.shape == [weight.shape[0]] else {
       throw KernelsError.shape(operation: "conv2d", "output channels \(weight.shape[0]), slopes \(slopes.shape)")
     }
@@ -100,10 +45,11 @@ extension Tensor {
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, outputPadding: Int = 0,
     dilation: Int = 1, groups: Int = 1
   ) throws -> Tensor {
-    try requireSameDevice(as: weight, "transposed conv2d")
-    guard rank == 4, weight.rank == 4, stride > 0, padding >= 0, dilation > 0, groups > 0, outputPadding >= 0,
-      outputPadding < stride, shape[1] == weight.shape[0], weight.shape[0] % groups == 0,
-      bias.map({ $0.shape == [weight.shape[1] * groups] }) ?? true
+    try requireSameDevice(as: weight, bias, for: "transposed conv2d")
+    guard rank == 4, weight.rank == 4, (1...largestExtent).contains(stride), (0...largestExtent).contains(padding),
+      (1...largestExtent).contains(dilation), groups > 0, (0..<stride).contains(outputPadding),
+      shape[1] == weight.shape[0], weight.shape[0] % groups == 0,
+      groups <= largestExtent, bias.map({ $0.shape == [weight.shape[1] * groups] }) ?? true
     else {
       throw KernelsError.shape(
         operation: "transposed conv2d",

@@ -1,20 +1,3 @@
-/// The extents and parameters of a 2-D pooling over `planes` planes (batch times channels).
-public struct PoolGeometry {
-  public var planes: Int, height: Int, width: Int, outHeight: Int, outWidth: Int
-  public var size: Int, stride: Int, padding: Int
-}
-
-/// What a back end provides for this file.
-public protocol PoolingKernels {
-  /// y, and, where a gradient is to follow, the winning position in its plane of each output, as 32-bit indices.
-  func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ geometry: PoolGeometry) throws
-  func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
-  /// y[o] = x[winners[o]], plane by plane: the adjoint of `maxPoolGradient`.
-  func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
-  func averagePool(_ x: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
-  func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
-}
-
 extension Tensor {
   /// The largest element of each window of images [N, C, H, W]; of equal ones the first gets the gradient.
   /// - Parameters:
@@ -75,7 +58,8 @@ extension Tensor {
   private func poolGeometry(_ operation: String, _ size: Int, _ stride: Int, _ padding: Int, _ ceilMode: Bool) throws
     -> PoolGeometry
   {
-    guard rank == 4, size > 0, stride > 0, padding >= 0, 2 * padding <= size,
+    guard rank == 4, (1...largestExtent).contains(size), (1...largestExtent).contains(stride), padding >= 0,
+      padding <= size / 2,
       shape[2] + 2 * padding >= size || ceilMode, shape[3] + 2 * padding >= size || ceilMode
     else {
       throw KernelsError.shape(

@@ -1,36 +1,6 @@
-/// The extents of a tensor, outermost axis first; images are [N, C, H, W].
-public typealias Shape = [Int]
-
-extension Array where Element == Int {
-  /// The number of elements of a tensor of this shape.
-  public var elementCount: Int { reduce(1, *) }
-
-  /// The same; nil where an extent is negative or the product overflows.
-  var checkedElementCount: Int? {
-    var count = 1
-    for extent in self {
-      let product = count.multipliedReportingOverflow(by: extent)
-      guard extent >= 0, !product.overflow else { return nil }
-      count = product.partialValue
-    }
-    return count
-  }
-
-  /// The element distance between neighbours along each axis of a contiguous tensor.
-  var contiguousStrides: [Int] {
-    var strides = self
-    var next = 1
-    for axis in indices.reversed() {
-      strides[axis] = next
-      next *= self[axis]
-    }
-    return strides
-  }
-}
-
 /// An index space of at most four axes with element strides into two or more tensors: what the broadcasting and
 /// copying kernels run over.
-public struct StridedLayout {
+public struct StridedLayout: Sendable {
   /// Extents, outermost first, padded with leading ones to four axes.
   public private(set) var shape: [Int]
   /// For each operand its four strides; 0 repeats along an axis.
@@ -44,9 +14,9 @@ public struct StridedLayout {
     for axis in shape.indices where shape[axis] != 1 {
       let joins =
         !merged.isEmpty
-        && strides.indices.allSatisfy { mergedStrides[$0].last! == strides[$0][axis] * shape[axis] }
+        && strides.indices.allSatisfy { mergedStrides[$0].last! == strides[$0][axis] &* shape[axis] }
       if joins {
-        merged[merged.count - 1] *= shape[axis]
+        merged[merged.count - 1] &*= shape[axis]
         for operand in strides.indices { mergedStrides[operand][merged.count - 1] = strides[operand][axis] }
       } else {
         merged.append(shape[axis])

@@ -1,19 +1,3 @@
-/// What a back end provides for this file.
-public protocol MovementKernels {
-  /// y[yOffset + index . strides[1]] = x[xOffset + index . strides[0]] for every index of the layout.
-  func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws
-  /// y = x in halves, two an element of y; and back.
-  func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws
-  func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws
-  /// y = x + cases, `planes` of height x width and of side x side, the latter spread as in `Tensor.adding(spread:)`.
-  func addSpread(_ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int) throws
-  /// y[r, :] = x[indices[r], :] for rows of `width` elements; `indices` holds 32-bit integers.
-  func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws
-  /// dx[s, :] = sum of dy[order[r], :] over starts[s] ..< starts[s + 1]; both hold 32-bit integers.
-  func gatherRowsGradient(
-    _ dy: Buffer, order: Buffer, starts: Buffer, into dx: Buffer, sourceRows: Int, width: Int) throws
-}
-
 extension Tensor {
   /// The same elements under another shape. One extent may be -1: what remains.
   public func reshaped(_ target: Shape) throws -> Tensor {
@@ -52,6 +36,9 @@ extension Tensor {
       throw KernelsError.shape(operation: "broadcast", "\(shape) does not broadcast to \(target)")
     }
     if shape == target { return self }
+    guard target.allSatisfy((1...largestExtent).contains) else {
+      throw KernelsError.shape(operation: "broadcast", "\(shape) cannot become \(target)")
+    }
     return try copied(
       "broadcast", shape: target, from: broadcastStrides(shape, to: target), offset: 0, into: target,
       to: target.contiguousStrides, at: 0
@@ -76,7 +63,7 @@ extension Tensor {
 
   /// Zeros added before and after along one axis.
   public func padded(axis: Int, before: Int, after: Int) throws -> Tensor {
-    guard shape.indices.contains(axis), before >= 0, after >= 0 else {
+    guard shape.indices.contains(axis), (0...largestExtent).contains(before), (0...largestExtent).contains(after) else {
       throw KernelsError.shape(operation: "pad", "cannot pad axis \(axis) of \(shape) by \(before) and \(after)")
     }
     if before == 0 && after == 0 { return self }
@@ -103,7 +90,7 @@ extension Tensor {
     var target = first.shape
     target[axis] = 0
     for part in parts {
-      try first.requireSameDevice(as: part, "concatenate")
+      try first.requireSameDevice(as: part, for: "concatenate")
       var expected = first.shape
       if part.rank == first.rank { expected[axis] = part.shape[axis] }
       guard part.shape == expected else {
@@ -134,7 +121,7 @@ extension Tensor {
     let side = cases.shape.last ?? 0
     guard rank == 4, cases.shape == [shape[0], shape[1], side, side], side % 2 == 1, shape[2] >= side, shape[3] >= side
     else { throw KernelsError.shape(operation: "add spread", "\(cases.shape) does not spread over \(shape)") }
-    try requireSameDevice(as: cases, "add spread")
+    try requireSameDevice(as: cases, for: "add spread")
     let output = try device.allocate(count)
     try device.addSpread(
       buffer, cases.buffer, into: output, planes: shape[0] * shape[1], height: shape[2], width: shape[3], side: side)

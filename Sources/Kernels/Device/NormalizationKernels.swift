@@ -1,0 +1,22 @@
+/// Which elements share statistics: `planes` planes of `area` elements, `planeStride` apart, a group; group g belongs
+/// to channel g % channels. Instance norm has one plane a group, batch norm one an image.
+public struct NormGeometry: Sendable {
+  public var channels: Int, groups: Int, planes: Int, area: Int, planeStride: Int
+  public var epsilon: Float
+  /// Divide by the unbiased deviation plus epsilon instead of the root of the biased variance plus epsilon.
+  public var isUnbiased = false
+}
+
+/// What a back end provides for `Tensor/Normalization.swift`.
+public protocol NormalizationKernels {
+  /// y = leakyReLU((x - mean) / deviation * gamma + beta; slope) (+ residual); statistics gets (mean, 1 / deviation)
+  /// for each group.
+  func normalize(
+    _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
+    _ geometry: NormGeometry, slope: Float) throws
+  /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
+  /// the activation.
+  func normalizeGradient(
+    _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
+    _ geometry: NormGeometry, slope: Float) throws
+}
