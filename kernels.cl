@@ -10,32 +10,37 @@
 
 // == section: prelude ==
 
-// Set by the host, for each device (KernelParameters.swift):
+// What the host states, once for both sides, comes before this section (KernelPrelude.swift):
 //   RUN             neighbouring elements that one work-item of a memory-bound kernel takes
 //   LANES           tiles that one work-item of a Winograd transform takes: 16, or 1
 //   VECTOR_LANES    floats of a register, 8 or 16
 //   PREFETCH        1: cache lines are asked for before their use
-//   TILE_ITEMS      work-items of a work-group that makes a tile of a matrix product in local memory
+//   MR, NR          rows of a packed A panel, columns of a packed B panel: the GEMM's register tile
+//   TILE_PANELS     panels of B in a register tile
+//   SPACING         floats that planes lie further apart than they need to
+//   VECTORS_OF_n    vectors of pixels in a tile of n rows of a direct convolution's outputs
+//   DIRECT_COLUMNS  columns of the kernel in a tile of its weight gradient
+//   WITH_BIAS, WITH_SLOPES, ACCUMULATED   flags of EPILOGUE_ARGUMENTS; ACCUMULATED, of products: C is added to
+//   TILE_ITEMS, TILE_WIDTH, TILE_RM, TILE_RN, TILE_K   in the `tiled` section: the tile of a work-group
+//   Convolution     a convolution's batch, channels, height, width, outChannels, outHeight, outWidth, kernelHeight,
+//                   kernelWidth, stride, padding, dilation, groups
+//   Product         a matrix product's rows, columns, depth, and where the elements of A, B and C lie: see gemm_packed
+//   Tiling          images of `channels`, height and width in `rows` rows of `pitch` Winograd tiles, of which the `panels`
+//                   panels from firstPanel on are worked on
 
 // What ends a convolution or product: a bias for each channel (row), then a leaky ReLU of one slope (1 leaves values as
 // they are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags
 // that say what is there.
 #define EPILOGUE_ARGUMENTS                                                                         \
   global const float *bias, global const float *slopes, const uint flags, const float slope
-#define WITH_BIAS 1u
-#define WITH_SLOPES 2u
-#define ACCUMULATED 4u   // of products: C is added to
 #define BIAS_OF(CHANNEL) (flags & WITH_BIAS ? bias[CHANNEL] : 0.0f)
 #define SLOPE_OF(CHANNEL) (flags & WITH_SLOPES ? slopes[CHANNEL] : slope)
 // NaN stays.
 #define RECTIFIED(V, SLOPE) ((V) < 0.0f ? (SLOPE) * (V) : (V))
 
-#define MR 6    // rows of a packed A panel (GEMM register tile height)
-#define NR 16   // columns of a packed B panel (GEMM register tile width)
-
 // Where the next of many planes of N floats begins that one work-item writes to in turn: a cache line further than it needs
 // to, or planes of a power of two would share the sets of the cache.
-#define SPACED(N) ((N) + NR)
+#define SPACED(N) ((N) + SPACING)
 
 // Inlined for certain: what keeps arrays in registers must not be called with their address.
 #define INLINED static inline __attribute__((always_inline))
@@ -591,14 +596,12 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 
 // The sums of a register tile: MR rows of TILE_PANELS panels of B. A processor whose registers hold a row of a panel has
 // enough of them for two panels, and needs twelve sums in flight to keep its multipliers busy.
-#if VECTOR_LANES == 16
-#define TILE_PANELS 2
+#if TILE_PANELS == 2
 #define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f, s0 = 0.0f, s1 = 0.0f, \
                           s2 = 0.0f, s3 = 0.0f, s4 = 0.0f, s5 = 0.0f
 #define GEMM_TILE {t0, t1, t2, t3, t4, t5, s0, s1, s2, s3, s4, s5}
 #define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R), s##R = fma((float16)(A), w, s##R)
 #else
-#define TILE_PANELS 1
 #define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f
 #define GEMM_TILE {t0, t1, t2, t3, t4, t5}
 #define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R)
@@ -628,92 +631,87 @@ static uint column_offset(const uint n, const uint columnBlock, const uint colum
 // places of its panels: batch * bBatchStride + panel * bPanelStride. Element (m, k) of A lies at aOffset + batch *
 // aBatchStride + m / MR * aPanelStride + m % MR * aRowStride + k * aDepthStride: packed as above (aDepthStride MR), or a
 // matrix as it is (aDepthStride 1), whose rows are six streams then.
-// Element (m, n) of C lies at offset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
+// Element (m, n) of C lies at cOffset + batch * cBatchStride + m * cRowStride + (n / columnBlock) * columnBlockStride
 // + n % columnBlock, n counting from firstColumn, so that columns running over images and pixels land in NCHW.
 // One work-item owns `columnPanels` B panels and `rowPanels` A panels. For a block of the depth it keeps a B panel in the
 // first-level cache over all its A panels, or, where `leftOnce`, all its B panels in the second-level cache, so that a large
 // A is read once, in long runs. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
 kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
-                        global float *restrict c, const uint rows, const uint columns,
-                        const uint depth, const uint aOffset, const uint aBatchStride,
-                        const uint aPanelStride, const uint aRowStride, const uint aDepthStride,
-                        const uint bBatchStride, const uint bPanelStride, const uint firstColumn,
-                        const uint rowPanels, const uint columnPanels, const uint depthBlock,
-                        const uint leftOnce, const uint cBatchStride, const uint cRowStride,
-                        const uint columnBlock, const uint columnBlockStride, const uint offset,
+                        global float *restrict c, const Product product, const uint rowPanels,
+                        const uint columnPanels, const uint depthBlock, const uint leftOnce,
                         EPILOGUE_ARGUMENTS) {
   const uint batch = get_global_id(2);
-  const uint panelsM = (rows + MR - 1) / MR;
-  const uint panelsN = (columns + NR - 1) / NR;
+  const uint panelsM = (product.rows + MR - 1) / MR;
+  const uint panelsN = (product.columns + NR - 1) / NR;
   const uint firstN = get_global_id(0) * columnPanels;
   const uint firstM = get_global_id(1) * rowPanels;
   if (firstN >= panelsN || firstM >= panelsM)
     return;
   const uint countN = min(panelsN - firstN, columnPanels);
   const uint countM = min(panelsM - firstM, rowPanels);
-  global const float *aBatch = a + aOffset + (ulong)batch * aBatchStride;
-  global const float *bBatch = b + (ulong)batch * bBatchStride;
-  global float *cBatch = c + offset + (ulong)batch * cBatchStride;
+  global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
+  global const float *bBatch = b + (ulong)batch * product.bBatchStride;
+  global float *cBatch = c + product.cOffset + (ulong)batch * product.cBatchStride;
 
-  for (uint k0 = 0; k0 < depth; k0 += depthBlock) {
-    const uint count = min(depthBlock, depth - k0);
+  for (uint k0 = 0; k0 < product.depth; k0 += depthBlock) {
+    const uint count = min(depthBlock, product.depth - k0);
     const int add = k0 > 0 || (flags & ACCUMULATED);
     const int addBias = k0 == 0 && (flags & WITH_BIAS);
-    const int isLast = k0 + count == depth;
+    const int isLast = k0 + count == product.depth;
     const uint tilesN = (countN + TILE_PANELS - 1) / TILE_PANELS;
     for (uint i = 0; i < tilesN * countM; ++i) {
       const uint tileN = leftOnce ? i % tilesN : i / countM, pm = firstM + (leftOnce ? i / tilesN : i % countM);
       const uint pn = firstN + tileN * TILE_PANELS, panels = min((uint)TILE_PANELS, countN - tileN * TILE_PANELS);
-      global const float *u = aBatch + (ulong)pm * aPanelStride + (ulong)k0 * aDepthStride;
-      global const float *bp = bBatch + (ulong)pn * bPanelStride + k0 * NR;
+      global const float *u = aBatch + (ulong)pm * product.aPanelStride + (ulong)k0 * product.aDepthStride;
+      global const float *bp = bBatch + (ulong)pn * product.bPanelStride + k0 * NR;
       // A panel that is not there is its neighbour, and not stored.
-      global const float *bq = bp + (panels - 1) * bPanelStride;
-      const uint end = firstColumn + columns;
+      global const float *bq = bp + (panels - 1) * product.bPanelStride;
+      const uint end = product.firstColumn + product.columns;
       for (uint p = 0; p < panels; ++p) {
-        const uint n0 = firstColumn + (pn + p) * NR;
-        global float *to = cBatch + (ulong)pm * MR * cRowStride + column_offset(n0, columnBlock, columnBlockStride);
+        const uint n0 = product.firstColumn + (pn + p) * NR;
+        global float *to = cBatch + (ulong)pm * MR * product.cRowStride + column_offset(n0, product.columnBlock, product.columnBlockStride);
         for (uint r = 0; r < MR; ++r)
-          WILL_WRITE(to + r * cRowStride);
+          WILL_WRITE(to + r * product.cRowStride);
       }
       if (!leftOnce && tileN + 1 < tilesN) {
         // A share of the panels that come after all rows have had these.
         const uint share = (count + countM - 1) / countM, from = (pm - firstM) * share;
         for (uint k = from; k < from + share; ++k) {
-          WILL_READ(bp + TILE_PANELS * bPanelStride + k * NR);
+          WILL_READ(bp + TILE_PANELS * product.bPanelStride + k * NR);
           if (TILE_PANELS == 2)
-            WILL_READ(bp + 3 * bPanelStride + k * NR);
+            WILL_READ(bp + 3 * product.bPanelStride + k * NR);
         }
       }
       GEMM_SUMS;
       // Each with strides known to the compiler; pointers move on, since offsets of 32 bits would cost an addition a load.
-      if (aDepthStride == MR) {
+      if (product.aDepthStride == MR) {
         for (uint k = 0; k < count; ++k, u += MR, bp += NR, bq += NR) {
           WILL_READ(u + GEMM_AHEAD);
           GEMM_STEP(bp, bq, u[0], u[1], u[2], u[3], u[4], u[5]);
         }
       } else {
         // Rows beyond the last are read from it and not stored.
-        const uint last = min(rows - pm * MR, (uint)MR) - 1;
-        global const float *u1 = u + min(1u, last) * aRowStride, *u2 = u + min(2u, last) * aRowStride,
-                           *u3 = u + min(3u, last) * aRowStride, *u4 = u + min(4u, last) * aRowStride,
-                           *u5 = u + min(5u, last) * aRowStride;
+        const uint last = min(product.rows - pm * MR, (uint)MR) - 1;
+        global const float *u1 = u + min(1u, last) * product.aRowStride, *u2 = u + min(2u, last) * product.aRowStride,
+                           *u3 = u + min(3u, last) * product.aRowStride, *u4 = u + min(4u, last) * product.aRowStride,
+                           *u5 = u + min(5u, last) * product.aRowStride;
         for (uint k = 0; k < count; ++k, bp += NR, bq += NR)
           GEMM_STEP(bp, bq, u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
       }
       const float16 tile[TILE_PANELS * MR] = GEMM_TILE;
       for (uint p = 0; p < panels; ++p) {
-        const uint n0 = firstColumn + (pn + p) * NR;
-        const int whole = n0 + NR <= end && n0 / columnBlock == (n0 + NR - 1) / columnBlock;
-        for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
+        const uint n0 = product.firstColumn + (pn + p) * NR;
+        const int whole = n0 + NR <= end && n0 / product.columnBlock == (n0 + NR - 1) / product.columnBlock;
+        for (uint r = 0; r < MR && pm * MR + r < product.rows; ++r) {
           const uint m = pm * MR + r;
-          global float *row = cBatch + (ulong)m * cRowStride;
+          global float *row = cBatch + (ulong)m * product.cRowStride;
           const float rate = SLOPE_OF(m);
           float16 value = tile[p * MR + r];
           if (addBias)
             value += bias[m];
           if (whole) {
-            global float *to = row + column_offset(n0, columnBlock, columnBlockStride);
+            global float *to = row + column_offset(n0, product.columnBlock, product.columnBlockStride);
             if (add)
               value += vload16(0, to);
             STORE16(isLast ? RECTIFIED(value, rate) : value, to);
@@ -721,7 +719,7 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             float lane[NR];
             vstore16(value, 0, lane);
             for (uint j = 0; j < NR && n0 + j < end; ++j) {
-              global float *to = row + column_offset(n0 + j, columnBlock, columnBlockStride);
+              global float *to = row + column_offset(n0 + j, product.columnBlock, product.columnBlockStride);
               const float sum = add ? *to + lane[j] : lane[j];
               *to = isLast ? RECTIFIED(sum, rate) : sum;
             }
@@ -802,41 +800,13 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
   }
 }
 
-// == section: tile_large ==
-
-// 128 x 128 outputs of a tiled product for a work-group of 256: 64 accumulators a work-item, which reads 16 words of local
-// memory for 64 multiply-adds; 2 * 128 * 128 / ((128 + 128) * 4) = 32 operations a byte read from the level above. Local
-// memory: two steps of (128 + 128 + 8) * 8 floats, 16.5 KiB.
-#define TILE_WIDTH 16u
-#define TILE_RM 8
-#define TILE_RN 8
-#define TILE_K 8u
-
-// == section: tile_small ==
-
-// 64 x 64 outputs, 16 accumulators a work-item, for products too small to give every compute unit a large tile; 16
-// operations a byte. Local memory: two steps of (64 + 64 + 8) * 16 floats, 17 KiB.
-#define TILE_WIDTH 16u
-#define TILE_RM 4
-#define TILE_RN 4
-#define TILE_K 16u
-
-// == section: tile_thin ==
-
-// 16 rows x 256 columns, 16 accumulators a work-item, for few output channels. Local memory: two steps of (16 + 256 + 8) * 8
-// floats, 17.5 KiB.
-#define TILE_WIDTH (TILE_ITEMS / 4u)
-#define TILE_RM 4
-#define TILE_RN 4
-#define TILE_K 8u
-
 // == section: tiled ==
 
 // Matrix products for GPUs: C[batch][m][n] = sum over k of A[m][k] * B[k][n], a tile of C a work-group, its operands in
 // local memory, two steps of the depth at a time: while one is multiplied the next is fetched into registers. The kernels
 // differ in where A and B come from: packed panels, or straight from images, so that no columns are ever stored.
 //
-// TILE_ITEMS work-items (set by the host) stand TILE_WIDTH wide. A work-item owns TILE_RM / 4 x TILE_RN / 4 blocks of 4 x 4
+// TILE_ITEMS work-items stand TILE_WIDTH wide. A work-item owns TILE_RM / 4 x TILE_RN / 4 blocks of 4 x 4
 // of C, a block of rows for each TILE_HEIGHT * 4 rows, a block of columns for each TILE_WIDTH * 4 columns, so that
 // neighbours read neighbouring float4 of local memory.
 //
@@ -857,12 +827,10 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 #define RIGHT_STEP (TILE_ITEMS / TILE_N)
 #define RIGHT_LOADS (TILE_K / RIGHT_STEP)
 
-// The last arguments of every product: C and where its elements go, as in gemm_packed (or partial[batch * splits +
-// split][m][n] where splits > 1); the depth, and as much of it as a split takes, a multiple of TILE_K.
+// The last arguments of every product: C, and the product as in gemm_packed (C is partial[batch * splits + split][m][n]
+// where splits > 1); as much of the depth as a split takes, a multiple of TILE_K.
 #define TILED_ARGUMENTS                                                                            \
-  global float *c, const uint rows, const uint columns, const uint depth, \
-  const uint depthRun, const uint splits, const uint batchStride, const uint rowStride, const uint columnBlock, \
-  const uint columnBlockStride, const uint offset, EPILOGUE_ARGUMENTS
+  global float *c, const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
 
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
 // work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
@@ -909,23 +877,23 @@ INLINED void stash(local float4 *left, local float4 *right, const float *fromLef
 INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN,
                        const uint z, TILED_ARGUMENTS) {
   const int isWhole = splits == 1;
-  const uint blockStride = isWhole ? columnBlockStride : 0, block = isWhole ? columnBlock : columns;
-  const uint stride = isWhole ? rowStride : columns;
-  global float *base = c + (isWhole ? offset + (ulong)z * batchStride : (ulong)z * rows * columns);
+  const uint blockStride = isWhole ? product.columnBlockStride : 0, block = isWhole ? product.columnBlock : product.columns;
+  const uint stride = isWhole ? product.cRowStride : product.columns;
+  global float *base = c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride : (ulong)z * product.rows * product.columns);
   // Four columns at a time where they always lie together, at a multiple of four.
-  const int together = ((block | blockStride | stride | columns) & 3) == 0 &&
-                       (!isWhole || ((offset | batchStride) & 3) == 0);
+  const int together = ((block | blockStride | stride | product.columns) & 3) == 0 &&
+                       (!isWhole || ((product.cOffset | product.cBatchStride) & 3) == 0);
 #pragma unroll
   for (uint i = 0; i < TILE_RM; ++i) {
     const uint m = firstM + (i / 4 * TILE_HEIGHT + ly) * 4 + i % 4;
-    if (m >= rows)
+    if (m >= product.rows)
       continue;
     const float shift = isWhole ? BIAS_OF(m) : 0.0f, rate = SLOPE_OF(m);
 #pragma unroll
     for (uint j = 0; j < TILE_RN / 4; ++j) {
       const uint n = firstN + (j * TILE_WIDTH + lx) * 4;
       const float4 value = sum[i * (TILE_RN / 4) + j] + shift;
-      if (n >= columns)
+      if (n >= product.columns)
         continue;
       if (together) {
         global float4 *to = (global float4 *)(base + (ulong)m * stride + n / block * blockStride + n % block);
@@ -934,7 +902,7 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
         continue;
       }
       const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
-      for (uint q = 0; q < 4 && n + q < columns; ++q) {
+      for (uint q = 0; q < 4 && n + q < product.columns; ++q) {
         global float *to = base + (ulong)m * stride + (n + q) / block * blockStride + (n + q) % block;
         const float total = isWhole && flags & ACCUMULATED ? *to + lane[q] : lane[q];
         *to = isWhole ? RECTIFIED(total, rate) : total;
@@ -949,7 +917,7 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   const uint lx = get_local_id(0), ly = get_local_id(1), item = ly * TILE_WIDTH + lx;              \
   const uint firstM = get_group_id(1) * TILE_M, firstN = get_group_id(0) * TILE_N;                 \
   const uint z = get_group_id(2);                                                                  \
-  const uint firstK = z % splits * depthRun, lastK = min(depth, firstK + depthRun);                \
+  const uint firstK = z % splits * depthRun, lastK = min(product.depth, firstK + depthRun);        \
   const uint leftK = item % TILE_K, leftM = firstM + item / TILE_K;                                \
   float fetchedLeft[LEFT_LOADS], fetchedRight[RIGHT_LOADS];                                        \
   float4 sum[TILE_RM * TILE_RN / 4];                                                               \
@@ -970,28 +938,25 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
             item, BY_DEPTH);                                                                       \
     barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
   }                                                                                                \
-  store_tile(sum, lx, ly, firstM, firstN, z, c, rows, columns, depth, depthRun, splits, batchStride, rowStride, \
-             columnBlock, columnBlockStride, offset, bias, slopes, flags, slope)
+  store_tile(sum, lx, ly, firstM, firstN, z, c, product, depthRun, splits, bias, slopes, flags, slope)
 
 // Of operands as gemm_packed takes them.
-kernel void tiled_packed(global const float *restrict a, global const float *restrict b, const uint aOffset,
-                         const uint aBatchStride, const uint aPanelStride, const uint aRowStride,
-                         const uint aDepthStride, const uint bBatchStride, const uint bPanelStride, TILED_ARGUMENTS) {
+kernel void tiled_packed(global const float *restrict a, global const float *restrict b, TILED_ARGUMENTS) {
   TILED_START;
   const uint batch = z / splits;
-  global const float *aBatch = a + aOffset + (ulong)batch * aBatchStride;
+  global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
   const uint rightN = firstN + item % TILE_N;
-  global const float *bColumn = b + (ulong)batch * bBatchStride + (ulong)(rightN / NR) * bPanelStride + rightN % NR;
+  global const float *bColumn = b + (ulong)batch * product.bBatchStride + (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
 #define FETCH_PACKED                                                                               \
   do {                                                                                             \
     _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
       const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = m < rows && k0 + leftK < lastK                                              \
-                           ? aBatch[m / MR * aPanelStride + m % MR * aRowStride + (k0 + leftK) * aDepthStride] : 0.0f; \
+      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK                                              \
+                           ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + leftK) * product.aDepthStride] : 0.0f; \
     }                                                                                              \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
       const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                          \
-      fetchedRight[j] = rightN < columns && k < lastK ? bColumn[k * NR] : 0.0f;                    \
+      fetchedRight[j] = rightN < product.columns && k < lastK ? bColumn[k * NR] : 0.0f;                    \
     }                                                                                              \
   } while (0)
   TILED_RUN(FETCH_PACKED, 0);
@@ -1000,34 +965,32 @@ kernel void tiled_packed(global const float *restrict a, global const float *res
 // Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
 //   A = w[m * weightRow + ci * weightChannel + tap], taps last first where `flipped` (then the input gradient of stride 1),
 //   B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-kernel void tiled_conv2d(global const float *restrict x, global const float *restrict w, const uint channels,
-                         const uint height, const uint width, const uint kernelHeight, const uint kernelWidth,
-                         const uint outHeight, const uint outWidth, const uint strides, const uint padding,
-                         const uint dilation, const uint weightRow, const uint weightChannel, const uint flipped,
+kernel void tiled_conv2d(global const float *restrict x, global const float *restrict w,
+                         const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
                          TILED_ARGUMENTS) {
   TILED_START;
-  const uint taps = kernelHeight * kernelWidth;
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
   const uint rightN = firstN + item % TILE_N, rightK = item / TILE_N;
-  const uint within = rightN % (outHeight * outWidth);
+  const uint within = rightN % (conv.outHeight * conv.outWidth);
   // Beyond the last column a row far above the image: every check below fails.
-  const int y0 = rightN < columns ? (int)(within / outWidth * strides) - (int)padding : -0x40000000;
-  const int x0 = (int)(within % outWidth * strides) - (int)padding;
-  const uint image = rightN / (outHeight * outWidth) * channels;
-  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / kernelWidth, kx = (firstK + rightK) % kernelWidth;
+  const int y0 = rightN < product.columns ? (int)(within / conv.outWidth * conv.stride) - (int)conv.padding : -0x40000000;
+  const int x0 = (int)(within % conv.outWidth * conv.stride) - (int)conv.padding;
+  const uint image = rightN / (conv.outHeight * conv.outWidth) * conv.channels;
+  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth, kx = (firstK + rightK) % conv.kernelWidth;
 #define FETCH_CONV2D                                                                               \
   do {                                                                                             \
     const uint tap = (k0 + leftK) % taps;                                                          \
     const uint at = (k0 + leftK) / taps * weightChannel + (flipped ? taps - 1 - tap : tap);        \
     _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
       const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = m < rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;              \
+      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;              \
     }                                                                                              \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
-      const int iy = y0 + (int)(ky * dilation), ix = x0 + (int)(kx * dilation);                    \
-      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width; \
-      fetchedRight[j] = inside ? x[((image + ci) * height + (uint)iy) * width + (uint)ix] : 0.0f;  \
-      for (kx += RIGHT_STEP; kx >= kernelWidth; kx -= kernelWidth)                                 \
-        if (++ky == kernelHeight)                                                                  \
+      const int iy = y0 + (int)(ky * conv.dilation), ix = x0 + (int)(kx * conv.dilation);                    \
+      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width; \
+      fetchedRight[j] = inside ? x[((image + ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;  \
+      for (kx += RIGHT_STEP; kx >= conv.kernelWidth; kx -= conv.kernelWidth)                                 \
+        if (++ky == conv.kernelHeight)                                                                  \
           ky = 0, ++ci;                                                                            \
     }                                                                                              \
   } while (0)
@@ -1037,42 +1000,39 @@ kernel void tiled_conv2d(global const float *restrict x, global const float *res
 // The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
 //   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
 kernel void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
-                                         const uint channels, const uint height, const uint width,
-                                         const uint kernelHeight, const uint kernelWidth, const uint outHeight,
-                                         const uint outWidth, const uint strides, const uint padding,
-                                         const uint dilation, TILED_ARGUMENTS) {
+                                         const Convolution conv, TILED_ARGUMENTS) {
   TILED_START;
-  const uint taps = kernelHeight * kernelWidth, area = outHeight * outWidth;
-  uint image = (firstK + leftK) / area, oy = (firstK + leftK) % area / outWidth, ox = (firstK + leftK) % outWidth;
+  const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
+  uint image = (firstK + leftK) / area, oy = (firstK + leftK) % area / conv.outWidth, ox = (firstK + leftK) % conv.outWidth;
   const uint rightN = firstN + item / TILE_K;
   int dyOf[RIGHT_LOADS], dxOf[RIGHT_LOADS], offsetOf[RIGHT_LOADS];
 #pragma unroll
   for (uint j = 0; j < RIGHT_LOADS; ++j) {
     const uint n = rightN + j * LEFT_ROWS, tap = n % taps;
-    dyOf[j] = (int)(tap / kernelWidth * dilation) - (int)padding;
-    dxOf[j] = (int)(tap % kernelWidth * dilation) - (int)padding;
-    offsetOf[j] = (int)(n / taps * height * width) + dyOf[j] * (int)width + dxOf[j];
+    dyOf[j] = (int)(tap / conv.kernelWidth * conv.dilation) - (int)conv.padding;
+    dxOf[j] = (int)(tap % conv.kernelWidth * conv.dilation) - (int)conv.padding;
+    offsetOf[j] = (int)(n / taps * conv.height * conv.width) + dyOf[j] * (int)conv.width + dxOf[j];
     // A row far above the image: every check below fails.
-    if (n >= columns)
+    if (n >= product.columns)
       dyOf[j] = -0x40000000;
   }
 #define FETCH_WEIGHT_GRADIENT                                                                      \
   do {                                                                                             \
     const int here = k0 + leftK < lastK;                                                           \
-    global const float *up = dy + (ulong)image * rows * area + oy * outWidth + ox;                 \
+    global const float *up = dy + (ulong)image * product.rows * area + oy * conv.outWidth + ox;                 \
     _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
       const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = here && m < rows ? up[m * area] : 0.0f;                                     \
+      fetchedLeft[j] = here && m < product.rows ? up[m * area] : 0.0f;                                     \
     }                                                                                              \
-    const int iy = (int)(oy * strides), ix = (int)(ox * strides);                                  \
-    global const float *from = x + (ulong)image * channels * height * width;                       \
+    const int iy = (int)(oy * conv.stride), ix = (int)(ox * conv.stride);                                  \
+    global const float *from = x + (ulong)image * conv.channels * conv.height * conv.width;                       \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
       const int py = iy + dyOf[j], px = ix + dxOf[j];                                              \
-      const int inside = here && py >= 0 && py < (int)height && px >= 0 && px < (int)width;        \
-      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)width + ix] : 0.0f;                  \
+      const int inside = here && py >= 0 && py < (int)conv.height && px >= 0 && px < (int)conv.width;        \
+      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)conv.width + ix] : 0.0f;                  \
     }                                                                                              \
-    for (ox += TILE_K; ox >= outWidth; ox -= outWidth)                                             \
-      if (++oy == outHeight)                                                                       \
+    for (ox += TILE_K; ox >= conv.outWidth; ox -= conv.outWidth)                                             \
+      if (++oy == conv.outHeight)                                                                       \
         oy = 0, ++image;                                                                           \
   } while (0)
   TILED_RUN(FETCH_WEIGHT_GRADIENT, 1);
@@ -1081,14 +1041,14 @@ kernel void tiled_conv2d_weight_gradient(global const float *restrict x, global 
 // C from the partial products of a split depth. Global size: (columns, rows, batch).
 kernel void tiled_fold(global const float *restrict partial, TILED_ARGUMENTS) {
   const uint n = get_global_id(0), m = get_global_id(1), batch = get_global_id(2);
-  if (n >= columns || m >= rows)
+  if (n >= product.columns || m >= product.rows)
     return;
-  global const float *from = partial + ((ulong)batch * splits * rows + m) * columns + n;
+  global const float *from = partial + ((ulong)batch * splits * product.rows + m) * product.columns + n;
   float total = BIAS_OF(m);
   for (uint s = 0; s < splits; ++s)
-    total += from[(ulong)s * rows * columns];
-  global float *to = c + offset + (ulong)batch * batchStride + (ulong)m * rowStride +
-                     n / columnBlock * columnBlockStride + n % columnBlock;
+    total += from[(ulong)s * product.rows * product.columns];
+  global float *to = c + product.cOffset + (ulong)batch * product.cBatchStride + (ulong)m * product.cRowStride +
+                     n / product.columnBlock * product.columnBlockStride + n % product.columnBlock;
   if (flags & ACCUMULATED)
     total += *to;
   *to = RECTIFIED(total, SLOPE_OF(m));
@@ -1161,38 +1121,35 @@ static int floor_divided(const int a, const int b) { return a >= 0 ? a / b : -((
 //   packed[(n - firstColumn) / NR][k][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
 // or 0 outside the image or beyond `columns`. Global size: (channels, panels).
 kernel void im2col_panels(global const float *restrict x, global float *restrict packed,
-                          const uint channels, const uint height, const uint width,
-                          const uint kernelHeight, const uint kernelWidth, const uint outHeight,
-                          const uint outWidth, const uint stride, const uint padding,
-                          const uint dilation, const uint firstColumn, const uint columns) {
+                          const Convolution conv, const uint firstColumn, const uint columns) {
   const uint ci = get_global_id(0);
   const uint panel = get_global_id(1);
-  if (ci >= channels || panel >= (columns + NR - 1) / NR)
+  if (ci >= conv.channels || panel >= (columns + NR - 1) / NR)
     return;
-  const uint taps = kernelHeight * kernelWidth;
-  global float *to = packed + ((ulong)panel * channels + ci) * taps * NR;
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
+  global float *to = packed + ((ulong)panel * conv.channels + ci) * taps * NR;
   int y0[NR], x0[NR], base[NR];
   int sameRow = 1;
   for (uint j = 0; j < NR; ++j) {
     const uint local_ = panel * NR + j;
     const uint n = firstColumn + local_;
-    const uint image = n / (outHeight * outWidth);
-    const uint pixel = n % (outHeight * outWidth);
+    const uint image = n / (conv.outHeight * conv.outWidth);
+    const uint pixel = n % (conv.outHeight * conv.outWidth);
     const int inside = local_ < columns;
     // A row far above the image: every bounds check below fails, so the lane reads as zero.
-    y0[j] = inside ? (int)(pixel / outWidth * stride) - (int)padding : -1000000;
-    x0[j] = (int)(pixel % outWidth * stride) - (int)padding;
-    base[j] = inside ? (int)((image * channels + ci) * height * width) : 0;
+    y0[j] = inside ? (int)(pixel / conv.outWidth * conv.stride) - (int)conv.padding : -1000000;
+    x0[j] = (int)(pixel % conv.outWidth * conv.stride) - (int)conv.padding;
+    base[j] = inside ? (int)((image * conv.channels + ci) * conv.height * conv.width) : 0;
     sameRow &= y0[j] == y0[0] && base[j] == base[0];
   }
-  for (uint ky = 0; ky < kernelHeight; ++ky) {
-    for (uint kx = 0; kx < kernelWidth; ++kx) {
-      const int dy = (int)(ky * dilation), dx = (int)(kx * dilation);
+  for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+    for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+      const int dy = (int)(ky * conv.dilation), dx = (int)(kx * conv.dilation);
       const int left = x0[0] + dx;
-      if (sameRow && stride <= 2 && y0[0] + dy >= 0 && y0[0] + dy < (int)height && left >= 0 &&
-          left + (int)(NR * stride) <= (int)width) {
-        global const float *from = x + base[0] + (y0[0] + dy) * (int)width + left;
-        if (stride == 1) {
+      if (sameRow && conv.stride <= 2 && y0[0] + dy >= 0 && y0[0] + dy < (int)conv.height && left >= 0 &&
+          left + (int)(NR * conv.stride) <= (int)conv.width) {
+        global const float *from = x + base[0] + (y0[0] + dy) * (int)conv.width + left;
+        if (conv.stride == 1) {
           STORE16(vload16(0, from), to);
         } else {
           const float16 p = vload16(0, from), q = vload16(1, from);
@@ -1201,8 +1158,8 @@ kernel void im2col_panels(global const float *restrict x, global float *restrict
       } else {
         for (uint j = 0; j < NR; ++j) {
           const int iy = y0[j] + dy, ix = x0[j] + dx;
-          const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
-          to[j] = inside ? x[base[j] + iy * (int)width + ix] : 0.0f;
+          const int inside = iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width;
+          to[j] = inside ? x[base[j] + iy * (int)conv.width + ix] : 0.0f;
         }
       }
       to += NR;
@@ -1215,15 +1172,12 @@ kernel void im2col_panels(global const float *restrict x, global float *restrict
 //   packed[n / NR][k - firstPixel][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
 // One work-item a run of `run` pixels of a panel. Global size: (ceil(pixels / run), panels).
 kernel void im2col_transposed_panels(global const float *restrict x, global float *restrict packed,
-                                     const uint channels, const uint height, const uint width,
-                                     const uint kernelHeight, const uint kernelWidth,
-                                     const uint outHeight, const uint outWidth, const uint stride,
-                                     const uint padding, const uint dilation, const uint firstPixel,
-                                     const uint pixels, const uint run) {
+                                     const Convolution conv, const uint firstPixel, const uint pixels,
+                                     const uint run) {
   const uint start = get_global_id(0) * run;
   const uint panel = get_global_id(1);
-  const uint taps = kernelHeight * kernelWidth;
-  const uint columns = channels * taps;
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
+  const uint columns = conv.channels * taps;
   if (start >= pixels || panel >= (columns + NR - 1) / NR)
     return;
   int dy[NR], dx[NR], offset[NR];
@@ -1231,24 +1185,24 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
     const uint n = panel * NR + j;
     const int inside = n < columns;
     const uint tap = n % taps;
-    dy[j] = inside ? (int)(tap / kernelWidth * dilation) : -1000000;
-    dx[j] = (int)(tap % kernelWidth * dilation);
-    offset[j] = inside ? (int)((n / taps) * height * width) + dy[j] * (int)width + dx[j] : 0;
+    dy[j] = inside ? (int)(tap / conv.kernelWidth * conv.dilation) : -1000000;
+    dx[j] = (int)(tap % conv.kernelWidth * conv.dilation);
+    offset[j] = inside ? (int)((n / taps) * conv.height * conv.width) + dy[j] * (int)conv.width + dx[j] : 0;
   }
   const uint end = min(pixels, start + run);
-  const int reachY = (int)((kernelHeight - 1) * dilation), reachX = (int)((kernelWidth - 1) * dilation);
+  const int reachY = (int)((conv.kernelHeight - 1) * conv.dilation), reachX = (int)((conv.kernelWidth - 1) * conv.dilation);
   // Lanes in runs of four neighbours: whole rows of a 4-wide kernel.
-  const int runsOfFour = kernelWidth == 4 && dilation == 1;
+  const int runsOfFour = conv.kernelWidth == 4 && conv.dilation == 1;
   const int fullPanel = (panel + 1) * NR <= columns;
   for (uint k = start; k < end; ++k) {
     const uint pixel = firstPixel + k;
-    const uint image = pixel / (outHeight * outWidth);
-    const uint within = pixel % (outHeight * outWidth);
-    const int y0 = (int)(within / outWidth * stride) - (int)padding;
-    const int x0 = (int)(within % outWidth * stride) - (int)padding;
-    const int base = (int)(image * channels * height * width) + y0 * (int)width + x0;
+    const uint image = pixel / (conv.outHeight * conv.outWidth);
+    const uint within = pixel % (conv.outHeight * conv.outWidth);
+    const int y0 = (int)(within / conv.outWidth * conv.stride) - (int)conv.padding;
+    const int x0 = (int)(within % conv.outWidth * conv.stride) - (int)conv.padding;
+    const int base = (int)(image * conv.channels * conv.height * conv.width) + y0 * (int)conv.width + x0;
     global float *to = packed + ((ulong)panel * pixels + k) * NR;
-    if (fullPanel && y0 >= 0 && x0 >= 0 && y0 + reachY < (int)height && x0 + reachX < (int)width) {
+    if (fullPanel && y0 >= 0 && x0 >= 0 && y0 + reachY < (int)conv.height && x0 + reachX < (int)conv.width) {
       if (runsOfFour) {
         for (uint j = 0; j < NR; j += 4)
           vstore4(vload4(0, x + base + offset[j]), 0, to + j);
@@ -1260,7 +1214,7 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
     }
     for (uint j = 0; j < NR; ++j) {
       const int iy = y0 + dy[j], ix = x0 + dx[j];
-      const int inside = iy >= 0 && iy < (int)height && ix >= 0 && ix < (int)width;
+      const int inside = iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width;
       to[j] = inside ? x[base + offset[j]] : 0.0f;
     }
   }
@@ -1274,45 +1228,42 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
 // One work-item makes a row of dx. Within it the x of one phase x % stride read neighbouring ox, so sixteen at a time
 // are one vector. Global size: (height, channels * images).
 kernel void col2im(global const float *restrict columns, global const float *restrict bias,
-                   global float *restrict dx, const uint images, const uint channels,
-                   const uint firstChannel, const uint totalChannels, const uint height, const uint width,
-                   const uint kernelHeight, const uint kernelWidth, const uint outHeight,
-                   const uint outWidth, const uint stride, const uint padding, const uint dilation,
-                   const uint slack, const uint hasBias) {
+                   global float *restrict dx, const Convolution conv, const uint firstChannel,
+                   const uint channels, const uint slack, const uint hasBias) {
   const uint y = get_global_id(0);
   const uint local_ = get_global_id(1) % channels;
   const uint image = get_global_id(1) / channels;
-  if (y >= height || image >= images)
+  if (y >= conv.height || image >= conv.batch)
     return;
   const int16 lanes = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const uint area = outHeight * outWidth;
+  const uint area = conv.outHeight * conv.outWidth;
   const float offset = hasBias ? bias[firstChannel + local_] : 0.0f;
-  global float *to = dx + ((image * totalChannels + firstChannel + local_) * height + y) * width;
-  for (uint phase = 0; phase < stride; ++phase) {
-    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
+  global float *to = dx + ((image * conv.channels + firstChannel + local_) * conv.height + y) * conv.width;
+  for (uint phase = 0; phase < conv.stride; ++phase) {
+    for (uint i0 = 0; i0 * conv.stride + phase < conv.width; i0 += 16) {
       float16 sum = offset;
-      for (uint ky = 0; ky < kernelHeight; ++ky) {
-        const int ty = (int)(y + padding) - (int)(ky * dilation);
-        const int oy = ty / (int)stride;
-        if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+        const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+        const int oy = ty / (int)conv.stride;
+        if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
           continue;
-        for (uint kx = 0; kx < kernelWidth; ++kx) {
+        for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
           // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
-          const int tx = (int)(phase + padding) - (int)(kx * dilation);
-          const int shift = floor_divided(tx, (int)stride);
-          if (shift * (int)stride != tx)
+          const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+          const int shift = floor_divided(tx, (int)conv.stride);
+          if (shift * (int)conv.stride != tx)
             continue;
           const int first = (int)i0 + shift;
-          if (first <= -16 || first >= (int)outWidth)
+          if (first <= -16 || first >= (int)conv.outWidth)
             continue;
-          const uint row = (local_ * kernelHeight + ky) * kernelWidth + kx;
-          const float16 v = vload16(0, columns + slack + (row * images + image) * area + oy * (int)outWidth + first);
+          const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
+          const float16 v = vload16(0, columns + slack + (row * conv.batch + image) * area + oy * (int)conv.outWidth + first);
           const int16 ox = lanes + first;
-          sum += first >= 0 && first + 16 <= (int)outWidth ? v
-                 : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)outWidth));
+          sum += first >= 0 && first + 16 <= (int)conv.outWidth ? v
+                 : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)conv.outWidth));
         }
       }
-      store_phase(to, sum, i0, stride, phase, width);
+      store_phase(to, sum, i0, conv.stride, phase, conv.width);
     }
   }
 }
@@ -1321,42 +1272,38 @@ kernel void col2im(global const float *restrict columns, global const float *res
 //   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
 // Global size: (outHeight, outChannels * images).
 kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global float *restrict y, const uint images, const uint channels,
-                           const uint height, const uint width, const uint outChannels,
-                           const uint outHeight, const uint outWidth, const uint kernelHeight,
-                           const uint kernelWidth, const uint stride, const uint padding,
-                           const uint dilation, const uint groups, EPILOGUE_ARGUMENTS) {
+                           global float *restrict y, const Convolution conv, EPILOGUE_ARGUMENTS) {
   const uint oy = get_global_id(0);
-  const uint co = get_global_id(1) % outChannels;
-  const uint image = get_global_id(1) / outChannels;
-  if (oy >= outHeight || image >= images)
+  const uint co = get_global_id(1) % conv.outChannels;
+  const uint image = get_global_id(1) / conv.outChannels;
+  if (oy >= conv.outHeight || image >= conv.batch)
     return;
-  const uint depth = channels / groups;
-  const uint first = co / (outChannels / groups) * depth;
-  global float *to = y + ((image * outChannels + co) * outHeight + oy) * outWidth;
-  for (uint ox = 0; ox < outWidth; ox += 16) {
+  const uint depth = conv.channels / conv.groups;
+  const uint first = co / (conv.outChannels / conv.groups) * depth;
+  global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + oy) * conv.outWidth;
+  for (uint ox = 0; ox < conv.outWidth; ox += 16) {
     float16 sum = BIAS_OF(co);
-    const int ix = (int)(ox * stride) - (int)padding;
+    const int ix = (int)(ox * conv.stride) - (int)conv.padding;
     // Most vectors lie inside the image under every tap.
-    const int isInside = stride == 1 && ix >= 0 && ix + (int)((kernelWidth - 1) * dilation) + 16 <= (int)width;
+    const int isInside = conv.stride == 1 && ix >= 0 && ix + (int)((conv.kernelWidth - 1) * conv.dilation) + 16 <= (int)conv.width;
     for (uint ci = 0; ci < depth; ++ci) {
-      global const float *plane = x + (image * channels + first + ci) * height * width;
-      global const float *tap = w + (co * depth + ci) * kernelHeight * kernelWidth;
-      for (uint ky = 0; ky < kernelHeight; ++ky, tap += kernelWidth) {
-        const int iy = (int)(oy * stride + ky * dilation) - (int)padding;
-        if (iy < 0 || iy >= (int)height)
+      global const float *plane = x + (image * conv.channels + first + ci) * conv.height * conv.width;
+      global const float *tap = w + (co * depth + ci) * conv.kernelHeight * conv.kernelWidth;
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky, tap += conv.kernelWidth) {
+        const int iy = (int)(oy * conv.stride + ky * conv.dilation) - (int)conv.padding;
+        if (iy < 0 || iy >= (int)conv.height)
           continue;
-        global const float *row = plane + iy * (int)width;
+        global const float *row = plane + iy * (int)conv.width;
         if (isInside) {
-          for (uint kx = 0; kx < kernelWidth; ++kx)
-            sum = fma((float16)(tap[kx]), vload16(0, row + ix + kx * dilation), sum);
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
+            sum = fma((float16)(tap[kx]), vload16(0, row + ix + kx * conv.dilation), sum);
         } else {
-          for (uint kx = 0; kx < kernelWidth; ++kx)
-            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * dilation), (int)stride, (int)width), sum);
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
+            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
         }
       }
     }
-    store_lanes(to + ox, RECTIFIED(sum, SLOPE_OF(co)), (int)(outWidth - ox));
+    store_lanes(to + ox, RECTIFIED(sum, SLOPE_OF(co)), (int)(conv.outWidth - ox));
   }
 }
 
@@ -1366,45 +1313,39 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
 // Global size: (height, channels * images).
 kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
                                           global const float *restrict w, global float *restrict dx,
-                                          const uint images, const uint channels, const uint height,
-                                          const uint width, const uint outChannels,
-                                          const uint outHeight, const uint outWidth,
-                                          const uint kernelHeight, const uint kernelWidth,
-                                          const uint stride, const uint padding,
-                                          const uint dilation, const uint groups,
-                                          EPILOGUE_ARGUMENTS) {
+                                          const Convolution conv, EPILOGUE_ARGUMENTS) {
   const uint y = get_global_id(0);
-  const uint ci = get_global_id(1) % channels;
-  const uint image = get_global_id(1) / channels;
-  if (y >= height || image >= images)
+  const uint ci = get_global_id(1) % conv.channels;
+  const uint image = get_global_id(1) / conv.channels;
+  if (y >= conv.height || image >= conv.batch)
     return;
-  const uint depth = channels / groups;
-  const uint outDepth = outChannels / groups;
+  const uint depth = conv.channels / conv.groups;
+  const uint outDepth = conv.outChannels / conv.groups;
   const uint group = ci / depth;
-  global float *to = dx + ((image * channels + ci) * height + y) * width;
-  for (uint phase = 0; phase < stride; ++phase) {
-    for (uint i0 = 0; i0 * stride + phase < width; i0 += 16) {
+  global float *to = dx + ((image * conv.channels + ci) * conv.height + y) * conv.width;
+  for (uint phase = 0; phase < conv.stride; ++phase) {
+    for (uint i0 = 0; i0 * conv.stride + phase < conv.width; i0 += 16) {
       float16 sum = BIAS_OF(ci);
       for (uint o = 0; o < outDepth; ++o) {
         const uint co = group * outDepth + o;
-        global const float *plane = dy + (image * outChannels + co) * outHeight * outWidth;
-        global const float *tap = w + (co * depth + ci % depth) * kernelHeight * kernelWidth;
-        for (uint ky = 0; ky < kernelHeight; ++ky) {
-          const int ty = (int)(y + padding) - (int)(ky * dilation);
-          const int oy = ty / (int)stride;
-          if (ty < 0 || oy * (int)stride != ty || oy >= (int)outHeight)
+        global const float *plane = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
+        global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
+        for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+          const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+          const int oy = ty / (int)conv.stride;
+          if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
             continue;
-          for (uint kx = 0; kx < kernelWidth; ++kx) {
-            const int tx = (int)(phase + padding) - (int)(kx * dilation);
-            const int shift = floor_divided(tx, (int)stride);
-            if (shift * (int)stride != tx)
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+            const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+            const int shift = floor_divided(tx, (int)conv.stride);
+            if (shift * (int)conv.stride != tx)
               continue;
-            sum = fma((float16)(tap[ky * kernelWidth + kx]),
-                      row_lanes(plane + oy * (int)outWidth, (int)i0 + shift, 1, (int)outWidth), sum);
+            sum = fma((float16)(tap[ky * conv.kernelWidth + kx]),
+                      row_lanes(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
           }
         }
       }
-      store_phase(to, RECTIFIED(sum, SLOPE_OF(ci)), i0, stride, phase, width);
+      store_phase(to, RECTIFIED(sum, SLOPE_OF(ci)), i0, conv.stride, phase, conv.width);
     }
   }
 }
@@ -1412,34 +1353,29 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
 // The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
 // One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
 kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
-                                           global float *restrict dw, const uint images,
-                                           const uint channels, const uint height, const uint width,
-                                           const uint outChannels, const uint outHeight,
-                                           const uint outWidth, const uint kernelHeight,
-                                           const uint kernelWidth, const uint stride, const uint padding,
-                                           const uint dilation, const uint groups) {
+                                           global float *restrict dw, const Convolution conv) {
   const uint k = get_global_id(0);
   const uint co = get_global_id(1);
-  const uint depth = channels / groups;
-  const uint taps = kernelHeight * kernelWidth;
-  if (k >= depth * taps || co >= outChannels)
+  const uint depth = conv.channels / conv.groups;
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
+  if (k >= depth * taps || co >= conv.outChannels)
     return;
-  const uint ci = co / (outChannels / groups) * depth + k / taps;
-  const int offsetY = (int)(k % taps / kernelWidth * dilation) - (int)padding;
-  const int offsetX = (int)(k % taps % kernelWidth * dilation) - (int)padding;
+  const uint ci = co / (conv.outChannels / conv.groups) * depth + k / taps;
+  const int offsetY = (int)(k % taps / conv.kernelWidth * conv.dilation) - (int)conv.padding;
+  const int offsetX = (int)(k % taps % conv.kernelWidth * conv.dilation) - (int)conv.padding;
   float sum = 0.0f;
-  for (uint image = 0; image < images; ++image) {
-    global const float *plane = x + (image * channels + ci) * height * width;
-    global const float *up = dy + (image * outChannels + co) * outHeight * outWidth;
-    for (uint oy = 0; oy < outHeight; ++oy) {
-      const int iy = (int)(oy * stride) + offsetY;
-      if (iy < 0 || iy >= (int)height)
+  for (uint image = 0; image < conv.batch; ++image) {
+    global const float *plane = x + (image * conv.channels + ci) * conv.height * conv.width;
+    global const float *up = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
+    for (uint oy = 0; oy < conv.outHeight; ++oy) {
+      const int iy = (int)(oy * conv.stride) + offsetY;
+      if (iy < 0 || iy >= (int)conv.height)
         continue;
       float row = 0.0f;
-      for (uint ox = 0; ox < outWidth; ++ox) {
-        const int ix = (int)(ox * stride) + offsetX;
-        if (ix >= 0 && ix < (int)width)
-          row = fma(up[oy * outWidth + ox], plane[iy * (int)width + ix], row);
+      for (uint ox = 0; ox < conv.outWidth; ++ox) {
+        const int ix = (int)(ox * conv.stride) + offsetX;
+        if (ix >= 0 && ix < (int)conv.width)
+          row = fma(up[oy * conv.outWidth + ox], plane[iy * (int)conv.width + ix], row);
       }
       sum += row;
     }
@@ -1449,26 +1385,17 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
 
 // == section: direct ==
 
-// What the registers hold: sixteen of eight lanes, or 32 of sixteen. Vectors of pixels in a tile of three, four and eight rows
-// of outputs, enough to hide the latency of a multiply-add, and columns of the kernel in a tile of the weight gradient.
+// Vectors of what a register holds.
 #if VECTOR_LANES == 16
 typedef float16 direct_lanes;
 #define DIRECT_LOAD(P) vload16(0, P)
 #define DIRECT_STORE(V, P) STORE16(V, P)
 #define DIRECT_FOLD(V) ((V).lo + (V).hi)
-#define VECTORS_OF_3 4
-#define VECTORS_OF_4 2
-#define VECTORS_OF_8 2
-#define DIRECT_COLUMNS 7
 #else
 typedef float8 direct_lanes;
 #define DIRECT_LOAD(P) vload8(0, P)
 #define DIRECT_STORE(V, P) vstore8(V, 0, P)
 #define DIRECT_FOLD(V) (V)
-#define VECTORS_OF_3 3
-#define VECTORS_OF_4 2
-#define VECTORS_OF_8 1
-#define DIRECT_COLUMNS 4
 #endif
 
 // A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[firstPlane + plane, r - top, c - left], 0
@@ -1519,26 +1446,23 @@ static void direct_store(global float *to, const direct_lanes v, const int count
 #define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
   kernel void conv2d_direct_##ROWS(global const float *restrict padded,                            \
                                    global const float *restrict weights, global float *restrict y, \
-                                   const uint images, const uint channels,                         \
-                                   const uint paddedHeight, const uint pitch,                      \
-                                   const uint outChannels, const uint outHeight,                   \
-                                   const uint outWidth, const uint firstRow, const uint rows,      \
-                                   const uint kernelHeight, const uint kernelWidth,                \
-                                   const uint dilation, EPILOGUE_ARGUMENTS) {                      \
+                                   const Convolution conv, const uint paddedHeight,                \
+                                   const uint pitch, const uint firstRow, const uint rows,         \
+                                   EPILOGUE_ARGUMENTS) {                      \
     const uint row = get_global_id(0);                                                             \
     const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                     \
-    const uint tiles = (outChannels + ROWS - 1) / ROWS;                                            \
+    const uint tiles = (conv.outChannels + ROWS - 1) / ROWS;                                            \
     const uint tile = get_global_id(2) % tiles;                                                    \
     const uint image = get_global_id(2) / tiles;                                                   \
-    if (x0 >= outWidth || row >= rows || image >= images)                                          \
+    if (x0 >= conv.outWidth || row >= rows || image >= conv.batch)                                          \
       return;                                                                                      \
     direct_lanes sum[ROWS * VECTORS];                                                              \
     _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                     \
-    global const float *w = weights + tile * channels * kernelHeight * kernelWidth * ROWS;         \
-    for (uint ci = 0; ci < channels; ++ci) {                                                       \
-      for (uint ky = 0; ky < kernelHeight; ++ky) {                                                 \
-        global const float *from = padded + ((image * channels + ci) * paddedHeight + row + ky * dilation) * pitch + x0; \
-        for (uint kx = 0; kx < kernelWidth; ++kx, from += dilation) {                              \
+    global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;         \
+    for (uint ci = 0; ci < conv.channels; ++ci) {                                                       \
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {                                                 \
+        global const float *from = padded + ((image * conv.channels + ci) * paddedHeight + row + ky * conv.dilation) * pitch + x0; \
+        for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {                              \
           _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
             const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                      \
             _Pragma("unroll") for (uint r = 0; r < ROWS; ++r)                                      \
@@ -1550,12 +1474,12 @@ static void direct_store(global float *to, const direct_lanes v, const int count
     }                                                                                              \
     _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                            \
       const uint co = tile * ROWS + r;                                                             \
-      if (co < outChannels) {                                                                      \
+      if (co < conv.outChannels) {                                                                      \
         const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                     \
-        global float *to = y + ((image * outChannels + co) * outHeight + firstRow + row) * outWidth + x0; \
+        global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + firstRow + row) * conv.outWidth + x0; \
         _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
           direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),      \
-                       (int)(outWidth - x0) - VECTOR_LANES * (int)v);                              \
+                       (int)(conv.outWidth - x0) - VECTOR_LANES * (int)v);                              \
       }                                                                                            \
     }                                                                                              \
   }
@@ -1600,36 +1524,34 @@ static direct_lanes direct_row(global const float *row, const uint x, const uint
 // lanes of its 3 * DIRECT_COLUMNS accumulators. padded is [images][channels][paddedHeight][pitch] as in conv2d_direct.
 // Global size: (channels * kernelHeight, ceil(outChannels / 3) * ceil(kernelWidth / DIRECT_COLUMNS), images).
 kernel void conv2d_direct_weight_gradient(global const float *restrict padded, global const float *restrict dy,
-                                          global float *restrict partial, const uint firstImage,
-                                          const uint images, const uint channels, const uint paddedHeight,
-                                          const uint pitch, const uint outChannels, const uint outHeight,
-                                          const uint outWidth, const uint kernelHeight,
-                                          const uint kernelWidth, const uint dilation) {
-  const uint ci = get_global_id(0) / kernelHeight;
-  const uint ky = get_global_id(0) % kernelHeight;
-  const uint tiles = (outChannels + 2) / 3;
+                                          global float *restrict partial, const Convolution conv,
+                                          const uint paddedHeight, const uint pitch, const uint firstImage,
+                                          const uint images) {
+  const uint ci = get_global_id(0) / conv.kernelHeight;
+  const uint ky = get_global_id(0) % conv.kernelHeight;
+  const uint tiles = (conv.outChannels + 2) / 3;
   const uint co = get_global_id(1) % tiles * 3;
   const uint kx0 = get_global_id(1) / tiles * DIRECT_COLUMNS;
   const uint image = get_global_id(2);
-  if (ci >= channels || kx0 >= kernelWidth || image >= images)
+  if (ci >= conv.channels || kx0 >= conv.kernelWidth || image >= images)
     return;
   direct_lanes sum[3 * DIRECT_COLUMNS];
 #pragma unroll
   for (uint i = 0; i < 3 * DIRECT_COLUMNS; ++i)
     sum[i] = 0.0f;
   // Columns beyond the kernel, and channels beyond the last, read the last one's and are not stored.
-  const uint last = min((uint)DIRECT_COLUMNS, kernelWidth - kx0) - 1;
-  const uint plane = outHeight * outWidth;
-  global const float *up = dy + ((firstImage + image) * outChannels + co) * plane;
-  const uint second = min(1u, outChannels - 1 - co) * plane, third = min(2u, outChannels - 1 - co) * plane;
-  for (uint oy = 0; oy < outHeight; ++oy) {
-    global const float *row = padded + ((image * channels + ci) * paddedHeight + oy + ky * dilation) * pitch + kx0 * dilation;
-    global const float *a0 = up + oy * outWidth, *b0 = a0 + second, *c0 = a0 + third;
-    for (uint ox = 0; ox < outWidth; ox += VECTOR_LANES) {
-      const direct_lanes a = direct_row(a0, ox, outWidth), b = direct_row(b0, ox, outWidth), c = direct_row(c0, ox, outWidth);
+  const uint last = min((uint)DIRECT_COLUMNS, conv.kernelWidth - kx0) - 1;
+  const uint plane = conv.outHeight * conv.outWidth;
+  global const float *up = dy + ((firstImage + image) * conv.outChannels + co) * plane;
+  const uint second = min(1u, conv.outChannels - 1 - co) * plane, third = min(2u, conv.outChannels - 1 - co) * plane;
+  for (uint oy = 0; oy < conv.outHeight; ++oy) {
+    global const float *row = padded + ((image * conv.channels + ci) * paddedHeight + oy + ky * conv.dilation) * pitch + kx0 * conv.dilation;
+    global const float *a0 = up + oy * conv.outWidth, *b0 = a0 + second, *c0 = a0 + third;
+    for (uint ox = 0; ox < conv.outWidth; ox += VECTOR_LANES) {
+      const direct_lanes a = direct_row(a0, ox, conv.outWidth), b = direct_row(b0, ox, conv.outWidth), c = direct_row(c0, ox, conv.outWidth);
 #pragma unroll
       for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
-        const direct_lanes pixels = DIRECT_LOAD(row + ox + min(kx, last) * dilation);
+        const direct_lanes pixels = DIRECT_LOAD(row + ox + min(kx, last) * conv.dilation);
         sum[kx] = fma(a, pixels, sum[kx]);
         sum[DIRECT_COLUMNS + kx] = fma(b, pixels, sum[DIRECT_COLUMNS + kx]);
         sum[2 * DIRECT_COLUMNS + kx] = fma(c, pixels, sum[2 * DIRECT_COLUMNS + kx]);
@@ -1642,8 +1564,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
     for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
       const float8 h = DIRECT_FOLD(sum[r * DIRECT_COLUMNS + kx]);
       const float4 q = h.lo + h.hi;
-      if (co + r < outChannels && kx <= last)
-        partial[((((ulong)(firstImage + image) * outChannels + co + r) * channels + ci) * kernelHeight + ky) * kernelWidth +
+      if (co + r < conv.outChannels && kx <= last)
+        partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels + ci) * conv.kernelHeight + ky) * conv.kernelWidth +
                 kx0 + kx] = (q.s0 + q.s2) + (q.s1 + q.s3);
     }
   }
@@ -1887,22 +1809,20 @@ static void store_some(global float *to, const vec v, const int count) {
 // A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
 // POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
 #define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
-  kernel void NAME(global const float *restrict dy, global float *restrict packed, const uint images, \
-                   const uint channels, const uint height, const uint width, const uint tileRows,  \
-                   const uint pitch, const uint firstPanel, const uint panels) {                   \
+  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {                   \
     const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
     const uint panel = get_global_id(1);                                                           \
-    if (co >= channels || panel >= panels)                                                         \
+    if (co >= tiling.channels || panel >= tiling.panels)                                                         \
       return;                                                                                      \
     vec d[4 * N];                                                                                  \
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       vec column[4];                                                                               \
-      four_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co,    \
-                   (int)height, (int)width, (int)i);                                               \
+      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co,    \
+                   (int)tiling.height, (int)tiling.width, (int)i);                                               \
       POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
     }                                                                                              \
-    global float *to = packed + ((ulong)panel * channels + co) * NR + lane;                        \
-    const ulong plane = SPACED((ulong)panels * channels * NR);                                     \
+    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                        \
+    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                     \
     _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
       vec out[N];                                                                                  \
       POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
@@ -1927,25 +1847,22 @@ static void store_some(global float *to, const vec v, const int count) {
 // columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
 // Global size: (panels * LANE_ITEMS, outChannels).
 #define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
-  kernel void NAME(global const float *restrict products, global float *restrict y,                \
-                   const uint images, const uint outChannels, const uint outHeight,                \
-                   const uint outWidth, const uint tileRows, const uint pitch,                     \
-                   const uint firstPanel, const uint panels, EPILOGUE_ARGUMENTS) {                 \
+  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, EPILOGUE_ARGUMENTS) {                 \
     const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
     const uint co = get_global_id(1);                                                              \
-    if (panel >= panels || co >= outChannels)                                                      \
+    if (panel >= tiling.panels || co >= tiling.channels)                                                      \
       return;                                                                                      \
     vec tile[16];                                                                                  \
-    global const float *from = products + ((ulong)panel * outChannels + co) * N * N * NR + lane;   \
+    global const float *from = products + ((ulong)panel * tiling.channels + co) * N * N * NR + lane;   \
     /* What the next work-item reads. */                                                           \
-    for (uint k = 0; k < N * N; ++k) WILL_READ(from + (outChannels * N * N + k) * NR);             \
+    for (uint k = 0; k < N * N; ++k) WILL_READ(from + (tiling.channels * N * N + k) * NR);             \
     TILE(tile, from);                                                                              \
     const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                         \
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
         tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);                               \
-      store_tile_row(y, tile + 4 * i, firstPanel + panel, lane, images, tileRows, pitch, outChannels, co, \
-                     (int)outHeight, (int)outWidth, (int)i);                                       \
+      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co, \
+                     (int)tiling.height, (int)tiling.width, (int)i);                                       \
     }                                                                                              \
   }
 
@@ -2050,22 +1967,21 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
 
 // V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
 // with zero padding `padding`. Global size: (channels * LANE_ITEMS, panels).
-kernel void winograd_input(global const float *restrict x, global float *restrict packed, const uint images,
-                           const uint channels, const uint height, const uint width, const uint tileRows,
-                           const uint pitch, const uint firstPanel, const uint panels, const uint padding) {
+kernel void winograd_input(global const float *restrict x, global float *restrict packed, const Tiling tiling,
+                           const uint padding) {
   const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
-  if (ci >= channels || panel >= panels)
+  if (ci >= tiling.channels || panel >= tiling.panels)
     return;
   vec d[36];
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+    six_columns(column, x, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width,
                 (int)i - (int)padding, 1 - (int)padding);
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
-  const uint plane = SPACED(channels * NR);
+  const uint plane = SPACED(tiling.channels * NR);
   global float *to = packed + (ulong)panel * 36 * plane + ci * NR + lane;
 #pragma unroll
   for (uint k = 0; k < 6; ++k) {
@@ -2253,20 +2169,18 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
 // The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
 // Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed,
-                                   const uint images, const uint channels, const uint height,
-                                   const uint width, const uint tileRows, const uint pitch,
-                                   const uint firstPanel, const uint panels) {
+                                   const Tiling tiling) {
   const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
-  if (ci >= channels || panel >= panels)
+  if (ci >= tiling.channels || panel >= tiling.panels)
     return;
-  const uint plane = SPACED(4 * channels * NR);
+  const uint plane = SPACED(4 * tiling.channels * NR);
   for (uint py = 0; py < 2; ++py) {
     vec d[50];
     ROWS_APART
     for (uint i = 0; i < 5; ++i) {
       vec column[10];
-      ten_columns(column, x, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width,
+      ten_columns(column, x, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width,
                   (int)(2 * i + py) - 1);
 #pragma unroll
       for (uint px = 0; px < 2; ++px)
@@ -2276,7 +2190,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
 #pragma unroll
     for (uint px = 0; px < 2; ++px) {
       const vec *e = d + 25 * px;
-      global float *to = packed + (ulong)panel * 25 * plane + ((py * 2 + px) * channels + ci) * NR + lane;
+      global float *to = packed + (ulong)panel * 25 * plane + ((py * 2 + px) * tiling.channels + ci) * NR + lane;
 #pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
@@ -2292,19 +2206,17 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
 // The points of the input gradient's input, for its four output phases: packed[panels][4][25][channels][NR].
 // Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed,
-                                      const uint images, const uint channels, const uint height,
-                                      const uint width, const uint tileRows, const uint pitch,
-                                      const uint firstPanel, const uint panels) {
+                                      const Tiling tiling) {
   const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
-  if (co >= channels || panel >= panels)
+  if (co >= tiling.channels || panel >= tiling.panels)
     return;
-  const uint plane = SPACED(channels * NR);
+  const uint plane = SPACED(tiling.channels * NR);
   vec d[60];
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, dy, firstPanel + panel, lane, images, tileRows, pitch, channels, co, (int)height, (int)width,
+    six_columns(column, dy, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co, (int)tiling.height, (int)tiling.width,
                 (int)i - 1, 0);
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
@@ -2345,22 +2257,20 @@ WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
 // dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
 kernel void winograd_transposed_output(global const float *restrict products,
-                                       global float *restrict dx, const uint images,
-                                       const uint channels, const uint height, const uint width,
-                                       const uint tileRows, const uint pitch, const uint firstPanel,
-                                       const uint panels, EPILOGUE_ARGUMENTS) {
+                                       global float *restrict dx, const Tiling tiling,
+                                       EPILOGUE_ARGUMENTS) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
-  if (panel >= panels || ci >= channels)
+  if (panel >= tiling.panels || ci >= tiling.channels)
     return;
   const float offset = BIAS_OF(ci), rate = SLOPE_OF(ci);
   ROWS_APART
   for (uint ey = 0; ey < 2; ++ey) {
     vec tile[32];
-    global const float *from = products + (((ulong)panel * channels + ci) * 4 + ey * 2) * 25 * NR + lane;
+    global const float *from = products + (((ulong)panel * tiling.channels + ci) * 4 + ey * 2) * 25 * NR + lane;
     // What the next work-item reads.
     for (uint k = 0; k < 50; ++k)
-      WILL_READ(from + (channels * 100 + k) * NR);
+      WILL_READ(from + (tiling.channels * 100 + k) * NR);
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
       phase_tile(tile + 16 * ex, from + ex * 25 * NR);
@@ -2372,17 +2282,17 @@ kernel void winograd_transposed_output(global const float *restrict products,
       for (uint k = 0; k < 8; ++k)
         value[k] = RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset, rate);
 #if LANES == 16
-      if (pitch % 4 == 0) {
+      if (tiling.pitch % 4 == 0) {
         transpose(value, 8);   // to two times sixteen pixels of each quad
 #pragma unroll
         for (uint q = 0; q < 4; ++q) {
-          const int4 at = tile_of(firstPanel + panel, 4 * q, images, tileRows, pitch);
+          const int4 at = tile_of(tiling.firstPanel + panel, 4 * q, tiling.images, tiling.rows, tiling.pitch);
           const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
-          if (at.s0 < 0 || y >= (int)height)
+          if (at.s0 < 0 || y >= (int)tiling.height)
             continue;
-          global float *to = dx + ((at.s0 * (int)channels + (int)ci) * (int)height + y) * (int)width + x0;
-          store_lanes(to, value[2 * q], (int)width - x0);
-          store_lanes(to + 16, value[2 * q + 1], (int)width - x0 - 16);
+          global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
+          store_lanes(to, value[2 * q], (int)tiling.width - x0);
+          store_lanes(to + 16, value[2 * q + 1], (int)tiling.width - x0 - 16);
         }
       } else {
         float own[8 * LANES];
@@ -2390,11 +2300,11 @@ kernel void winograd_transposed_output(global const float *restrict products,
         for (uint k = 0; k < 8; ++k)
           SET_OWN(k, value[k]);
         for (uint j = 0; j < NR; ++j)
-          store_lane(dx, own + j, LANES, firstPanel + panel, j, images, tileRows, pitch, channels, ci, (int)height,
-                     (int)width, 2, dy);
+          store_lane(dx, own + j, LANES, tiling.firstPanel + panel, j, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height,
+                     (int)tiling.width, 2, dy);
       }
 #else
-      store_lane(dx, value, 1, firstPanel + panel, lane, images, tileRows, pitch, channels, ci, (int)height, (int)width, 2,
+      store_lane(dx, value, 1, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width, 2,
                  dy);
 #endif
     }

@@ -14,17 +14,22 @@ extension OpenCLDevice: ConvolutionKernels {
     var bias: Buffer?
     var rectifier = Rectifier.none
 
-    /// EPILOGUE_ARGUMENTS of kernels.cl, with its flags WITH_BIAS (1), WITH_SLOPES (2) and ACCUMULATED (4).
+    /// EPILOGUE_ARGUMENTS of kernels.cl.
     /// - Parameters:
     ///   - unread: any buffer, in the place of one that is not there.
     ///   - accumulating: a product is added to what is there.
     func arguments(unread: Buffer, accumulating: Bool = false) -> [Argument] {
-      var (flags, slope, slopes) = ((bias == nil ? 0 : 1) | (accumulating ? 4 : 0), Float(1), unread)
+      var (flags, slope, slopes): ([EpilogueFlag], Float, Buffer) = ([], 1, unread)
+      if bias != nil { flags.append(.withBias) }
+      if accumulating { flags.append(.accumulated) }
       switch rectifier {
       case .leaky(let one): slope = one
-      case .channels(let all): (flags, slopes) = (flags | 2, all)
+      case .channels(let all):
+        flags.append(.withSlopes)
+        slopes = all
       }
-      return [.buffer(bias ?? unread), .buffer(slopes), .uint(flags), .float(slope)]
+      let bits = flags.reduce(0) { $0 | Int($1.rawValue) }
+      return [.buffer(bias ?? unread), .buffer(slopes), .uint(bits), .float(slope)]
     }
   }
 
@@ -63,10 +68,7 @@ extension OpenCLDevice: ConvolutionKernels {
   ) throws {
     try launch(
       .conv, kernel, .rows, global: global, ending: epilogue.arguments(unread: w), .buffer(x), .buffer(w),
-      .buffer(y), .uint(g.batch),
-      .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
-      .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
-      .uint(g.groups))
+      .buffer(y), .structure(g))
   }
 
   private func convolve(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
@@ -114,9 +116,8 @@ extension OpenCLDevice: ConvolutionKernels {
     let panels = (count + Self.tileColumns - 1) / Self.tileColumns
     let packed = try allocate(panels * g.channels * g.taps * Self.tileColumns)
     try launch(
-      .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(packed), .uint(g.channels),
-      .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight),
-      .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(first), .uint(count))
+      .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(packed), .structure(g),
+      .uint(first), .uint(count))
     return packed
   }
 
@@ -124,9 +125,8 @@ extension OpenCLDevice: ConvolutionKernels {
   private func direct(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     // The tile that wastes the fewest rows, the larger of equals.
     func waste(_ rows: Int) -> Int { (g.outChannels + rows - 1) / rows * rows }
-    let isWide = parameters.vectorLanes == 16
-    let tileRows = [3, 4, isWide ? 8 : 4].min { (waste($0), -$0) < (waste($1), -$1) }!
-    let tileWidth = parameters.vectorLanes * (tileRows == 3 ? (isWide ? 4 : 3) : 2)  // VECTORS_OF_n of kernels.cl
+    let tileRows = parameters.directTiles.min { (waste($0), -$0) < (waste($1), -$1) } ?? 3
+    let tileWidth = parameters.vectorLanes * parameters.directVectors(rows: tileRows)
     let tiles = (g.outChannels + tileRows - 1) / tileRows
     let packed = try w.buffer.derived("direct \(w.name)", within: derivedBudget) {
       let packed = try allocate(tiles * g.channels * g.taps * tileRows)
@@ -147,11 +147,8 @@ extension OpenCLDevice: ConvolutionKernels {
       try launch(
         .direct, "conv2d_direct_\(tileRows)", .blocks,
         global: [rows, (g.outWidth + tileWidth - 1) / tileWidth, tiles * g.batch],
-        ending: epilogue.arguments(unread: packed), .buffer(padded), .buffer(packed), .buffer(y), .uint(g.batch),
-        .uint(g.channels), .uint(rows + overlap),
-        .uint(pitch),
-        .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(first), .uint(rows),
-        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))
+        ending: epilogue.arguments(unread: packed), .buffer(padded), .buffer(packed), .buffer(y), .structure(g),
+        .uint(rows + overlap), .uint(pitch), .uint(first), .uint(rows))
     }
   }
 
@@ -161,7 +158,7 @@ extension OpenCLDevice: ConvolutionKernels {
     let paddedHeight = g.height + 2 * g.padding
     let images = max(1, min(g.batch, (1 << 20) / (g.channels * paddedHeight * pitch)))
     let partial = g.batch == 1 ? dw : try allocate(g.batch * g.weightShape.elementCount)
-    let columns = parameters.vectorLanes == 16 ? 7 : 4  // DIRECT_COLUMNS
+    let columns = parameters.directColumns
     let tiles = (g.outChannels + 2) / 3 * ((g.kernelWidth + columns - 1) / columns)
     for first in stride(from: 0, to: g.batch, by: images) {
       let count = min(images, g.batch - first)
@@ -169,9 +166,8 @@ extension OpenCLDevice: ConvolutionKernels {
         x, g, firstRow: 0, rows: paddedHeight, pitch: pitch, images: first..<first + count)
       try launch(
         .direct, "conv2d_direct_weight_gradient", .blocks, global: [g.channels * g.kernelHeight, tiles, count],
-        .buffer(padded), .buffer(dy), .buffer(partial), .uint(first), .uint(count), .uint(g.channels),
-        .uint(paddedHeight), .uint(pitch), .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth),
-        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.dilation))
+        .buffer(padded), .buffer(dy), .buffer(partial), .structure(g), .uint(paddedHeight), .uint(pitch), .uint(first),
+        .uint(count))
     }
     if g.batch > 1 {
       try reduce(.sum, partial, into: dw, outer: 1, length: g.batch, inner: g.weightShape.elementCount)
@@ -220,9 +216,7 @@ extension OpenCLDevice: ConvolutionKernels {
         MatrixTarget(columns: pixels, offset: slack))
       try launch(
         .conv, "col2im", .rows, global: [g.height, count * g.batch], .buffer(columns), .buffer(bias ?? columns),
-        .buffer(dx), .uint(g.batch), .uint(count), .uint(first), .uint(g.channels), .uint(g.height), .uint(g.width),
-        .uint(g.kernelHeight), .uint(g.kernelWidth), .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride),
-        .uint(g.padding), .uint(g.dilation), .uint(slack), .uint(bias == nil ? 0 : 1))
+        .buffer(dx), .structure(g), .uint(first), .uint(count), .uint(slack), .uint(bias == nil ? 0 : 1))
     }
   }
 
@@ -230,9 +224,7 @@ extension OpenCLDevice: ConvolutionKernels {
     if g.groups > 1 {
       return try launch(
         .conv, "conv2d_grouped_weight_gradient", .elements, global: [g.channels / g.groups * g.taps, g.outChannels],
-        .buffer(x), .buffer(dy), .buffer(dw), .uint(g.batch), .uint(g.channels), .uint(g.height), .uint(g.width),
-        .uint(g.outChannels), .uint(g.outHeight), .uint(g.outWidth), .uint(g.kernelHeight), .uint(g.kernelWidth),
-        .uint(g.stride), .uint(g.padding), .uint(g.dilation), .uint(g.groups))
+        .buffer(x), .buffer(dy), .buffer(dw), .structure(g))
     }
     // A GPU has no other, not in Winograd's space either.
     switch (parameters.tileItems > 0 ? .tiled : parameters.algorithm(for: g), g.stride) {
@@ -261,9 +253,7 @@ extension OpenCLDevice: ConvolutionKernels {
       let run = 64
       try launch(
         .conv, "im2col_transposed_panels", .blocks, global: [(count + run - 1) / run, panels], .buffer(x), .buffer(b),
-        .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.kernelHeight),
-        .uint(g.kernelWidth), .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding),
-        .uint(g.dilation), .uint(first), .uint(count), .uint(run))
+        .structure(g), .uint(first), .uint(count), .uint(run))
       target.accumulating = first > 0
       try gemm(a, b, into: dw, rows: g.outChannels, columns: columns, depth: count, target)
     }

@@ -57,9 +57,45 @@ package struct KernelParameters: Codable, Hashable {
     return (bytes + step - 1) / step * step
   }
 
-  /// Options of clBuildProgram.
-  var options: String {
-    "-cl-std=CL1.2 -D RUN=\(run) -D LANES=\(lanes) -D VECTOR_LANES=\(vectorLanes) -D TILE_ITEMS=\(tileItems)u"
-      + " -D PREFETCH=\(prefetches ? 1 : 0)"
+  /// Rows of a packed panel of A, and columns of one of B: the register tile of the GEMM.
+  static let tileRows = 6, tileColumns = 16
+
+  /// Floats that planes lie further apart than they need to: a cache line, or planes of a power of two would share the sets of
+  /// the cache.
+  static let spacing = 16
+
+  /// Panels of B in a register tile. A processor whose registers hold a row of a panel has enough of them for two, and needs
+  /// twelve sums in flight to keep its multipliers busy.
+  var tilePanels: Int { vectorLanes == 16 ? 2 : 1 }
+
+  /// Rows of outputs in a tile of the direct convolution: a kernel each.
+  static let directRows = [3, 4, 8]
+
+  /// Those of them that suit the registers.
+  var directTiles: [Int] { vectorLanes == 16 ? Self.directRows : [3, 4] }
+
+  /// Vectors of pixels in a tile of so many rows: what the registers hold, sixteen of eight lanes or 32 of sixteen, and enough
+  /// to hide the latency of a multiply-add.
+  func directVectors(rows: Int) -> Int {
+    switch rows {
+    case 3: return vectorLanes == 16 ? 4 : 3
+    case 4: return 2
+    default: return vectorLanes == 16 ? 2 : 1
+    }
   }
+
+  /// Columns of the kernel in a tile of the direct weight gradient.
+  var directColumns: Int { vectorLanes == 16 ? 7 : 4 }
+
+  /// What kernels.cl knows of these, by the names it has for them.
+  var definitions: [(name: String, value: String)] {
+    [
+      ("RUN", "\(run)"), ("LANES", "\(lanes)"), ("VECTOR_LANES", "\(vectorLanes)"),
+      ("PREFETCH", prefetches ? "1" : "0"), ("MR", "\(Self.tileRows)"), ("NR", "\(Self.tileColumns)"),
+      ("TILE_PANELS", "\(tilePanels)"), ("SPACING", "\(Self.spacing)"), ("DIRECT_COLUMNS", "\(directColumns)"),
+    ] + Self.directRows.map { ("VECTORS_OF_\($0)", "\(directVectors(rows: $0))") }
+  }
+
+  /// Options of clBuildProgram.
+  static let options = "-cl-std=CL1.2"
 }

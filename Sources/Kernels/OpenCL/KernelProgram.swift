@@ -26,15 +26,16 @@ struct KernelProgram {
     }
   }
 
-  /// The prelude, what the sections share with others, and the sections.
-  var text: String {
+  /// What the host states, the prelude, what the sections share with others, and the sections.
+  func text(_ parameters: KernelParameters) throws -> String {
     var names = ["prelude"]
-    for name in parts.flatMap(\.section.shared) where !names.contains(name) { names.append(name) }
-    return names.map(KernelSource.section).joined()
-      + parts.map { part in
-        let all = KernelSource.section(part.section.rawValue)
-        return part.kernels.map { only($0, of: all) } ?? all
-      }.joined()
+    for name in parts.flatMap({ $0.section.names.dropLast() }) where !names.contains(name) { names.append(name) }
+    let shared = try names.map(KernelSource.section).joined()
+    let own = try parts.map { part in
+      let all = try KernelSource.section(part.section.names.last ?? "")
+      return part.kernels.map { only($0, of: all) } ?? all
+    }.joined()
+    return KernelPrelude.text(parameters, tile: parts.first?.section.tile) + shared + own
   }
 
   private func only(_ kernels: [String], of text: String) -> String {

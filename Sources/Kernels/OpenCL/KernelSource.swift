@@ -5,20 +5,28 @@ enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, blocks, resample, random,
     optimise, peak
   case winogradStrided = "winograd_strided"
-  /// The matrix products for GPUs, in three shapes of tile.
+  /// The matrix products for GPUs, in three shapes of tile: one section of kernels.cl.
   case tiledLarge = "tiled_large"
   case tiledSmall = "tiled_small"
   case tiledThin = "tiled_thin"
 
-  /// The sections of shared functions whose text comes before this one's.
-  var shared: [String] {
+  /// The sections of kernels.cl that it is made of, in order.
+  var names: [String] {
     switch self {
-    case .conv, .direct, .pool: return ["lanes"]
-    case .winograd, .winogradStrided: return ["lanes", "tiles"]
-    case .tiledLarge: return ["tile_large", "tiled"]
-    case .tiledSmall: return ["tile_small", "tiled"]
-    case .tiledThin: return ["tile_thin", "tiled"]
-    default: return []
+    case .conv, .direct, .pool: return ["lanes", rawValue]
+    case .winograd, .winogradStrided: return ["lanes", "tiles", rawValue]
+    case .tiledLarge, .tiledSmall, .tiledThin: return ["tiled"]
+    default: return [rawValue]
+    }
+  }
+
+  /// The tile that its text is built for.
+  var tile: TiledProduct.Tile? {
+    switch self {
+    case .tiledLarge: return .large
+    case .tiledSmall: return .small
+    case .tiledThin: return .thin
+    default: return nil
     }
   }
 }
@@ -29,7 +37,11 @@ enum KernelSource {
   static var everything: String { sections.sorted { $0.key < $1.key }.map(\.value).joined() }
 
   /// The text of a section.
-  static func section(_ name: String) -> String { sections[name] ?? "" }
+  /// - Throws: `KernelsError.usage` where there is none of that name: a defect of this library.
+  static func section(_ name: String) throws -> String {
+    guard let text = sections[name] else { throw KernelsError.usage("kernels.cl has no section \(name)") }
+    return text
+  }
 
   private static let sections: [String: String] = {
     var length = 0

@@ -1,8 +1,8 @@
 /// The packed GEMM of kernels.cl: operands are packed into panels of its register tile, then multiplied; the left one is
 /// read as it is where its depth lies together.
 extension OpenCLDevice: MatrixKernels {
-  static let tileRows = 6  // MR of kernels.cl
-  static let tileColumns = 16  // NR
+  static var tileRows: Int { KernelParameters.tileRows }
+  static var tileColumns: Int { KernelParameters.tileColumns }
 
   public func multiply(
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
@@ -19,12 +19,10 @@ extension OpenCLDevice: MatrixKernels {
     try gemm(panels, packedB, into: c, rows: rows, columns: columns, depth: depth, MatrixTarget(columns: columns))
   }
 
-  /// The left operand: where its element (m, k) lies, as in gemm_packed.
+  /// The left operand: its buffer, and where its element (m, k) lies, as in gemm_packed.
   struct MatrixRows {
     let buffer: Buffer
-    var offset = 0
-    var batchStride = 0
-    let panelStride: Int, rowStride: Int, depthStride: Int
+    let places: MatrixPlaces
 
     /// What `packRows` makes.
     /// - Parameter isSpaced: whether its matrices lie `spaced` apart, as Winograd's weights do.
@@ -32,18 +30,17 @@ extension OpenCLDevice: MatrixKernels {
       let panels = (rows + tileRows - 1) / tileRows
       let matrix = panels * depth * tileRows
       return MatrixRows(
-        buffer: buffer, batchStride: isSpaced ? spaced(matrix) : matrix, panelStride: depth * tileRows, rowStride: 1,
-        depthStride: tileRows)
+        buffer: buffer,
+        places: MatrixPlaces(
+          batchStride: isSpaced ? spaced(matrix) : matrix, panelStride: depth * tileRows, rowStride: 1,
+          depthStride: tileRows))
     }
 
     /// Rows of a matrix as they are.
     static func plain(_ buffer: Buffer, offset: Int = 0, rowStride: Int) -> MatrixRows {
       MatrixRows(
-        buffer: buffer, offset: offset, panelStride: tileRows * rowStride, rowStride: rowStride, depthStride: 1)
-    }
-
-    var arguments: [Argument] {
-      [.uint(offset), .uint(batchStride), .uint(panelStride), .uint(rowStride), .uint(depthStride)]
+        buffer: buffer,
+        places: MatrixPlaces(offset: offset, panelStride: tileRows * rowStride, rowStride: rowStride, depthStride: 1))
     }
   }
 
@@ -54,25 +51,6 @@ extension OpenCLDevice: MatrixKernels {
     var innerStride = 1
     var offset = 0
     var first = 0
-  }
-
-  /// Where the product's elements go: see gemm_packed.
-  struct MatrixTarget {
-    var batchStride = 0
-    var rowStride: Int
-    var columnBlock: Int
-    var columnBlockStride = 0
-    var firstColumn = 0
-    var accumulating = false
-
-    var offset = 0
-
-    /// A row-major matrix, from `offset` elements into its buffer.
-    init(columns: Int, offset: Int = 0) {
-      rowStride = columns
-      columnBlock = columns
-      self.offset = offset
-    }
   }
 
   func packRows(
@@ -111,18 +89,18 @@ extension OpenCLDevice: MatrixKernels {
   /// - Parameter panelStrides: where B's panels lie, if not one after another.
   func gemm(
     _ a: MatrixRows, _ b: Buffer, panelStrides: (batch: Int, panel: Int)? = nil, _ epilogue: Epilogue = Epilogue(),
-    into c: Buffer,
-    rows: Int, columns: Int, depth: Int, batch: Int = 1,
-    _ target: MatrixTarget
+    into c: Buffer, rows: Int, columns: Int, depth: Int, batch: Int = 1, _ target: MatrixTarget
   ) throws {
     let panelsM = (rows + Self.tileRows - 1) / Self.tileRows
     let panelsN = (columns + Self.tileColumns - 1) / Self.tileColumns
-    let strides =
-      panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
+    var product = MatrixProduct(rows: rows, columns: columns, depth: depth)
+    product.left = a.places
+    product.right = panelStrides ?? (batch: panelsN * depth * Self.tileColumns, panel: depth * Self.tileColumns)
+    product.target = target
     if parameters.tileItems > 0 {
       return try launch(
-        tiledProduct(rows: rows, columns: columns, depth: depth, batch: batch), "tiled_packed", epilogue, into: c,
-        target, [.buffer(a.buffer), .buffer(b)] + a.arguments + [.uint(strides.batch), .uint(strides.panel)])
+        tiledProduct(product, batch: batch), "tiled_packed", epilogue, into: c, product,
+        [.buffer(a.buffer), .buffer(b)])
     }
     // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
     // few column panels a work-item leave units without work.
@@ -132,15 +110,10 @@ extension OpenCLDevice: MatrixKernels {
     let itemsN = (panelsN + columnPanels - 1) / columnPanels
     let wanted = max(1, info.computeUnits * 4 / max(1, itemsN * batch))
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
-    let arguments: [Argument] =
-      [.buffer(a.buffer), .buffer(b), .buffer(c), .uint(rows), .uint(columns)]
-      + [.uint(depth)] + a.arguments
-      + [.uint(strides.batch), .uint(strides.panel), .uint(target.firstColumn), .uint(rowPanels), .uint(columnPanels)]
-      + [.uint(depthBlock), .uint(leftOnce ? 1 : 0)]
-      + [.uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock)]
-      + [.uint(target.columnBlockStride), .uint(target.offset)]
-      + epilogue.arguments(unread: a.buffer, accumulating: target.accumulating)
     try launch(
-      .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch], ending: arguments)
+      .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch],
+      ending: epilogue.arguments(unread: a.buffer, accumulating: product.isAccumulating), .buffer(a.buffer),
+      .buffer(b), .buffer(c), .structure(product), .uint(rowPanels), .uint(columnPanels), .uint(depthBlock),
+      .uint(leftOnce ? 1 : 0))
   }
 }

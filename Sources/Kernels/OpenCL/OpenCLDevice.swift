@@ -230,6 +230,7 @@ public final class OpenCLDevice: Device {
     case int(Int)
     case float(Float)
     case uint4([Int])
+    case structure(any KernelStructure)
     /// Local memory of this many bytes for each work-item of the group.
     case localPerItem(Int)
   }
@@ -309,6 +310,9 @@ public final class OpenCLDevice: Device {
     case .uint4(let values):
       var values = try values.map { try exactly(UInt32(exactly: $0), name) }
       status = clSetKernelArg(kernel, index, 16, &values)
+    case .structure(let structure):
+      var values = try exactly(structure.kernelValues, name)
+      status = clSetKernelArg(kernel, index, 4 * values.count, &values)
     case .localPerItem(let bytes):
       status = clSetKernelArg(kernel, index, bytes * groupSize, nil)
     }
@@ -339,8 +343,8 @@ public final class OpenCLDevice: Device {
   private func program(_ section: KernelSection, for kernel: String) throws -> cl_program {
     let wanted = KernelProgram(with: kernel, of: section, joins: isCPU)
     if let program = programs[wanted.name] { return program }
-    let source = wanted.text
-    let options = parameters.options
+    let source = try wanted.text(parameters)
+    let options = KernelParameters.options
     let file = cache.file(source: source, options: options, device: info)
     if let file, let binary = cache.load(file), let program = build(binary, options) {
       programs[wanted.name] = program

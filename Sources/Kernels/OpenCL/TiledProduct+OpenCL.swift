@@ -12,9 +12,27 @@ package struct TiledProduct {
       }
     }
 
-    /// Work-items side by side, and the outputs of each, down and across: as in kernels.cl.
+    // Of a work-group of 256. Large: 128 x 128 outputs, 64 accumulators a work-item, which reads 16 words of local memory for
+    // 64 multiply-adds; 2 * 128 * 128 / ((128 + 128) * 4) = 32 operations a byte read from the level above; two steps of
+    // (128 + 128 + 8) * 8 floats of local memory, 16.5 KiB. Small: 64 x 64 outputs, for products too small to give every
+    // compute unit a large tile; 16 operations a byte; 17 KiB. Thin: 16 rows x 256 columns, for few output channels; 17.5 KiB.
+
+    /// Work-items side by side.
     func width(items: Int) -> Int { self == .thin ? items / 4 : 16 }
+    /// The outputs of a work-item, down and across.
     var outputs: (rows: Int, columns: Int) { self == .large ? (8, 8) : (4, 4) }
+    /// What is in local memory at a time of the depth.
+    var depthStep: Int { self == .small ? 16 : 8 }
+    /// A multiple of every tile's.
+    static let commonDepthStep = 16
+
+    /// The names that kernels.cl has for these.
+    func definitions(items: Int) -> [(name: String, value: String)] {
+      [
+        ("TILE_ITEMS", "\(items)u"), ("TILE_WIDTH", "\(width(items: items))u"), ("TILE_RM", "\(outputs.rows)"),
+        ("TILE_RN", "\(outputs.columns)"), ("TILE_K", "\(depthStep)u"),
+      ]
+    }
 
     func rows(items: Int) -> Int { items / width(items: items) * outputs.rows }
     func columns(items: Int) -> Int { width(items: items) * outputs.columns }
@@ -49,33 +67,30 @@ package struct TiledProduct {
     // A part costs a partial product and its sum: it must be worth them.
     let leastRun = 64
     let parts = max(1, min(wantedGroups / groups, depth / leastRun))
-    let step = 16
+    let step = Tile.commonDepthStep
     depthRun = ((depth + parts - 1) / parts + step - 1) / step * step
     splits = (depth + depthRun - 1) / depthRun
   }
 }
 
 extension OpenCLDevice {
-  func tiledProduct(rows: Int, columns: Int, depth: Int, batch: Int = 1) -> TiledProduct {
+  func tiledProduct(_ product: MatrixProduct, batch: Int = 1) -> TiledProduct {
     TiledProduct(
-      rows: rows, columns: columns, depth: depth, batch: batch, items: parameters.tileItems,
+      rows: product.rows, columns: product.columns, depth: product.depth, batch: batch, items: parameters.tileItems,
       wantedGroups: parameters.tiledGroups)
   }
 
   /// Queues a product; where its depth is split, into partial products that are then added.
   /// - Parameter arguments: the kernel's own, before those that all products share.
   func launch(
-    _ product: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ target: MatrixTarget,
+    _ tiled: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ product: MatrixProduct,
     _ arguments: [Argument]
   ) throws {
-    let p = product
+    let p = tiled
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     func shared(_ c: Buffer) -> [Argument] {
-      [
-        .buffer(c), .uint(p.rows), .uint(p.columns), .uint(p.depth), .uint(p.depthRun),
-        .uint(p.splits), .uint(target.batchStride), .uint(target.rowStride), .uint(target.columnBlock),
-        .uint(target.columnBlockStride), .uint(target.offset),
-      ] + epilogue.arguments(unread: c, accumulating: target.accumulating)
+      [.buffer(c), .structure(product), .uint(p.depthRun), .uint(p.splits)]
+        + epilogue.arguments(unread: c, accumulating: product.isAccumulating)
     }
     let items = parameters.tileItems
     let width = p.tile.width(items: items)
@@ -94,28 +109,22 @@ extension OpenCLDevice {
 
   /// An ungrouped convolution, straight from the image.
   func tiledConvolution(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    var target = MatrixTarget(columns: g.outArea)
-    target.columnBlockStride = g.outChannels * g.outArea
-    let product = tiledProduct(rows: g.outChannels, columns: g.batch * g.outArea, depth: g.channels * g.taps)
+    var product = MatrixProduct(rows: g.outChannels, columns: g.batch * g.outArea, depth: g.channels * g.taps)
+    product.target = MatrixTarget(columns: g.outArea)
+    product.target.columnBlockStride = g.outChannels * g.outArea
     try launch(
-      product, "tiled_conv2d", epilogue, into: y, target,
-      [.buffer(x), .buffer(w.buffer)] + imageArguments(g)
-        + [.uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0)])
+      tiledProduct(product), "tiled_conv2d", epilogue, into: y, product,
+      [
+        .buffer(x), .buffer(w.buffer), .structure(g), .uint(w.rowStride), .uint(w.channelStride),
+        .uint(w.flipped ? 1 : 0),
+      ])
   }
 
   /// The weight gradient of an ungrouped convolution, straight from the image.
   func tiledWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
-    let columns = g.channels * g.taps
-    let product = tiledProduct(rows: g.outChannels, columns: columns, depth: g.batch * g.outArea)
+    let product = MatrixProduct(rows: g.outChannels, columns: g.channels * g.taps, depth: g.batch * g.outArea)
     try launch(
-      product, "tiled_conv2d_weight_gradient", Epilogue(), into: dw, MatrixTarget(columns: columns),
-      [.buffer(x), .buffer(dy)] + imageArguments(g))
-  }
-
-  private func imageArguments(_ g: Conv2dGeometry) -> [Argument] {
-    [
-      .uint(g.channels), .uint(g.height), .uint(g.width), .uint(g.kernelHeight), .uint(g.kernelWidth),
-      .uint(g.outHeight), .uint(g.outWidth), .uint(g.stride), .uint(g.padding), .uint(g.dilation),
-    ]
+      tiledProduct(product), "tiled_conv2d_weight_gradient", Epilogue(), into: dw, product,
+      [.buffer(x), .buffer(dy), .structure(g)])
   }
 }

@@ -5,8 +5,11 @@ struct TuningStore {
   private let file: URL?
 
   init(device: OpenCLDeviceInfo, isProcessor: Bool) {
-    let key = [device.platform, device.name, device.version, device.driver, "\(isProcessor)", KernelSource.everything]
-      .joined(separator: "\u{0}")
+    let key = [
+      device.platform, device.name, device.version, device.driver, "\(isProcessor)", KernelPrelude.structures,
+      KernelSource.everything,
+    ]
+    .joined(separator: "\u{0}")
     let name = "tuning-\(sha256(Data(key.utf8)).hexadecimal.prefix(32)).json"
     file = cacheDirectory()?.appendingPathComponent(name)
   }

@@ -1,29 +1,6 @@
 /// Convolutions by Winograd's minimal filtering: 3x3 of stride 1 as F(4x4, 3x3), 4x4 of stride 2 in four phases as
 /// F(4x4, 2x2). The transforms are in kernels.cl; the products over channels are the packed GEMM's.
 extension OpenCLDevice {
-  /// The tiles of an output, counted as the `tiles` section of kernels.cl does, in chunks of panels.
-  private struct Tiling {
-    var images: Int, rows: Int
-    /// Tiles a row: a multiple of 4 where that wastes little, so that whole vectors are read.
-    var pitch: Int
-
-    init(images: Int, height: Int, width: Int) {
-      self.images = images
-      rows = (height + 3) / 4
-      let columns = (width + 3) / 4
-      pitch = columns >= 3 ? (columns + 3) / 4 * 4 : columns
-    }
-
-    var panels: Int { (images * rows * pitch + OpenCLDevice.tileColumns - 1) / OpenCLDevice.tileColumns }
-
-    /// Ranges of panels whose scratch of `perPanel` floats a panel stays small.
-    func chunks(perPanel: Int, scratch: Int) -> [Range<Int>] {
-      let size = max(1, scratch / perPanel)
-      let count = (panels + size - 1) / size
-      return (0..<count).map { panels * $0 / count..<panels * ($0 + 1) / count }
-    }
-  }
-
   func winograd(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     if g.dilation > 1 {
       let phased = g.phased
@@ -46,7 +23,7 @@ extension OpenCLDevice {
         .uint(w.flipped ? 1 : 0))
       return packed
     }
-    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    let tiling = WinogradTiling(images: g.batch, height: g.outHeight, width: g.outWidth)
     for chunk in tiling.chunks(
       perPanel: 36 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
     {
@@ -54,7 +31,7 @@ extension OpenCLDevice {
       let products = try multiplyPoints(
         transformed, input, batch: 36, rows: g.outChannels, depth: g.channels, panels: chunk.count)
       try storeTiles(
-        .winograd, "winograd_output", products, epilogue, y, g.batch, g.outChannels, g.outHeight, g.outWidth, tiling,
+        .winograd, "winograd_output", products, epilogue, y, g.outChannels, g.outHeight, g.outWidth, tiling,
         chunk)
     }
   }
@@ -81,7 +58,7 @@ extension OpenCLDevice {
   func winogradStrided(_ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
     let transformed = try stridedWeights(
       w, rows: g.outChannels, depth: g.channels, rowStride: g.channels * 16, depthStride: 16, transposed: false)
-    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    let tiling = WinogradTiling(images: g.batch, height: g.outHeight, width: g.outWidth)
     for chunk in tiling.chunks(
       perPanel: 25 * (4 * g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
     {
@@ -89,7 +66,7 @@ extension OpenCLDevice {
       let products = try multiplyPoints(
         transformed, input, batch: 25, rows: g.outChannels, depth: 4 * g.channels, panels: chunk.count)
       try storeTiles(
-        .winogradStrided, "winograd_strided_output", products, epilogue, y, g.batch, g.outChannels, g.outHeight,
+        .winogradStrided, "winograd_strided_output", products, epilogue, y, g.outChannels, g.outHeight,
         g.outWidth, tiling, chunk)
     }
   }
@@ -100,17 +77,17 @@ extension OpenCLDevice {
   {
     let transformed = try stridedWeights(
       w, rows: g.channels, depth: g.outChannels, rowStride: 16, depthStride: g.channels * 16, transposed: true)
-    let tiling = Tiling(images: g.batch, height: (g.height + 1) / 2, width: (g.width + 1) / 2)
+    let tiling = WinogradTiling(images: g.batch, height: (g.height + 1) / 2, width: (g.width + 1) / 2)
     for chunk in tiling.chunks(
       perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
     {
       let input = try transformedTiles(
-        .winogradStrided, "winograd_transposed_input", points: 100, dy, g.batch, g.outChannels, g.outHeight, g.outWidth,
+        .winogradStrided, "winograd_transposed_input", points: 100, dy, g.outChannels, g.outHeight, g.outWidth,
         tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
       try storeTiles(
-        .winogradStrided, "winograd_transposed_output", products, Epilogue(bias: bias), dx, g.batch, g.channels,
+        .winogradStrided, "winograd_transposed_output", products, Epilogue(bias: bias), dx, g.channels,
         g.height, g.width, tiling, chunk)
     }
   }
@@ -145,47 +122,49 @@ extension OpenCLDevice {
   private var laneItems: Int { Self.tileColumns / parameters.lanes }
 
   /// SPACED of kernels.cl.
-  static func spaced(_ count: Int) -> Int { count + tileColumns }
+  static func spaced(_ count: Int) -> Int { count + KernelParameters.spacing }
 
   private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
 
   /// Work-items of a weight transform along the depth.
   private func weightRuns(_ depth: Int) -> Int { (depth * Self.tileRows + parameters.lanes - 1) / parameters.lanes }
 
-  private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
+  private func winogradInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: WinogradTiling, _ chunk: Range<Int>) throws
+    -> Buffer
+  {
     try transformedTiles(
-      .winograd, "winograd_input", points: 36, x, g.batch, g.channels, g.height, g.width, tiling, chunk,
+      .winograd, "winograd_input", points: 36, x, g.channels, g.height, g.width, tiling, chunk,
       ending: [.uint(g.padding)])
   }
 
-  private func stridedInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: Tiling, _ chunk: Range<Int>) throws -> Buffer {
+  private func stridedInput(_ x: Buffer, _ g: Conv2dGeometry, _ tiling: WinogradTiling, _ chunk: Range<Int>) throws
+    -> Buffer
+  {
     try transformedTiles(
-      .winogradStrided, "winograd_strided_input", points: 100, x, g.batch, g.channels, g.height, g.width, tiling, chunk)
+      .winogradStrided, "winograd_strided_input", points: 100, x, g.channels, g.height, g.width, tiling, chunk)
   }
 
   /// What a transform makes of the tiles of a chunk of panels: `points` values a tile and channel.
   private func transformedTiles(
-    _ section: KernelSection, _ kernel: String, points: Int, _ x: Buffer, _ images: Int, _ channels: Int,
-    _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>, ending: [Argument] = []
+    _ section: KernelSection, _ kernel: String, points: Int, _ x: Buffer, _ channels: Int,
+    _ height: Int, _ width: Int, _ tiling: WinogradTiling, _ chunk: Range<Int>, ending: [Argument] = []
   ) throws -> Buffer {
     let packed = try allocate(points * chunk.count * Self.spaced(channels * Self.tileColumns))
     try launch(
       section, kernel, .blocks, global: [channels * laneItems, chunk.count], ending: ending, .buffer(x),
-      .buffer(packed), .uint(images), .uint(channels), .uint(height), .uint(width), .uint(tiling.rows),
-      .uint(tiling.pitch), .uint(chunk.lowerBound), .uint(chunk.count))
+      .buffer(packed), .structure(tiling.of(channels, height, width, chunk)))
     return packed
   }
 
   /// The output transform of a chunk of panels, back to NCHW.
   private func storeTiles(
-    _ section: KernelSection, _ kernel: String, _ products: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ images: Int,
-    _ channels: Int, _ height: Int, _ width: Int, _ tiling: Tiling, _ chunk: Range<Int>
+    _ section: KernelSection, _ kernel: String, _ products: Buffer, _ epilogue: Epilogue, _ y: Buffer,
+    _ channels: Int, _ height: Int, _ width: Int, _ tiling: WinogradTiling, _ chunk: Range<Int>
   ) throws {
     try launch(
       section, kernel, .blocks, global: [chunk.count * laneItems, channels],
-      ending: epilogue.arguments(unread: products), .buffer(products), .buffer(y), .uint(images), .uint(channels),
-      .uint(height), .uint(width), .uint(tiling.rows), .uint(tiling.pitch), .uint(chunk.lowerBound),
-      .uint(chunk.count))
+      ending: epilogue.arguments(unread: products), .buffer(products), .buffer(y),
+      .structure(tiling.of(channels, height, width, chunk)))
   }
 
   private func stridedWeights(
@@ -222,18 +201,18 @@ extension OpenCLDevice {
   /// sums[points][depth][outChannels] of the transformed input times the transformed gradient, over all tiles.
   private func sumPoints(
     _ x: Buffer, _ dy: Buffer, _ g: Conv2dGeometry, points: Int, depth: Int, _ section: KernelSection, _ kernel: String,
-    input: (Tiling, Range<Int>) throws -> Buffer
+    input: (WinogradTiling, Range<Int>) throws -> Buffer
   ) throws -> Buffer {
     let lanes = Self.tileColumns
     let sums = try allocate(points * depth * g.outChannels)
-    let tiling = Tiling(images: g.batch, height: g.outHeight, width: g.outWidth)
+    let tiling = WinogradTiling(images: g.batch, height: g.outHeight, width: g.outWidth)
     let channelPanels = (g.outChannels + lanes - 1) / lanes
     for chunk in tiling.chunks(
       perPanel: points * (depth + 2 * g.outChannels) * lanes, scratch: parameters.winogradScratch)
     {
       let a = try input(tiling, chunk)
       let gradient = try transformedTiles(
-        section, kernel, points: points, dy, g.batch, g.outChannels, g.outHeight, g.outWidth, tiling, chunk)
+        section, kernel, points: points, dy, g.outChannels, g.outHeight, g.outWidth, tiling, chunk)
       let b = try allocate(points * channelPanels * chunk.count * lanes * lanes)
       try launch(
         .gemm, "transpose_panels", .blocks, global: [channelPanels, chunk.count, points], .buffer(gradient),
