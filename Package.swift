@@ -58,6 +58,7 @@ if Context.environment["TSDF_FUZZ"] != nil {
   package.targets += [
     .target(name: "CFuzzer", path: "Tests/CFuzzer"),
     .executableTarget(
-      name: "fuzz", dependencies: ["TSDF", "Networks", "Pictures", "Kernels", "CFuzzer"], path: "Tests/Fuzz"),
+      name: "fuzz", dependencies: ["TSDF", "Networks", "Pictures", "Kernels", "TestSupport", "CFuzzer"],
+      path: "Tests/Fuzz"),
   ]
 }

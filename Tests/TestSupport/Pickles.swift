@@ -78,7 +78,12 @@ public func torchZip(_ pickle: PickleWriter, storages: [String: [UInt8]] = [:], 
 
 /// The bytes of a safetensors file with this header.
 public func safetensorsFile(header: String, data: [UInt8] = []) -> Data {
-  Data(withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) } + Array(header.utf8) + data)
+  safetensorsFile(header: Array(header.utf8), data: data)
+}
+
+/// The same of a header's bytes.
+public func safetensorsFile(header: [UInt8], data: [UInt8]) -> Data {
+  Data(withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header + data)
 }
 
 /// The resident memory of this process at its highest so far, in bytes.
