@@ -42,6 +42,13 @@ struct CommonOptions: ParsableArguments {
     }
   }
 
+  /// The bytes that tensors may take on a device.
+  func capacity(of device: any Device) -> Int {
+    let machine = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    let all = (device as? OpenCLDevice)?.info.globalMemoryBytes ?? machine
+    return min(all, memoryLimit.map { $0 << 20 } ?? .max)
+  }
+
   /// Under TSDF_PROFILE, the device time of each kernel (`sizes`: and global size) and the device's memory on stderr.
   func reportProfile(of device: any Device) throws {
     guard let device = device as? OpenCLDevice, let profiler = device.profiler else { return }

@@ -168,6 +168,7 @@ struct CraftCommand: ParsableCommand {
     }
     recipe.faces = min(recipe.faces, dataset.count - recipe.holdOut)
 
+    try requireMemory(forFaces: recipe.faces, size: recipe.size, batch: recipe.batch)
     let set = try FaceSet(dataset[0..<recipe.faces], size: recipe.size)
     let crafter = try Crafter(
       recipe, faces: set, generators: generators, detectors: found.map(\.detector), device: device)

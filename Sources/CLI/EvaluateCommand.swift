@@ -134,6 +134,7 @@ struct EvaluateCommand: ParsableCommand {
     let dataset = try loadFaces(data)
     let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
     let chosen = dataset[first..<min(dataset.count, first + count)]
+    if region == .image { try requireMemory(forFaces: chosen.count, size: size, batch: 1) }
     let photos: [JudgedPhoto]
     switch region {
     case .image: photos = try JudgedPhoto.aligned(chosen, size: size)

@@ -75,6 +75,11 @@ struct TrainCommand: ParsableCommand {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
     let recipe = try recipe(attributes: dataset.attributes)
+    try requireMemory(forFaces: dataset.count, size: recipe.imageSize, batch: recipe.batch)
+    let planned = try Trainer.plannedByteCounts(recipe)
+    try requireMemory(
+      planned.least, for: "a step with one face", limit: common.capacity(of: device), of: device.name)
+    progress.note(String(format: "a step takes about %.0f MiB of device memory", planned.whole / Double(1 << 20)))
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut
     let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)

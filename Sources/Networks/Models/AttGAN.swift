@@ -30,9 +30,11 @@ public struct AttGANGenerator: Generator {
   }
 
   /// Fresh parameters; one shortcut and one repeated injection, as in the authors' training.
+  /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^layers.
   public init(
     width: Int = 64, layers: Int = 5, attributes: [String], imageSize: Int, seed: UInt64, device: any Device
   ) throws {
+    try requireHalvings(layers, of: imageSize, "AttGAN")
     try self.init(
       ParameterSource(seed: seed, device: device), width: width, layers: layers, shortcuts: min(1, layers - 1),
       injections: min(1, layers - 1), attributes: attributes, imageSize: imageSize)

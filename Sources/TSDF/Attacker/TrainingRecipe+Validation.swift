@@ -2,7 +2,7 @@ extension TrainingRecipe {
   /// Refuses what no run can do: numbers out of range, NaN. The upper ends are beyond what any device holds, and below what
   /// the counts made of them could overflow at: layers double their channels.
   public func validate() throws(RecipeError) {
-    try requireField("imageSize", imageSize, 8...8192)
+    try requireField("imageSize", imageSize, 8...2048)
     guard imageSize % 4 == 0 else { throw RecipeError("imageSize", "must be a multiple of 4, not \(imageSize)") }
     for (field, value) in [("width", width), ("discriminatorWidth", discriminatorWidth), ("hiddenCount", hiddenCount)] {
       try requireField(field, value, 1...65536)
