@@ -58,4 +58,22 @@ final class RecipeTests: XCTestCase {
       CraftMethod.allCases.filter { $0.generators == .required }, [.tsdf, .interruption, .cmua, .found, .pgd])
     XCTAssertEqual(CraftMethod.allCases.filter { $0.detectors == .required }, [.tsdf, .poison])
   }
+
+  /// More faces a batch take more memory, in proportion; the dry run of one does not depend on how many there are.
+  func testPlannedMemory() throws {
+    var recipe = try TrainingRecipe(defaultsOf: "stargan")
+    (recipe.attributes, recipe.imageSize, recipe.width, recipe.blocks) = (["A", "B"], 32, 8, 1)
+    (recipe.discriminatorWidth, recipe.discriminatorLayers, recipe.batch) = (8, 2, 1)
+    let one = try Trainer.plannedByteCounts(recipe)
+    XCTAssertEqual(one.least, one.whole)
+    recipe.batch = 11
+    let eleven = try Trainer.plannedByteCounts(recipe)
+    recipe.batch = 21
+    let more = try Trainer.plannedByteCounts(recipe)
+    XCTAssertEqual(eleven.least, one.least)
+    XCTAssertEqual(more.whole - eleven.whole, eleven.whole - one.whole, accuracy: 1)
+    XCTAssertGreaterThan(eleven.whole, one.whole)
+    recipe.width = 65536
+    XCTAssertGreaterThan(try Trainer.plannedByteCounts(recipe).least, 1e12)
+  }
 }

@@ -32,13 +32,13 @@ enum KernelSection: String, CaseIterable {
 }
 
 /// The embedded text of kernels.cl, cut into its sections.
-enum KernelSource {
+package enum KernelSource {
   /// All of kernels.cl.
   static var everything: String { sections.sorted { $0.key < $1.key }.map(\.value).joined() }
 
   /// The text of a section.
   /// - Throws: `KernelsError.usage` where there is none of that name: a defect of this library.
-  static func section(_ name: String) throws -> String {
+  package static func section(_ name: String) throws -> String {
     guard let text = sections[name] else { throw KernelsError.usage("kernels.cl has no section \(name)") }
     return text
   }

@@ -1,9 +1,12 @@
 import Foundation
 import Kernels
 
-/// The entries of a zip archive whose contents are stored, not compressed, as PyTorch writes it.
+/// The entries of a zip archive whose contents are stored, not compressed, as PyTorch writes them.
 struct StoredZip {
+  /// Stored entries by name.
   let entries: [String: Data]
+  /// The names of those that are not read.
+  let compressed: Set<String>
 
   init(_ data: Data, path: String) throws {
     func number(_ at: Int, _ count: Int) throws -> Int {
@@ -26,6 +29,7 @@ struct StoredZip {
       (count, at) = (try number(record + 32, 8), try number(record + 48, 8))
     }
     var entries: [String: Data] = [:]
+    var compressed: Set<String> = []
     // Each entry moves on by 46 bytes at least, so that there are no more than the file has room for.
     for _ in 0..<count {
       guard try number(at, 4) == 0x0201_4b50 else { throw FileError(path, "has a damaged zip directory") }
@@ -47,14 +51,17 @@ struct StoredZip {
       let name = String(
         decoding: data[data.startIndex + at + 46..<data.startIndex + at + 46 + nameLength], as: UTF8.self)
       let start = header + 30 + (try number(header + 26, 2)) + (try number(header + 28, 2))
-      guard method == 0 else { throw FileError(path, "\(name) is compressed, which PyTorch does not do") }
-      guard start <= data.count, size <= data.count - start else {
+      guard start <= data.count, (method == 0 ? size : packed) <= data.count - start else {
         throw FileError(path, "is truncated: \(name) is incomplete")
+      }
+      at += 46 + nameLength + extraLength + (try number(at + 32, 2))
+      guard method == 0 else {
+        compressed.insert(name)
+        continue
       }
       guard entries.updateValue(data[data.startIndex + start..<data.startIndex + start + size], forKey: name) == nil
       else { throw FileError(path, "has two entries named \(name)") }
-      at += 46 + nameLength + extraLength + (try number(at + 32, 2))
     }
-    self.entries = entries
+    (self.entries, self.compressed) = (entries, compressed)
   }
 }

@@ -32,7 +32,7 @@ struct StridedView {
       (last, count) = (sum.partialValue, product.partialValue)
     }
     guard !overflows, count <= 1 << 40 else {
-      throw FileError(path, "\(name) has the impossible shape \(tensor.shape)")
+      throw FileError(path, "\(name) has the impossible shape \(tensor.shape) at offset \(tensor.offset)")
     }
     // A stride of 0 repeats elements; nothing that is trained is repeated at length.
     let available = data.count / element.width

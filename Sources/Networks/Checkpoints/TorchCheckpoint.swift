@@ -27,18 +27,25 @@ public struct TorchCheckpoint: Sendable {
       (root, contents, storages) = try Self.readZip(data, path)
     } else {
       try refuseDownloadedText(data, path: path)
+      if data.dropFirst(8).first == UInt8(ascii: "{") {
+        throw FileError(path, "is a safetensors file, not a PyTorch checkpoint: it needs no conversion")
+      }
       (root, contents, storages) = try Self.readLegacy(data, path)
     }
   }
 
   /// A zip archive of stored entries under a prefix: data.pkl, and data/KEY for each storage.
   private static func readZip(_ data: Data, _ path: String) throws -> (PickleValue, PickleContents, [String: Data]) {
-    let entries = try StoredZip(data, path: path).entries
+    let zip = try StoredZip(data, path: path)
+    let entries = zip.entries
+    if let name = zip.compressed.min(by: { ($0.count, $0) < ($1.count, $1) }), !zip.isProgram {
+      throw FileError(path, "\(name) is compressed, which PyTorch does not do")
+    }
     guard let name = entries.keys.filter({ $0.hasSuffix("/data.pkl") }).min(), let pickle = entries[name] else {
       throw FileError(path, "is a zip file without PyTorch's data.pkl")
     }
     let folder = String(name.dropLast("data.pkl".count))
-    if entries["\(folder)constants.pkl"] != nil {
+    if zip.isProgram {
       throw FileError(path, "is a TorchScript program, which is code: save its state_dict() and give that")
     }
     if let order = entries["\(folder)byteorder"], order.elementsEqual("big".utf8) {
@@ -155,5 +162,12 @@ public struct TorchCheckpoint: Sendable {
       }
     }
     return found
+  }
+}
+
+extension StoredZip {
+  /// Whether it is a TorchScript program, which has constants beside its code.
+  fileprivate var isProgram: Bool {
+    entries.keys.contains { $0.hasSuffix("/constants.pkl") } || compressed.contains { $0.hasSuffix("/constants.pkl") }
   }
 }
