@@ -670,7 +670,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
       const uint end = product.firstColumn + product.columns;
       for (uint p = 0; p < panels; ++p) {
         const uint n0 = product.firstColumn + (pn + p) * NR;
-        global float *to = cBatch + (ulong)pm * MR * product.cRowStride + column_offset(n0, product.columnBlock, product.columnBlockStride);
+        global float *to = cBatch + (ulong)pm * MR * product.cRowStride + column_offset(n0, product.columnBlock,
+            product.columnBlockStride);
         for (uint r = 0; r < MR; ++r)
           WILL_WRITE(to + r * product.cRowStride);
       }
@@ -879,7 +880,8 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   const int isWhole = splits == 1;
   const uint blockStride = isWhole ? product.columnBlockStride : 0, block = isWhole ? product.columnBlock : product.columns;
   const uint stride = isWhole ? product.cRowStride : product.columns;
-  global float *base = c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride : (ulong)z * product.rows * product.columns);
+  global float *base = c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride :
+      (ulong)z * product.rows * product.columns);
   // Four columns at a time where they always lie together, at a multiple of four.
   const int together = ((block | blockStride | stride | product.columns) & 3) == 0 &&
                        (!isWhole || ((product.cOffset | product.cBatchStride) & 3) == 0);
@@ -946,13 +948,15 @@ kernel void tiled_packed(global const float *restrict a, global const float *res
   const uint batch = z / splits;
   global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
   const uint rightN = firstN + item % TILE_N;
-  global const float *bColumn = b + (ulong)batch * product.bBatchStride + (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
+  global const float *bColumn = b + (ulong)batch * product.bBatchStride +
+      (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
 #define FETCH_PACKED                                                                               \
   do {                                                                                             \
     _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
       const uint m = leftM + j * LEFT_ROWS;                                                        \
       fetchedLeft[j] = m < product.rows && k0 + leftK < lastK                                              \
-                           ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + leftK) * product.aDepthStride] : 0.0f; \
+                           ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + \
+                               leftK) * product.aDepthStride] : 0.0f; \
     }                                                                                              \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
       const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                          \
@@ -976,7 +980,8 @@ kernel void tiled_conv2d(global const float *restrict x, global const float *res
   const int y0 = rightN < product.columns ? (int)(within / conv.outWidth * conv.stride) - (int)conv.padding : -0x40000000;
   const int x0 = (int)(within % conv.outWidth * conv.stride) - (int)conv.padding;
   const uint image = rightN / (conv.outHeight * conv.outWidth) * conv.channels;
-  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth, kx = (firstK + rightK) % conv.kernelWidth;
+  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth, kx = (firstK +
+      rightK) % conv.kernelWidth;
 #define FETCH_CONV2D                                                                               \
   do {                                                                                             \
     const uint tap = (k0 + leftK) % taps;                                                          \
@@ -987,7 +992,8 @@ kernel void tiled_conv2d(global const float *restrict x, global const float *res
     }                                                                                              \
     _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
       const int iy = y0 + (int)(ky * conv.dilation), ix = x0 + (int)(kx * conv.dilation);                    \
-      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width; \
+      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && \
+          ix < (int)conv.width; \
       fetchedRight[j] = inside ? x[((image + ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;  \
       for (kx += RIGHT_STEP; kx >= conv.kernelWidth; kx -= conv.kernelWidth)                                 \
         if (++ky == conv.kernelHeight)                                                                  \
@@ -1257,7 +1263,8 @@ kernel void col2im(global const float *restrict columns, global const float *res
           if (first <= -16 || first >= (int)conv.outWidth)
             continue;
           const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
-          const float16 v = vload16(0, columns + slack + (row * conv.batch + image) * area + oy * (int)conv.outWidth + first);
+          const float16 v = vload16(0, columns + slack + (row * conv.batch + image) * area +
+              oy * (int)conv.outWidth + first);
           const int16 ox = lanes + first;
           sum += first >= 0 && first + 16 <= (int)conv.outWidth ? v
                  : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)conv.outWidth));
@@ -1285,7 +1292,8 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
     float16 sum = BIAS_OF(co);
     const int ix = (int)(ox * conv.stride) - (int)conv.padding;
     // Most vectors lie inside the image under every tap.
-    const int isInside = conv.stride == 1 && ix >= 0 && ix + (int)((conv.kernelWidth - 1) * conv.dilation) + 16 <= (int)conv.width;
+    const int isInside = conv.stride == 1 && ix >= 0 && ix + (int)((conv.kernelWidth - 1) * conv.dilation) +
+        16 <= (int)conv.width;
     for (uint ci = 0; ci < depth; ++ci) {
       global const float *plane = x + (image * conv.channels + first + ci) * conv.height * conv.width;
       global const float *tap = w + (co * depth + ci) * conv.kernelHeight * conv.kernelWidth;
@@ -1299,7 +1307,8 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
             sum = fma((float16)(tap[kx]), vload16(0, row + ix + kx * conv.dilation), sum);
         } else {
           for (uint kx = 0; kx < conv.kernelWidth; ++kx)
-            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
+            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * conv.dilation), (int)conv.stride,
+                (int)conv.width), sum);
         }
       }
     }
@@ -1461,7 +1470,8 @@ static void direct_store(global float *to, const direct_lanes v, const int count
     global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;         \
     for (uint ci = 0; ci < conv.channels; ++ci) {                                                       \
       for (uint ky = 0; ky < conv.kernelHeight; ++ky) {                                                 \
-        global const float *from = padded + ((image * conv.channels + ci) * paddedHeight + row + ky * conv.dilation) * pitch + x0; \
+        global const float *from = padded + ((image * conv.channels + ci) * paddedHeight + row + \
+            ky * conv.dilation) * pitch + x0; \
         for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {                              \
           _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
             const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                      \
@@ -1545,10 +1555,12 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   global const float *up = dy + ((firstImage + image) * conv.outChannels + co) * plane;
   const uint second = min(1u, conv.outChannels - 1 - co) * plane, third = min(2u, conv.outChannels - 1 - co) * plane;
   for (uint oy = 0; oy < conv.outHeight; ++oy) {
-    global const float *row = padded + ((image * conv.channels + ci) * paddedHeight + oy + ky * conv.dilation) * pitch + kx0 * conv.dilation;
+    global const float *row = padded + ((image * conv.channels + ci) * paddedHeight + oy +
+        ky * conv.dilation) * pitch + kx0 * conv.dilation;
     global const float *a0 = up + oy * conv.outWidth, *b0 = a0 + second, *c0 = a0 + third;
     for (uint ox = 0; ox < conv.outWidth; ox += VECTOR_LANES) {
-      const direct_lanes a = direct_row(a0, ox, conv.outWidth), b = direct_row(b0, ox, conv.outWidth), c = direct_row(c0, ox, conv.outWidth);
+      const direct_lanes a = direct_row(a0, ox, conv.outWidth), b = direct_row(b0, ox, conv.outWidth),
+          c = direct_row(c0, ox, conv.outWidth);
 #pragma unroll
       for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
         const direct_lanes pixels = DIRECT_LOAD(row + ox + min(kx, last) * conv.dilation);
@@ -1565,7 +1577,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
       const float8 h = DIRECT_FOLD(sum[r * DIRECT_COLUMNS + kx]);
       const float4 q = h.lo + h.hi;
       if (co + r < conv.outChannels && kx <= last)
-        partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels + ci) * conv.kernelHeight + ky) * conv.kernelWidth +
+        partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels +
+            ci) * conv.kernelHeight + ky) * conv.kernelWidth +
                 kx0 + kx] = (q.s0 + q.s2) + (q.s1 + q.s3);
     }
   }
@@ -1586,11 +1599,11 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // shared functions' pointers is restrict: what that becomes when it is inlined, oclgrind does not know.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
-static int4 tile_of(const uint panel, const uint lane, const uint images, const uint tileRows, const uint pitch) {
+static int4 tile_of(const uint panel, const uint lane, const Tiling tiling) {
   const uint n = panel * NR + lane;
-  const uint image = n / (tileRows * pitch);
-  const uint rest = n % (tileRows * pitch);
-  return (int4)(image < images ? (int)image : -1, (int)(rest / pitch), (int)(rest % pitch), 0);
+  const uint image = n / (tiling.rows * tiling.pitch);
+  const uint rest = n % (tiling.rows * tiling.pitch);
+  return (int4)(image < tiling.images ? (int)image : -1, (int)(rest / tiling.pitch), (int)(rest % tiling.pitch), 0);
 }
 
 // LOAD and STORE: vector I of an array [][NR] in global memory, P being moved to the work-item's lane. OWN and SET_OWN:
@@ -1667,55 +1680,54 @@ INLINED void filter_taps(vec *taps, const uint count, global const float *w, con
 // channel ci of x, 0 outside the image. Six for one phase; ten for two, five of phase 0 (k even), then five of phase 1.
 // column[i * step] gets the i-th.
 static void lane_columns(float *column, const uint step, global const float *x, const uint panel, const uint lane,
-                         const uint images, const uint tileRows, const uint pitch, const uint channels, const uint ci,
-                         const int height, const int width, const int phases, const int dy, const int shift) {
-  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+                         const Tiling tiling, const uint ci, const int phases, const int dy, const int shift) {
+  const int4 at = tile_of(panel, lane, tiling);
   const int y = at.s1 * 4 * phases + dy, x0 = at.s2 * 4 * phases - 1 + shift;
-  const int inside = at.s0 >= 0 && y >= 0 && y < height;
-  global const float *row = x + (inside ? ((at.s0 * (int)channels + (int)ci) * height + y) * width : 0);
+  const int inside = at.s0 >= 0 && y >= 0 && y < (int)tiling.height;
+  global const float *row = x + (inside ? ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
+      y) * (int)tiling.width : 0);
   const int each = phases == 1 ? 6 : 5;
   ROWS_APART
   for (int k = 0; k < each * phases; ++k)
-    column[(k % phases * each + k / phases) * (int)step] = inside ? row_element(row, x0 + k, width) : 0.0f;
+    column[(k % phases * each + k / phases) * (int)step] = inside ? row_element(row, x0 + k, (int)tiling.width) : 0.0f;
 }
 
 // Stores value[k * step], k in 0 ..< 4 * phases, as the columns 4 * phases * tile column + k of row 4 * phases * tile row + i
 // under one lane's tile.
 static void store_lane(global float *y, const float *value, const uint step, const uint panel, const uint lane,
-                       const uint images, const uint tileRows, const uint pitch, const uint channels, const uint co,
-                       const int height, const int width, const int phases, const int i) {
-  const int4 at = tile_of(panel, lane, images, tileRows, pitch);
+                       const Tiling tiling, const uint co, const int phases, const int i) {
+  const int4 at = tile_of(panel, lane, tiling);
   const int oy = at.s1 * 4 * phases + i, x0 = at.s2 * 4 * phases;
-  if (at.s0 < 0 || oy >= height)
+  if (at.s0 < 0 || oy >= (int)tiling.height)
     return;
-  global float *to = y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + x0;
+  global float *to = y + ((at.s0 * (int)tiling.channels + (int)co) * (int)tiling.height + oy) * (int)tiling.width + x0;
   ROWS_APART
   for (int k = 0; k < 4 * phases; ++k)
-    if (x0 + k < width)
+    if (x0 + k < (int)tiling.width)
       to[k] = value[k * (int)step];
 }
 
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
-static void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const uint images,
-                        const uint tileRows, const uint pitch, const uint channels, const uint ci,
-                        const int height, const int width, const int dy, const int shift) {
+static void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const Tiling tiling,
+    const uint ci, const int dy, const int shift) {
 #if LANES == 16
-  if (pitch % 4 == 0) {
+  if (tiling.pitch % 4 == 0) {
     vec a[4];
     float left[4], right[4];
 #pragma unroll
     for (uint q = 0; q < 4; ++q) {
-      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int4 at = tile_of(panel, 4 * q, tiling);
       const int y = at.s1 * 4 + dy, x0 = at.s2 * 4 + shift;
       a[q] = 0.0f;
       left[q] = right[q] = 0.0f;
-      if (at.s0 >= 0 && y >= 0 && y < height) {
-        global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
-        WILL_READ(row + x0 + height * width);   // by the next channel's work-item
-        a[q] = row_lanes(row, x0, 1, width);
-        left[q] = row_element(row, x0 - 1, width);
-        right[q] = row_element(row, x0 + 16, width);
+      if (at.s0 >= 0 && y >= 0 && y < (int)tiling.height) {
+        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
+            y) * (int)tiling.width;
+        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width);   // by the next channel's work-item
+        a[q] = row_lanes(row, x0, 1, (int)tiling.width);
+        left[q] = row_element(row, x0 - 1, (int)tiling.width);
+        right[q] = row_element(row, x0 + 16, (int)tiling.width);
       }
     }
     column[0] = (vec)(left[0], a[0].s37b, left[1], a[1].s37b, left[2], a[2].s37b, left[3], a[3].s37b);
@@ -1727,31 +1739,31 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
   } else {
     float own[6 * LANES];
     for (uint j = 0; j < NR; ++j)
-      lane_columns(own + j, LANES, x, panel, j, images, tileRows, pitch, channels, ci, height, width, 1, dy, shift);
+      lane_columns(own + j, LANES, x, panel, j, tiling, ci, 1, dy, shift);
 #pragma unroll
     for (uint k = 0; k < 6; ++k)
       column[k] = OWN(k);
   }
 #else
-  lane_columns(column, 1, x, panel, lane, images, tileRows, pitch, channels, ci, height, width, 1, dy, shift);
+  lane_columns(column, 1, x, panel, lane, tiling, ci, 1, dy, shift);
 #endif
 }
 
 // Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
-static void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const uint images,
-                           const uint tileRows, const uint pitch, const uint channels, const uint co,
-                           const int height, const int width, const int i) {
+static void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const Tiling tiling,
+    const uint co, const int i) {
 #if LANES == 16
-  if (pitch % 4 == 0) {
+  if (tiling.pitch % 4 == 0) {
     transpose(value, 4);   // to sixteen pixels of each quad
 #pragma unroll
     for (uint q = 0; q < 4; ++q) {
-      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int4 at = tile_of(panel, 4 * q, tiling);
       const int oy = at.s1 * 4 + i;
-      if (at.s0 < 0 || oy >= height)
+      if (at.s0 < 0 || oy >= (int)tiling.height)
         continue;
-      store_lanes(y + ((at.s0 * (int)channels + (int)co) * height + oy) * width + at.s2 * 4, value[q],
-                  width - at.s2 * 4);
+      store_lanes(y + ((at.s0 * (int)tiling.channels + (int)co) * (int)tiling.height + oy) * (int)tiling.width +
+          at.s2 * 4, value[q],
+                  (int)tiling.width - at.s2 * 4);
     }
   } else {
     float own[4 * LANES];
@@ -1759,19 +1771,18 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
     for (uint k = 0; k < 4; ++k)
       SET_OWN(k, value[k]);
     for (uint j = 0; j < NR; ++j)
-      store_lane(y, own + j, LANES, panel, j, images, tileRows, pitch, channels, co, height, width, 1, i);
+      store_lane(y, own + j, LANES, panel, j, tiling, co, 1, i);
   }
 #else
-  store_lane(y, value, 1, panel, lane, images, tileRows, pitch, channels, co, height, width, 1, i);
+  store_lane(y, value, 1, panel, lane, tiling, co, 1, i);
 #endif
 }
 
 // The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
-static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane, const uint images,
-                         const uint tileRows, const uint pitch, const uint channels, const uint co,
-                         const int height, const int width, const int i) {
+static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane,
+    const Tiling tiling, const uint co, const int i) {
   vec six[6];
-  six_columns(six, dy, panel, lane, images, tileRows, pitch, channels, co, height, width, i, 0);
+  six_columns(six, dy, panel, lane, tiling, co, i, 0);
 #pragma unroll
   for (uint k = 0; k < 4; ++k)
     column[k] = six[k + 1];
@@ -1809,7 +1820,7 @@ static void store_some(global float *to, const vec v, const int count) {
 // A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
 // POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
 #define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
-  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {                   \
+  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) { \
     const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
     const uint panel = get_global_id(1);                                                           \
     if (co >= tiling.channels || panel >= tiling.panels)                                                         \
@@ -1817,8 +1828,7 @@ static void store_some(global float *to, const vec v, const int count) {
     vec d[4 * N];                                                                                  \
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       vec column[4];                                                                               \
-      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co,    \
-                   (int)tiling.height, (int)tiling.width, (int)i);                                               \
+      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
       POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
     }                                                                                              \
     global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                        \
@@ -1847,7 +1857,8 @@ static void store_some(global float *to, const vec v, const int count) {
 // columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
 // Global size: (panels * LANE_ITEMS, outChannels).
 #define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
-  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, EPILOGUE_ARGUMENTS) {                 \
+  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, \
+      EPILOGUE_ARGUMENTS) { \
     const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
     const uint co = get_global_id(1);                                                              \
     if (panel >= tiling.panels || co >= tiling.channels)                                                      \
@@ -1861,8 +1872,7 @@ static void store_some(global float *to, const vec v, const int count) {
     ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
       _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
         tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);                               \
-      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co, \
-                     (int)tiling.height, (int)tiling.width, (int)i);                                       \
+      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
     }                                                                                              \
   }
 
@@ -1977,7 +1987,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, x, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width,
+    six_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci,
                 (int)i - (int)padding, 1 - (int)padding);
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
@@ -2118,28 +2128,28 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
 
 // Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
 // phase 0 (k even), then five of phase 1.
-static void ten_columns(vec column[10], global const float *x, const uint panel, const uint lane, const uint images,
-                        const uint tileRows, const uint pitch, const uint channels, const uint ci,
-                        const int height, const int width, const int dy) {
+static void ten_columns(vec column[10], global const float *x, const uint panel, const uint lane,
+    const Tiling tiling, const uint ci, const int dy) {
 #if LANES == 16
-  if (pitch % 4 == 0) {
+  if (tiling.pitch % 4 == 0) {
     vec even[4], odd[4];
     float left[4], right[4];
 #pragma unroll
     for (uint q = 0; q < 4; ++q) {
-      const int4 at = tile_of(panel, 4 * q, images, tileRows, pitch);
+      const int4 at = tile_of(panel, 4 * q, tiling);
       const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
       even[q] = odd[q] = 0.0f;
       left[q] = right[q] = 0.0f;
-      if (at.s0 >= 0 && y >= 0 && y < height) {
-        global const float *row = x + ((at.s0 * (int)channels + (int)ci) * height + y) * width;
-        WILL_READ(row + x0 + height * width);   // by the next channel's work-item
-        WILL_READ(row + x0 + height * width + 16);
-        const vec v = row_lanes(row, x0, 1, width), w = row_lanes(row, x0 + 16, 1, width);
+      if (at.s0 >= 0 && y >= 0 && y < (int)tiling.height) {
+        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
+            y) * (int)tiling.width;
+        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width);   // by the next channel's work-item
+        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width + 16);
+        const vec v = row_lanes(row, x0, 1, (int)tiling.width), w = row_lanes(row, x0 + 16, 1, (int)tiling.width);
         even[q] = (vec)(v.even, w.even);
         odd[q] = (vec)(v.odd, w.odd);
-        left[q] = row_element(row, x0 - 1, width);
-        right[q] = row_element(row, x0 + 32, width);
+        left[q] = row_element(row, x0 - 1, (int)tiling.width);
+        right[q] = row_element(row, x0 + 32, (int)tiling.width);
       }
     }
     column[0] = (vec)(left[0], odd[0].s37b, left[1], odd[1].s37b, left[2], odd[2].s37b, left[3], odd[3].s37b);
@@ -2156,13 +2166,13 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
   } else {
     float own[10 * LANES];
     for (uint j = 0; j < NR; ++j)
-      lane_columns(own + j, LANES, x, panel, j, images, tileRows, pitch, channels, ci, height, width, 2, dy, 0);
+      lane_columns(own + j, LANES, x, panel, j, tiling, ci, 2, dy, 0);
 #pragma unroll
     for (uint k = 0; k < 10; ++k)
       column[k] = OWN(k);
   }
 #else
-  lane_columns(column, 1, x, panel, lane, images, tileRows, pitch, channels, ci, height, width, 2, dy, 0);
+  lane_columns(column, 1, x, panel, lane, tiling, ci, 2, dy, 0);
 #endif
 }
 
@@ -2180,7 +2190,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     ROWS_APART
     for (uint i = 0; i < 5; ++i) {
       vec column[10];
-      ten_columns(column, x, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width,
+      ten_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci,
                   (int)(2 * i + py) - 1);
 #pragma unroll
       for (uint px = 0; px < 2; ++px)
@@ -2216,7 +2226,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, dy, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, co, (int)tiling.height, (int)tiling.width,
+    six_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co,
                 (int)i - 1, 0);
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
@@ -2286,11 +2296,12 @@ kernel void winograd_transposed_output(global const float *restrict products,
         transpose(value, 8);   // to two times sixteen pixels of each quad
 #pragma unroll
         for (uint q = 0; q < 4; ++q) {
-          const int4 at = tile_of(tiling.firstPanel + panel, 4 * q, tiling.images, tiling.rows, tiling.pitch);
+          const int4 at = tile_of(tiling.firstPanel + panel, 4 * q, tiling);
           const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
           if (at.s0 < 0 || y >= (int)tiling.height)
             continue;
-          global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
+          global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
+              y) * (int)tiling.width + x0;
           store_lanes(to, value[2 * q], (int)tiling.width - x0);
           store_lanes(to + 16, value[2 * q + 1], (int)tiling.width - x0 - 16);
         }
@@ -2300,11 +2311,10 @@ kernel void winograd_transposed_output(global const float *restrict products,
         for (uint k = 0; k < 8; ++k)
           SET_OWN(k, value[k]);
         for (uint j = 0; j < NR; ++j)
-          store_lane(dx, own + j, LANES, tiling.firstPanel + panel, j, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height,
-                     (int)tiling.width, 2, dy);
+          store_lane(dx, own + j, LANES, tiling.firstPanel + panel, j, tiling, ci, 2, dy);
       }
 #else
-      store_lane(dx, value, 1, tiling.firstPanel + panel, lane, tiling.images, tiling.rows, tiling.pitch, tiling.channels, ci, (int)tiling.height, (int)tiling.width, 2,
+      store_lane(dx, value, 1, tiling.firstPanel + panel, lane, tiling, ci, 2,
                  dy);
 #endif
     }
