@@ -41,7 +41,7 @@ def pickles():
         (name,) = [n for n in archive.namelist() if n.endswith("data.pkl")]
         yield archive.read(name)
     huge = 2**63 - 1
-    for shape, strides, offset in [([2, 2], [2, 1], 0), ([huge], [1], 0), ([2**32, 2**32], [1, 1], 0), ([0, huge], [1, 1], 0), ([2], [1], huge), ([4], [0], 1)]:
+    for shape, strides, offset in [([2, 2], [2, 1], 0), ([huge], [1], 0), ([2**32, 2**32], [1, 1], 0), ([0, huge], [1, 1], 0), ([2], [1], huge), ([4], [0], 1), ([1, 3, 1], [huge, 1, huge], 1)]:
         for kind in [b"Float", b"Half", b"Double", b"BFloat16", b"Long"]:
             yield b"\x80\x02" + dictionary((b"w", tensor(shape, strides, offset, kind))) + b"."
     yield b"(" * 4000 + b"t" * 4000 + b"."
@@ -62,7 +62,7 @@ PICKLE_WORDS = [
     b"(", b"t", b"l", b"d", b"]", b"}", b")", b"e", b"u", b"s", b"a", b"0", b"N", b"\x88", b"\x89", b"\x85", b"\x86", b"\x87",
     b"q\x01", b"h\x01", b"q\x02", b"h\x02", b"\x94", b"Q", b"R", b"b", b".", b"K\x02", long1(2**63 - 1), long1(2**62), long1(2**32),
     text(b"w"), text(b"0"), b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", b"ctorch._utils\n_rebuild_tensor_v2\n",
-    b"ctorch._utils\n_rebuild_parameter\n", storage(b"Float", b"0"), tensor([2], [1]), tensor([2**62], [4]),
+    b"ctorch._utils\n_rebuild_parameter\n", storage(b"Float", b"0"), tensor([2], [1]), tensor([2**62], [4]), tensor([1, 2], [2**63 - 1, 1], 1),
 ]
 
 ENTRY = b'"%s":{"dtype":"%s","shape":%s,"data_offsets":%s}'

@@ -47,6 +47,10 @@ final class HostileCheckpointTests: XCTestCase {
     requireRefusal(tensor([1 << 21], [0]), "the storage of w is too short")
     requireRefusal(tensor([2, 2], [2]), "a tensor's shape is malformed")
     requireRefusal(tensor([Int](repeating: 1, count: 65), [Int](repeating: 1, count: 65)), "too many axes")
+    // A stride that nothing steps by may be anything.
+    for offset in [0, 1] {
+      XCTAssertEqual(try read(tensor(offset: offset, [1, 3, 1], [.max, 1, .max]))["w"]?.values(), [0, 0, 0])
+    }
     // Nothing is in it, whatever the other extents.
     XCTAssertEqual(try read(tensor([0, Int.max], [1, 1])).count, 0)
   }

@@ -16,6 +16,9 @@ struct StridedView {
   init(
     _ tensor: TorchTensor, of storage: TorchStorage, in storages: [String: Data], path: String, name: String
   ) throws {
+    var tensor = tensor
+    // An axis of one element is never stepped along, so its stride may be anything; here it must not overflow.
+    for axis in tensor.shape.indices where tensor.shape[axis] == 1 { tensor.strides[axis] = 0 }
     (self.tensor, element) = (tensor, storage.type)
     guard let data = storages[storage.key] else { throw FileError(path, "the storage of \(name) is missing") }
     self.data = data
@@ -36,7 +39,8 @@ struct StridedView {
     }
     // A stride of 0 repeats elements; nothing that is trained is repeated at length.
     let available = data.count / element.width
-    guard last < available, count <= available || (tensor.strides.contains(0) && count <= 1 << 20) else {
+    let repeats = zip(tensor.shape, tensor.strides).contains { $0 > 1 && $1 == 0 }
+    guard last < available, count <= available || (repeats && count <= 1 << 20) else {
       throw FileError(path, "the storage of \(name) is too short; the file may be truncated")
     }
     self.count = count
