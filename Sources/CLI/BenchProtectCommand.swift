@@ -102,10 +102,3 @@ struct BenchProtectCommand: ParsableCommand {
     if let error = errors.withLock({ $0.first }) { throw error }
   }
 }
-
-/// The most memory that this process ever had resident, in bytes.
-func peakResidentBytes() -> Int {
-  var usage = rusage()
-  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-  return usage.ru_maxrss * 1024
-}

@@ -133,11 +133,7 @@ struct CraftCommand: ParsableCommand {
   private func validate(_ recipe: CraftRecipe) throws {
     if recipe.data.isEmpty { throw ValidationError("--data is missing, and the recipe names none") }
     try require("--checkpoint-every", checkpointEvery, 1...largestCount)
-    do throws(RecipeError) {
-      try recipe.validate()
-    } catch {
-      throw error.asUsageError
-    }
+    try requireValid(recipe.validate)
   }
 
   /// The recipe of --recipe, or the defaults, with what was given besides.

@@ -4,8 +4,8 @@ import TSDF
 
 /// Refuses an option whose value is out of its range, NaN always; nil is what was not given.
 func require<T: Comparable>(_ option: String, _ value: T?, _ range: ClosedRange<T>) throws {
-  guard let value, !range.contains(value) else { return }
-  throw ValidationError("\(option) must be from \(range.lowerBound) to \(range.upperBound), not \(value)")
+  guard let value, let complaint = complaint(about: value, outOf: range) else { return }
+  throw ValidationError("\(option) \(complaint)")
 }
 
 /// The most photos, faces, steps or rounds of anything: what is made of such counts does not overflow.
@@ -31,10 +31,12 @@ func requireMemory(forFaces count: Int, size: Int, batch: Int) throws {
     limit: Int(clamping: ProcessInfo.processInfo.physicalMemory), of: "this machine")
 }
 
-extension RecipeError {
-  /// The same of the option that sets the field: `--feature-steps` for featureSteps.
-  var asUsageError: ValidationError {
-    let option = field.reduce(into: "") { $0 += $1.isUppercase ? "-\($1.lowercased())" : "\($1)" }
-    return ValidationError("--\(option) \(message)")
+/// Refuses a recipe by the option that sets the field at fault: `--feature-steps` for featureSteps.
+func requireValid(_ validate: () throws(RecipeError) -> Void) throws {
+  do throws(RecipeError) {
+    try validate()
+  } catch {
+    let option = error.field.reduce(into: "") { $0 += $1.isUppercase ? "-\($1.lowercased())" : "\($1)" }
+    throw ValidationError("--\(option) \(error.message)")
   }
 }

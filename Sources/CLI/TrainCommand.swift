@@ -58,12 +58,7 @@ struct TrainCommand: ParsableCommand {
     }
     try require("--checkpoint-every", checkpointEvery, 1...largestCount)
     try require("--sample-every", sampleEvery, 1...largestCount)
-    let recipe = try recipe(attributes: [])
-    do throws(RecipeError) {
-      try recipe.validate()
-    } catch {
-      throw error.asUsageError
-    }
+    try requireValid(recipe(attributes: []).validate)
   }
 
   func run() throws {

@@ -56,33 +56,6 @@ private final class Handover: Sendable {
   let data = Mutex(Data())
 }
 
-/// A folder that is removed when the last reference goes.
-final class TemporaryFolder {
-  let url: URL
-
-  init() throws {
-    url = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-tests-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: url) }
-
-  /// The path of a file in it.
-  func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-
-  /// Writes a file, making folders on the way.
-  func write(_ data: Data, _ name: String) throws {
-    let target = url.appendingPathComponent(name)
-    try FileManager.default.createDirectory(at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try data.write(to: target)
-  }
-
-  /// The names of all files in it, at any depth.
-  var files: [String] {
-    (FileManager.default.enumerator(atPath: url.path)?.allObjects as? [String] ?? []).sorted()
-  }
-}
-
 /// A picture without a face: smooth colours with some texture.
 func syntheticImage(width: Int = 96, height: Int = 80, channels: Int = 3, bitDepth: Int = 8) -> Image {
   var bytes: [UInt8] = []

@@ -63,8 +63,8 @@ final class SafetensorsTests: XCTestCase {
 
   /// Whatever text a metadata value is, it comes back.
   func testMetadataRoundTrip() throws {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString).safetensors")
-    defer { try? FileManager.default.removeItem(at: url) }
+    let folder = try TemporaryFolder()
+    let url = folder.url.appendingPathComponent("w.safetensors")
     let metadata = ["a": "\"\\\u{0}\u{1F600}/\n", "": "x", "__metadata__": "y"]
     try Safetensors.write(["w": Tensor([1, 2], shape: [2], device: host)], metadata: metadata, to: url)
     let file = try Safetensors(contentsOf: url)

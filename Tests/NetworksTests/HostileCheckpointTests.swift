@@ -131,9 +131,9 @@ final class HostileCheckpointTests: XCTestCase {
       return torchZip(pickle, storages: ["0": [UInt8](repeating: 0, count: 4 << 16)])
     }
     XCTAssertEqual(try read(shared(3)).count, 3)
-    let before = peakResidentByteCount()
+    let before = peakResidentBytes()
     requireRefusal(shared(3000), "share too much")
-    XCTAssertLessThan(peakResidentByteCount() - before, 256 << 20)
+    XCTAssertLessThan(peakResidentBytes() - before, 256 << 20)
   }
 
   func testTheLastOfAKeyCounts() throws {
@@ -179,14 +179,12 @@ final class HostileCheckpointTests: XCTestCase {
   }
 
   func testSpecialFiles() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let pipe = folder.appendingPathComponent("pipe.pth")
+    let folder = try TemporaryFolder()
+    let pipe = folder.url.appendingPathComponent("pipe.pth")
     XCTAssertEqual(mkfifo(pipe.path, 0o600), 0)
     for (url, message) in [
       (pipe, "is not a regular file"), (URL(fileURLWithPath: "/dev/zero"), "is not a regular file"),
-      (folder, "Is a directory"),
+      (folder.url, "Is a directory"),
     ] {
       for read in [
         { _ = try TorchCheckpoint(contentsOf: url) }, { _ = try Safetensors(contentsOf: url) },

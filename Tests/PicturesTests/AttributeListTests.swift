@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import Pictures
+import TestSupport
 import XCTest
 
 final class AttributeListTests: XCTestCase {
@@ -65,11 +66,9 @@ final class AttributeListTests: XCTestCase {
   }
 
   func testPartsOfADataset() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    try Data("3\nA B\nx 1 -1\ny -1 1\nz 1 1\n".utf8).write(to: folder.appendingPathComponent("list_attr_x.txt"))
-    let whole = try Dataset(labelled: folder)
+    let folder = try TemporaryFolder()
+    try folder.write(Data("3\nA B\nx 1 -1\ny -1 1\nz 1 1\n".utf8), "list_attr_x.txt")
+    let whole = try Dataset(labelled: folder.url)
     XCTAssertEqual(whole.items.map(\.labels), [[1, 0], [0, 1], [1, 1]])
     XCTAssertEqual(whole[1..<9].items.map(\.url.lastPathComponent), ["y", "z"])
     XCTAssertEqual(whole[1..<9][1..<2].items.map(\.labels), [[1, 1]])

@@ -9,9 +9,7 @@ import XCTest
 /// Checkpoints of runs and perturbations that hold what no run wrote are refused; nothing of them reaches a kernel.
 final class HostileStateTests: XCTestCase {
   private let host = CPUDevice()
-  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
-
-  override func tearDown() { try? FileManager.default.removeItem(at: folder) }
+  private let folder = try! TemporaryFolder()
 
   private var faces: FaceSet {
     let images = (0..<4).map { n in
@@ -27,7 +25,7 @@ final class HostileStateTests: XCTestCase {
     let file = try Safetensors(contentsOf: url)
     var (tensors, metadata) = (try file.tensors(on: host), file.metadata)
     try body(&tensors, &metadata)
-    let target = folder.appendingPathComponent("changed")
+    let target = folder.url.appendingPathComponent("changed")
     try Safetensors.write(tensors, metadata: metadata, to: target)
     return target
   }
@@ -46,7 +44,7 @@ final class HostileStateTests: XCTestCase {
     (recipe.discriminatorWidth, recipe.discriminatorLayers, recipe.batch, recipe.criticSteps) = (4, 2, 2, 1)
     let trainer = try Trainer(recipe, faces: faces, device: host)
     _ = try trainer.trainStep()
-    let good = folder.appendingPathComponent("good.checkpoint")
+    let good = folder.url.appendingPathComponent("good.checkpoint")
     try trainer.writeCheckpoint(to: good)
     XCTAssertNoThrow(try Trainer(recipe, faces: faces, device: host).restore(from: good))
 
@@ -79,7 +77,7 @@ final class HostileStateTests: XCTestCase {
   func testCraftCheckpoints() throws {
     var recipe = CraftRecipe()
     (recipe.method, recipe.size, recipe.batch, recipe.passes, recipe.faces) = (.noise, 64, 2, 1, 4)
-    let good = folder.appendingPathComponent("good.checkpoint")
+    let good = folder.url.appendingPathComponent("good.checkpoint")
     recipe.method = .cmua
     recipe.imageSteps = 1
     func make() throws -> Crafter {
@@ -111,16 +109,16 @@ final class HostileStateTests: XCTestCase {
       ("nan", "has the epsilon nan"), ("-0.05", "has the epsilon -0.05"), ("inf", "has the epsilon inf"),
       ("0", "has the epsilon 0"), ("1e300", "has the epsilon 1e300"), ("x", "has the epsilon x"),
     ] {
-      let url = folder.appendingPathComponent("w")
+      let url = folder.url.appendingPathComponent("w")
       try Safetensors.write(["perturbation": tensor([1, 3, 8, 8])], metadata: ["epsilon": epsilon], to: url)
       requireRefusal(message) { _ = try loadPerturbation(url, on: host) }
     }
     for shape in [[3, 8, 8], [1, 3, 8, 9], [2, 3, 8, 8], [1, 4, 8, 8]] {
-      let url = folder.appendingPathComponent("w")
+      let url = folder.url.appendingPathComponent("w")
       try Safetensors.write(["perturbation": tensor(shape)], metadata: ["epsilon": "0.05"], to: url)
       requireRefusal("is not a perturbation") { _ = try loadPerturbation(url, on: host) }
     }
-    let url = folder.appendingPathComponent("w")
+    let url = folder.url.appendingPathComponent("w")
     try Safetensors.write(
       ["perturbation": tensor([1, 3, 8, 8])], metadata: ["epsilon": "0.05", "recipe": "{\"size\": -1}"], to: url)
     requireRefusal("size must be from 64 to 8192, not -1") { _ = try loadPerturbation(url, on: host) }

@@ -85,10 +85,3 @@ public func safetensorsFile(header: String, data: [UInt8] = []) -> Data {
 public func safetensorsFile(header: [UInt8], data: [UInt8]) -> Data {
   Data(withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header + data)
 }
-
-/// The resident memory of this process at its highest so far, in bytes.
-public func peakResidentByteCount() -> Int {
-  var usage = rusage()
-  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-  return usage.ru_maxrss * 1024
-}

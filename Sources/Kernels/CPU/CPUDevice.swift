@@ -23,10 +23,7 @@ extension Buffer {
   /// - Throws: `KernelsError.usage` where it is another device's.
   var floats: UnsafeMutablePointer<Float> {
     get throws {
-      guard let own = self as? CPUBuffer else {
-        throw KernelsError.usage(
-          "a tensor is on another device than the CPU fallback; copy it there first (copied(to:))")
-      }
+      guard let own = self as? CPUBuffer else { throw KernelsError.elsewhere(than: "the CPU fallback") }
       return own.memory
     }
   }

@@ -43,9 +43,7 @@ extension Device {
 
   /// Refuses another device's buffer.
   func requireOwn(_ buffer: Buffer) throws {
-    guard buffer.owner == ObjectIdentifier(self) else {
-      throw KernelsError.usage("a tensor is on another device than \(name); copy it there first (copied(to:))")
-    }
+    guard buffer.owner == ObjectIdentifier(self) else { throw KernelsError.elsewhere(than: name) }
   }
 
   /// New memory holding `values`.

@@ -13,6 +13,11 @@ public enum KernelsError: Error, CustomStringConvertible {
   /// An operation is not possible as asked (a missing gradient, tensors on different devices).
   case usage(String)
 
+  /// What a kernel says of an operand that is not in its device's memory.
+  static func elsewhere(than device: String) -> KernelsError {
+    usage("a tensor is on another device than \(device); copy it there first (copied(to:))")
+  }
+
   public var description: String {
     switch self {
     case .shape(let operation, let message): return "\(operation): \(message)"

@@ -21,6 +21,9 @@ public struct Safetensors: Sendable {
   /// A header of 90,000 tensors. What reads JSON takes thirty times its length.
   private static let largestHeaderByteCount = 8 << 20
 
+  /// Whether bytes look like such a file's: the length of the header, then the header, which starts with a brace.
+  package static func matches(_ data: Data) -> Bool { data.dropFirst(8).first == UInt8(ascii: "{") }
+
   /// The names of the tensors, sorted.
   public var names: [String] { entries.keys.sorted() }
 
@@ -101,8 +104,7 @@ public struct Safetensors: Sendable {
   public func values(of name: String) throws -> [Float] {
     let entry = try entry(name)
     defer { file?.release(entry.range) }
-    let bytes = data[data.startIndex + entry.range.lowerBound..<data.startIndex + entry.range.upperBound]
-    return bytes.withUnsafeBytes { bytes in
+    return bytes(of: entry).withUnsafeBytes { bytes in
       func elements<T: BitwiseCopyable>(_ float: (T) -> Float) -> [Float] {
         (0..<entry.count).map {
           float(bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
@@ -111,7 +113,7 @@ public struct Safetensors: Sendable {
       switch entry.type {
       case "F64": return elements { (x: Double) in Float(x) }
       case "F16": return elements { (x: UInt16) in Float(Float16(bitPattern: x)) }
-      case "BF16": return elements { (x: UInt16) in Float(bitPattern: UInt32(x) << 16) }
+      case "BF16": return elements { (x: UInt16) in Float(bfloat16: x) }
       default: return elements { (x: Float) in x }
       }
     }
@@ -124,8 +126,7 @@ public struct Safetensors: Sendable {
     guard entry.count > 0 else { throw FileError(path, "\(name) is empty: its shape is \(entry.shape)") }
     guard entry.type == "F32" else { return try Tensor(values(of: name), shape: entry.shape, device: device) }
     defer { file?.release(entry.range) }
-    let bytes = data[data.startIndex + entry.range.lowerBound..<data.startIndex + entry.range.upperBound]
-    return try bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: entry.shape, device: device) }
+    return try bytes(of: entry).withUnsafeBytes { try Tensor(bytes: $0, shape: entry.shape, device: device) }
   }
 
   /// All float tensors that have elements, on a device.
@@ -136,6 +137,8 @@ public struct Safetensors: Sendable {
     }
     return result
   }
+
+  private func bytes(of entry: Entry) -> Data { data.dropFirst(entry.range.lowerBound).prefix(entry.range.count) }
 
   private func entry(_ name: String) throws -> Entry {
     guard let entry = entries[name] else {
@@ -167,4 +170,9 @@ public struct Safetensors: Sendable {
       for (_, tensor) in tensors { try tensor.values().withUnsafeBytes { try file.write(contentsOf: $0) } }
     }
   }
+}
+
+extension Float {
+  /// The value of a bfloat16: the upper half of a float32.
+  package init(bfloat16 bits: UInt16) { self.init(bitPattern: UInt32(bits) << 16) }
 }

@@ -29,10 +29,10 @@ struct KernelProgram {
   /// What the host states, the prelude, what the sections share with others, and the sections.
   func text(_ parameters: KernelParameters) throws -> String {
     var names = ["prelude"]
-    for name in parts.flatMap({ $0.section.names.dropLast() }) where !names.contains(name) { names.append(name) }
+    for name in parts.flatMap(\.section.shared) where !names.contains(name) { names.append(name) }
     let shared = try names.map(KernelSource.section).joined()
     let own = try parts.map { part in
-      let all = try KernelSource.section(part.section.names.last ?? "")
+      let all = try KernelSource.section(part.section.name)
       return part.kernels.map { only($0, of: all) } ?? all
     }.joined()
     return KernelPrelude.text(parameters, tile: parts.first?.section.tile) + shared + own

@@ -10,25 +10,20 @@ enum KernelSection: String, CaseIterable {
   case tiledSmall = "tiled_small"
   case tiledThin = "tiled_thin"
 
-  /// The sections of kernels.cl that it is made of, in order.
-  var names: [String] {
+  /// The sections of shared functions whose text comes before this one's.
+  var shared: [String] {
     switch self {
-    case .conv, .direct, .pool: return ["lanes", rawValue]
-    case .winograd, .winogradStrided: return ["lanes", "tiles", rawValue]
-    case .tiledLarge, .tiledSmall, .tiledThin: return ["tiled"]
-    default: return [rawValue]
+    case .conv, .direct, .pool: return ["lanes"]
+    case .winograd, .winogradStrided: return ["lanes", "tiles"]
+    default: return []
     }
   }
 
-  /// The tile that its text is built for.
-  var tile: TiledProduct.Tile? {
-    switch self {
-    case .tiledLarge: return .large
-    case .tiledSmall: return .small
-    case .tiledThin: return .thin
-    default: return nil
-    }
-  }
+  /// The tile that its text is built for, of a section that has one.
+  var tile: TiledProduct.Tile? { TiledProduct.Tile.allCases.first { $0.section == self } }
+
+  /// Its name in kernels.cl.
+  var name: String { tile == nil ? rawValue : "tiled" }
 }
 
 /// The embedded text of kernels.cl, cut into its sections.

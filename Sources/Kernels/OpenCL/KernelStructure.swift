@@ -1,10 +1,13 @@
+/// A field of a struct: its name in kernels.cl, and where its value comes from.
+typealias KernelField<Structure> = (name: String, value: @Sendable (Structure) -> Int)
+
 /// A struct that kernels take by value. Its fields, all of 32 bits and unsigned, are named once, here: kernels.cl sees the
 /// C text made of them.
 protocol KernelStructure {
   /// The type's name in kernels.cl.
   static var kernelName: String { get }
-  /// The fields in order, and where their values come from.
-  static var kernelFields: [(name: String, value: (Self) -> Int)] { get }
+  /// The fields in order.
+  static var kernelFields: [KernelField<Self>] { get }
 }
 
 extension KernelStructure {
@@ -21,13 +24,11 @@ extension KernelStructure {
 }
 
 extension Conv2dGeometry: KernelStructure {
-  static var kernelName: String { "Convolution" }
-  static var kernelFields: [(name: String, value: (Conv2dGeometry) -> Int)] {
-    [
-      ("batch", \.batch), ("channels", \.channels), ("height", \.height), ("width", \.width),
-      ("outChannels", \.outChannels), ("outHeight", \.outHeight), ("outWidth", \.outWidth),
-      ("kernelHeight", \.kernelHeight), ("kernelWidth", \.kernelWidth), ("stride", \.stride), ("padding", \.padding),
-      ("dilation", \.dilation), ("groups", \.groups),
-    ]
-  }
+  static let kernelName = "Convolution"
+  static let kernelFields: [KernelField<Conv2dGeometry>] = [
+    ("batch", \.batch), ("channels", \.channels), ("height", \.height), ("width", \.width),
+    ("outChannels", \.outChannels), ("outHeight", \.outHeight), ("outWidth", \.outWidth),
+    ("kernelHeight", \.kernelHeight), ("kernelWidth", \.kernelWidth), ("stride", \.stride), ("padding", \.padding),
+    ("dilation", \.dilation), ("groups", \.groups),
+  ]
 }

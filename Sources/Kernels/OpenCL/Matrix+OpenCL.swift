@@ -112,7 +112,7 @@ extension OpenCLDevice: MatrixKernels {
     let rowPanels = max(1, (panelsM + wanted - 1) / wanted)
     try launch(
       .gemm, "gemm_packed", .blocks, global: [itemsN, (panelsM + rowPanels - 1) / rowPanels, batch],
-      ending: epilogue.arguments(unread: a.buffer, accumulating: product.isAccumulating), .buffer(a.buffer),
+      ending: epilogue.arguments(unread: a.buffer, accumulating: target.accumulating), .buffer(a.buffer),
       .buffer(b), .buffer(c), .structure(product), .uint(rowPanels), .uint(columnPanels), .uint(depthBlock),
       .uint(leftOnce ? 1 : 0))
   }

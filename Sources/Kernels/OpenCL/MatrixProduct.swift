@@ -13,19 +13,15 @@ struct MatrixProduct: KernelStructure {
     target = MatrixTarget(columns: columns)
   }
 
-  var isAccumulating: Bool { target.accumulating }
-
-  static var kernelName: String { "Product" }
-  static var kernelFields: [(name: String, value: (MatrixProduct) -> Int)] {
-    [
-      ("rows", \.rows), ("columns", \.columns), ("depth", \.depth), ("aOffset", \.left.offset),
-      ("aBatchStride", \.left.batchStride), ("aPanelStride", \.left.panelStride), ("aRowStride", \.left.rowStride),
-      ("aDepthStride", \.left.depthStride), ("bBatchStride", \.right.batch), ("bPanelStride", \.right.panel),
-      ("cOffset", \.target.offset), ("cBatchStride", \.target.batchStride), ("cRowStride", \.target.rowStride),
-      ("columnBlock", \.target.columnBlock), ("columnBlockStride", \.target.columnBlockStride),
-      ("firstColumn", \.target.firstColumn),
-    ]
-  }
+  static let kernelName = "Product"
+  static let kernelFields: [KernelField<MatrixProduct>] = [
+    ("rows", \.rows), ("columns", \.columns), ("depth", \.depth), ("aOffset", \.left.offset),
+    ("aBatchStride", \.left.batchStride), ("aPanelStride", \.left.panelStride), ("aRowStride", \.left.rowStride),
+    ("aDepthStride", \.left.depthStride), ("bBatchStride", \.right.batch), ("bPanelStride", \.right.panel),
+    ("cOffset", \.target.offset), ("cBatchStride", \.target.batchStride), ("cRowStride", \.target.rowStride),
+    ("columnBlock", \.target.columnBlock), ("columnBlockStride", \.target.columnBlockStride),
+    ("firstColumn", \.target.firstColumn),
+  ]
 }
 
 /// Where the elements of a left operand lie: see gemm_packed.

@@ -1,7 +1,7 @@
 /// The matrix products for GPUs (section `tiled` of kernels.cl): tiles in local memory, a work-group each.
 package struct TiledProduct {
   /// A tile of C: how many rows and columns a work-group of `items` makes of it.
-  package enum Tile {
+  package enum Tile: CaseIterable {
     case large, small, thin
 
     var section: KernelSection {
@@ -23,8 +23,8 @@ package struct TiledProduct {
     var outputs: (rows: Int, columns: Int) { self == .large ? (8, 8) : (4, 4) }
     /// What is in local memory at a time of the depth.
     var depthStep: Int { self == .small ? 16 : 8 }
-    /// A multiple of every tile's.
-    static let commonDepthStep = 16
+    /// The largest, which is a multiple of the others.
+    static let commonDepthStep = allCases.map(\.depthStep).reduce(1, max)
 
     /// The names that kernels.cl has for these.
     func definitions(items: Int) -> [(name: String, value: String)] {
@@ -83,14 +83,13 @@ extension OpenCLDevice {
   /// Queues a product; where its depth is split, into partial products that are then added.
   /// - Parameter arguments: the kernel's own, before those that all products share.
   func launch(
-    _ tiled: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ product: MatrixProduct,
+    _ p: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ product: MatrixProduct,
     _ arguments: [Argument]
   ) throws {
-    let p = tiled
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     func shared(_ c: Buffer) -> [Argument] {
       [.buffer(c), .structure(product), .uint(p.depthRun), .uint(p.splits)]
-        + epilogue.arguments(unread: c, accumulating: product.isAccumulating)
+        + epilogue.arguments(unread: c, accumulating: product.target.accumulating)
     }
     let items = parameters.tileItems
     let width = p.tile.width(items: items)

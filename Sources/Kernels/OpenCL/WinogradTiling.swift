@@ -34,11 +34,9 @@ struct WinogradTiling: KernelStructure {
     return (0..<count).map { panels * $0 / count..<panels * ($0 + 1) / count }
   }
 
-  static var kernelName: String { "Tiling" }
-  static var kernelFields: [(name: String, value: (WinogradTiling) -> Int)] {
-    [
-      ("images", \.images), ("channels", \.channels), ("height", \.height), ("width", \.width), ("rows", \.rows),
-      ("pitch", \.pitch), ("firstPanel", \.firstPanel), ("panels", \.chunk),
-    ]
-  }
+  static let kernelName = "Tiling"
+  static let kernelFields: [KernelField<WinogradTiling>] = [
+    ("images", \.images), ("channels", \.channels), ("height", \.height), ("width", \.width), ("rows", \.rows),
+    ("pitch", \.pitch), ("firstPanel", \.firstPanel), ("panels", \.chunk),
+  ]
 }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// A device that holds nothing and computes nothing, and counts the memory that tensors would take: a dry run of any
 /// computation, in no time. What is read back from it is 0.
 ///

@@ -19,8 +19,7 @@ public struct StateDictionary {
     -> (state: StateDictionary, metadata: [String: String])
   {
     let file = try MappedFile(url)
-    // A safetensors file starts with the length of its header, which starts with a brace.
-    if url.pathExtension == "safetensors" || file.data.dropFirst(8).first == UInt8(ascii: "{") {
+    if url.pathExtension == "safetensors" || Safetensors.matches(file.data) {
       let safetensors = try Safetensors(file, path: url.path)
       return (StateDictionary(try safetensors.tensors(on: device), origin: url.path), safetensors.metadata)
     }
@@ -48,9 +47,11 @@ public struct StateDictionary {
   public func requireNothing(besides used: Set<String>) throws {
     let extra = names(besides: used)
     guard extra.isEmpty else {
-      throw FileError(
-        origin,
-        "has \(extra.count) unexpected tensors (\(extra.prefix(3).joined(separator: ", "))): is it another model's?")
+      let what =
+        extra.count == 1
+        ? "the unexpected tensor \(extra[0])"
+        : "\(extra.count) unexpected tensors (\(extra.prefix(3).joined(separator: ", ")))"
+      throw FileError(origin, "has \(what): is it another model's?")
     }
   }
 }

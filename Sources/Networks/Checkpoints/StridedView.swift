@@ -82,7 +82,7 @@ struct StridedView {
     switch element {
     case .double: return Float(load(Double.self))
     case .half: return Float(Float16(bitPattern: load(UInt16.self)))
-    case .bfloat16: return Float(bitPattern: UInt32(load(UInt16.self)) << 16)
+    case .bfloat16: return Float(bfloat16: load(UInt16.self))
     default: return load(Float.self)
     }
   }

@@ -27,7 +27,7 @@ public struct TorchCheckpoint: Sendable {
       (root, contents, storages) = try Self.readZip(data, path)
     } else {
       try refuseDownloadedText(data, path: path)
-      if data.dropFirst(8).first == UInt8(ascii: "{") {
+      if Safetensors.matches(data) {
         throw FileError(path, "is a safetensors file, not a PyTorch checkpoint: it needs no conversion")
       }
       (root, contents, storages) = try Self.readLegacy(data, path)

@@ -13,12 +13,13 @@ public struct FaceSet: Sendable {
 
   /// Decodes a dataset's images, cuts the largest centred square and brings it to `size` by averaging or interpolation.
   public init(_ dataset: Dataset, size: Int) throws {
-    var pixels = [[UInt8]](repeating: [], count: dataset.count)
+    var (pixels, labels): ([[UInt8]], [[Float]]) = ([], [])
     let host = CPUDevice()
-    for (index, item) in dataset.items.enumerated() {
-      pixels[index] = try squareImage(item.image(), size: size, device: host).bytes
+    for item in dataset.items {
+      pixels.append(try squareImage(item.image(), size: size, device: host).bytes)
+      labels.append(item.labels)
     }
-    (self.size, self.labels, self.pixels) = (size, dataset.items.map(\.labels), pixels)
+    (self.size, self.labels, self.pixels) = (size, labels, pixels)
     attributes = dataset.attributes
   }
 

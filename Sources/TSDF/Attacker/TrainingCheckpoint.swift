@@ -44,74 +44,41 @@ extension Trainer {
     let step = try number("step", as: Int.self)
     let position = try number("random_position", as: UInt64.self)
     let stepCounts = try run.optimizers.map { name, _ in (name, try number("optim_\(name)_steps", as: Int.self)) }
-    let parts = CheckpointParts(try file.tensors(on: run.device), path: url.path)
-    try parts.requireAll("G", as: objective.generator.parameters)
-    try parts.requireShapes("D", as: objective.critic.parameters)
-    try parts.requireAll("extra", as: objective.extraState)
+    let all = StateDictionary(try file.tensors(on: run.device), origin: url.path)
+    func part(_ prefix: String) -> [String: Tensor] {
+      Dictionary(
+        uniqueKeysWithValues: all.tensors.filter { $0.key.hasPrefix(prefix + ".") }
+          .map { (String($0.key.dropFirst(prefix.count + 1)), $0.value) })
+    }
+    // Kernels trust the shapes: all that is taken over has those of what it replaces.
+    var used: Set<String> = []
+    func require(_ name: String, like tensor: Tensor) throws {
+      _ = try all.require(name, tensor.shape)
+      used.insert(name)
+    }
+    for (name, tensor) in objective.generator.parameters { try require("G.\(name)", like: tensor) }
+    for (name, tensor) in objective.extraState { try require("extra.\(name)", like: tensor) }
+    for (name, tensor) in objective.critic.parameters where all.tensors["D.\(name)"] != nil {
+      try require("D.\(name)", like: tensor)
+    }
+    // Objectives say what other names of discriminators mean.
+    used.formUnion(all.tensors.keys.filter { $0.hasPrefix("D.") })
     var restored = objective
     try restored.restore(
-      generator: StateDictionary(parts["G"], origin: url.path), critic: StateDictionary(parts["D"], origin: url.path))
+      generator: StateDictionary(part("G"), origin: url.path), critic: StateDictionary(part("D"), origin: url.path))
     for (name, _) in run.optimizers {
-      try parts.requireMoments(
-        "optim_\(name)", of: name == "D" ? restored.critic.parameters : restored.generator.parameters)
+      let parameters = name == "D" ? restored.critic.parameters : restored.generator.parameters
+      for (parameter, tensor) in parameters {
+        let moments = ["m", "v"].map { "optim_\(name).\(parameter).\($0)" }
+        guard moments.contains(where: { all.tensors[$0] != nil }) else { continue }
+        for moment in moments { try require(moment, like: tensor) }
+      }
     }
-    restored.extraState = parts["extra"]
+    try all.requireNothing(besides: used)
+    restored.extraState = part("extra")
     objective = restored
-    for (name, count) in stepCounts { run.optimizers[name]?.restore(stepCount: count, state: parts["optim_\(name)"]) }
+    for (name, count) in stepCounts { run.optimizers[name]?.restore(stepCount: count, state: part("optim_\(name)")) }
     run.random.position = position
     self.step = step
-  }
-}
-
-/// The tensors of a checkpoint, `PART.NAME`, checked against what they are to replace: kernels trust their shapes.
-private struct CheckpointParts {
-  private let parts: [String: [String: Tensor]]
-  private let path: String
-
-  init(_ tensors: [String: Tensor], path: String) {
-    var parts: [String: [String: Tensor]] = [:]
-    for (name, tensor) in tensors {
-      guard let dot = name.firstIndex(of: ".") else { continue }
-      parts[String(name[..<dot]), default: [:]][String(name[name.index(after: dot)...])] = tensor
-    }
-    (self.parts, self.path) = (parts, path)
-  }
-
-  subscript(part: String) -> [String: Tensor] { parts[part] ?? [:] }
-
-  /// Refuses tensors of other shapes than those of the same names in `wanted`.
-  func requireShapes(_ part: String, as wanted: [String: Tensor]) throws {
-    for (name, tensor) in self[part].sorted(by: { $0.key < $1.key }) {
-      guard let shape = wanted[name]?.shape, shape != tensor.shape else { continue }
-      throw FileError(path, "\(part).\(name) has the shape \(tensor.shape), not \(shape): it is another run's")
-    }
-  }
-
-  /// Refuses all but the names and shapes of `wanted`.
-  func requireAll(_ part: String, as wanted: [String: Tensor]) throws {
-    for name in wanted.keys.sorted() where self[part][name] == nil {
-      throw FileError(path, "has no tensor named \(part).\(name): it is another run's")
-    }
-    for name in self[part].keys.sorted() where wanted[name] == nil {
-      throw FileError(path, "has the unexpected tensor \(part).\(name): it is another run's")
-    }
-    try requireShapes(part, as: wanted)
-  }
-
-  /// Refuses moments but of the parameters, in pairs, each of its parameter's shape.
-  func requireMoments(_ part: String, of parameters: [String: Tensor]) throws {
-    let found = self[part]
-    for (name, tensor) in found.sorted(by: { $0.key < $1.key }) {
-      let base = String(name.dropLast(2))
-      guard name.hasSuffix(".m") || name.hasSuffix(".v"), let parameter = parameters[base] else {
-        throw FileError(path, "has the unexpected tensor \(part).\(name): it is another run's")
-      }
-      guard tensor.shape == parameter.shape else {
-        throw FileError(
-          path, "\(part).\(name) has the shape \(tensor.shape), not \(parameter.shape): it is another run's")
-      }
-      let other = base + (name.hasSuffix(".m") ? ".v" : ".m")
-      guard found[other] != nil else { throw FileError(path, "has no tensor named \(part).\(other)") }
-    }
   }
 }

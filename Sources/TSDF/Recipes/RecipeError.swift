@@ -12,7 +12,10 @@ public struct RecipeError: Error, CustomStringConvertible, Sendable {
 
 /// Refuses a number out of a range, NaN always.
 func requireField<T: Comparable>(_ field: String, _ value: T, _ range: ClosedRange<T>) throws(RecipeError) {
-  guard range.contains(value) else {
-    throw RecipeError(field, "must be from \(range.lowerBound) to \(range.upperBound), not \(value)")
-  }
+  if let complaint = complaint(about: value, outOf: range) { throw RecipeError(field, complaint) }
+}
+
+/// What is wrong with a number that is out of a range, as NaN always is; nil where nothing is.
+package func complaint<T: Comparable>(about value: T, outOf range: ClosedRange<T>) -> String? {
+  range.contains(value) ? nil : "must be from \(range.lowerBound) to \(range.upperBound), not \(value)"
 }

@@ -12,9 +12,6 @@ struct CMUAMethod: CraftingMethod {
   static let name = "cmua"
   static let generators = CraftMethod.ModelUse.required, detectors = CraftMethod.ModelUse.none
 
-  /// It keeps nothing from batch to batch.
-  var state: [String: Tensor] = [:]
-
   init(_ run: CraftingRun) {}
 
   func step(_ batch: CraftingBatch, _ run: CraftingRun) throws {

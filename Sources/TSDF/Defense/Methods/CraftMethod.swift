@@ -71,6 +71,12 @@ extension CraftingMethod {
   static var stages: Int { 1 }
   static var laterState: [String] { [] }
 
+  /// Nothing is kept from batch to batch.
+  var state: [String: Tensor] {
+    get { [:] }
+    set {}
+  }
+
   static func start(_ recipe: CraftRecipe, random: inout RandomStream, device: any Device) throws -> Tensor {
     try random.uniform(
       [1, 3, recipe.size, recipe.size], in: -recipe.epsilon..<recipe.epsilon, device: device)

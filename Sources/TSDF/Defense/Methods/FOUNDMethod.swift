@@ -6,18 +6,12 @@ extension CraftMethod {
 }
 
 /// Over the first half of the batches the ensemble of features alone, then that of the outputs alone.
-struct FOUNDMethod: CraftingMethod {
+struct FOUNDMethod: InterruptingMethod {
   static let name = "found"
-  static let generators = CraftMethod.ModelUse.required, detectors = CraftMethod.ModelUse.none
 
-  private var stage: InterruptionStage
+  var stage: InterruptionStage
 
   init(_ run: CraftingRun) throws { stage = try InterruptionStage(run) }
-
-  var state: [String: Tensor] {
-    get { stage.state }
-    set { stage.state = newValue }
-  }
 
   mutating func step(_ batch: CraftingBatch, _ run: CraftingRun) throws {
     let targets = try InterruptionStage.Targets(batch, run)

@@ -5,18 +5,12 @@ extension CraftMethod {
   public static let interruption = CraftMethod(InterruptionMethod.self)
 }
 
-struct InterruptionMethod: CraftingMethod {
+struct InterruptionMethod: InterruptingMethod {
   static let name = "interruption"
-  static let generators = CraftMethod.ModelUse.required, detectors = CraftMethod.ModelUse.none
 
-  private var stage: InterruptionStage
+  var stage: InterruptionStage
 
   init(_ run: CraftingRun) throws { stage = try InterruptionStage(run) }
-
-  var state: [String: Tensor] {
-    get { stage.state }
-    set { stage.state = newValue }
-  }
 
   mutating func step(_ batch: CraftingBatch, _ run: CraftingRun) throws {
     let targets = try InterruptionStage.Targets(batch, run)

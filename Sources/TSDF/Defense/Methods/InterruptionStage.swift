@@ -90,3 +90,18 @@ struct InterruptionStage {
       gradient, scale: scale, velocity: velocity, stepSize: run.recipe.stepSize, momentum: momentum)
   }
 }
+
+/// A method that interrupts generators by these steps alone.
+protocol InterruptingMethod: CraftingMethod {
+  var stage: InterruptionStage { get set }
+}
+
+extension InterruptingMethod {
+  static var generators: CraftMethod.ModelUse { .required }
+  static var detectors: CraftMethod.ModelUse { .none }
+
+  var state: [String: Tensor] {
+    get { stage.state }
+    set { stage.state = newValue }
+  }
+}

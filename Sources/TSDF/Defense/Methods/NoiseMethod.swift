@@ -11,8 +11,6 @@ struct NoiseMethod: CraftingMethod {
   static let generators = CraftMethod.ModelUse.none, detectors = CraftMethod.ModelUse.none
   static let stages = 0
 
-  var state: [String: Tensor] = [:]
-
   init(_ run: CraftingRun) {}
 
   func step(_ batch: CraftingBatch, _ run: CraftingRun) {}

@@ -16,8 +16,6 @@ struct PGDMethod: CraftingMethod {
     try Tensor(repeating: 0, shape: [1, 3, recipe.size, recipe.size], device: device)
   }
 
-  var state: [String: Tensor] = [:]
-
   init(_ run: CraftingRun) {}
 
   func step(_ batch: CraftingBatch, _ run: CraftingRun) {}
