@@ -2479,6 +2479,45 @@ kernel void max_pool_gather(global const float *restrict x, global const uint *r
     y[plane * outArea + o] = x[(ulong)plane * area + winners[plane * outArea + o]];
 }
 
+// Median pooling at stride 1: y = the median of the window of size x size pixels around each, cut at the border, the lower one
+// of an even count; winners as max_pool's. By counting, for each element, how many are less and how many equal: no window is
+// sorted or kept, so its size is free. Global size: (width, height, planes).
+kernel void median_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
+                        const uint planes, const uint height, const uint width, const uint size,
+                        const uint hasWinners) {
+  const uint ox = get_global_id(0);
+  const uint oy = get_global_id(1);
+  const uint plane = get_global_id(2);
+  if (ox >= width || oy >= height || plane >= planes)
+    return;
+  const uint reach = size / 2;
+  const uint top = oy > reach ? oy - reach : 0, bottom = min(height, oy + reach + 1);
+  const uint left = ox > reach ? ox - reach : 0, right = min(width, ox + reach + 1);
+  const uint before = ((bottom - top) * (right - left) - 1) / 2;
+  global const float *from = x + (ulong)plane * height * width;
+  uint winner = top * width + left;
+  bool isFound = false;
+  for (uint iy = top; iy < bottom && !isFound; ++iy)
+    for (uint ix = left; ix < right && !isFound; ++ix) {
+      const float v = from[iy * width + ix];
+      uint less = 0, equal = 0;
+      for (uint jy = top; jy < bottom; ++jy)
+        for (uint jx = left; jx < right; ++jx) {
+          const float w = from[jy * width + jx];
+          less += w < v ? 1 : 0;
+          equal += w == v ? 1 : 0;
+        }
+      if (less <= before && before < less + equal) {
+        winner = iy * width + ix;
+        isFound = true;
+      }
+    }
+  const ulong at = ((ulong)plane * height + oy) * width + ox;
+  y[at] = from[winner];
+  if (hasWinners)
+    winners[at] = winner;
+}
+
 // The number of elements that an average-pooling window divides by: padding counts, what ceil mode adds beyond it does not.
 static float pool_divisor(const uint oy, const uint ox, const uint size, const uint stride, const uint padding,
                           const uint height, const uint width) {

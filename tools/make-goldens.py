@@ -211,6 +211,19 @@ def residual_norm(x, w, b, other):
 
 case("instance_norm_residual", residual_norm, normal(2, 3, 7, 6), normal(3), normal(3), normal(2, 3, 7, 6))
 
+# The median of what lies inside the image; the lower one of an even count.
+def median_pool(x, size):
+    def windows(v, outside):
+        padded = F.pad(v, [size // 2] * 4, value=outside)
+        return padded.unfold(2, size, 1).unfold(3, size, 1).flatten(-2)
+
+    before = ((windows(torch.ones_like(x), 0).sum(-1) - 1) // 2).long()
+    return windows(x, float("inf")).sort(-1).values.gather(-1, before[..., None])[..., 0]
+
+
+case("median_pool", lambda x: median_pool(x, 3), normal(2, 3, 9, 8))
+case("median_pool_5", lambda x: median_pool(x, 5), normal(1, 2, 7, 11))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

@@ -137,8 +137,10 @@ def declare_attgan(s, width, attributes, layers, shortcuts=1, injections=1):
     s.layer(f"dec_layers.{layers - 1}.layers.0", (channels, 3, 4, 4), bias=3)
 
 
-def run_attgan(p, x, c):
+def run_attgan(p, x, c, training=False):
     def norm(x, name):
+        if training:
+            return F.batch_norm(x, None, None, p[f"{name}.weight"], p[f"{name}.bias"], training=True)
         q = [p[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
         return F.batch_norm(x, *q)
 
@@ -206,47 +208,77 @@ def declare_hisd(s, encoder, translator, extractor, mapper, style, noise, answer
             s.layer(f"{name}.post_models.{j}.{len(mapper) - 1}", (style, mapper[-1]), bias=style)
 
 
-def run_hisd(p, x, reference, tag):
-    def conv(x, name, padding=0):
-        return F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), padding=padding)
+def hisd_conv(p, x, name, padding=0):
+    return F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), padding=padding)
 
-    def unbiased(x, weight, bias):
-        flat = x.flatten(2)
-        h = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-5)
-        return F.leaky_relu((h * weight + bias).reshape(x.shape), 0.2)
 
-    def norm(x, name):
-        return unbiased(x, p[f"{name}.weight"], p[f"{name}.bias"])
+def hisd_unbiased(x, weight, bias):
+    flat = x.flatten(2)
+    h = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-5)
+    return F.leaky_relu((h * weight + bias).reshape(x.shape), 0.2)
 
-    def half(a, b):
-        return (a + b) / 2**0.5
 
-    def twice(x):
-        return F.interpolate(x, scale_factor=2, mode="nearest")
+def hisd_norm(p, x, name):
+    return hisd_unbiased(x, p[f"{name}.weight"], p[f"{name}.bias"])
 
-    def count(template):
-        n = 0
-        while template.format(n + 1) in p:
-            n += 1
-        return n
 
-    e = conv(x, "encoder.0")
-    for i in range(1, count("encoder.{}.conv1.weight") + 1):
+def hisd_half(a, b):
+    return (a + b) / 2**0.5
+
+
+def hisd_twice(x):
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def hisd_count(p, template, first=1):
+    n = 0
+    while template.format(n + first) in p:
+        n += 1
+    return n
+
+
+def hisd_encode(p, x):
+    e = hisd_conv(p, x, "encoder.0")
+    for i in range(1, hisd_count(p, "encoder.{}.conv1.weight") + 1):
         n = f"encoder.{i}"
-        inner = F.avg_pool2d(conv(norm(e, f"{n}.in1"), f"{n}.conv1", 1), 2)
-        e = half(F.avg_pool2d(conv(e, f"{n}.sc"), 2), conv(norm(inner, f"{n}.in2"), f"{n}.conv2", 1))
-    feature = e
+        inner = F.avg_pool2d(hisd_conv(p, hisd_norm(p, e, f"{n}.in1"), f"{n}.conv1", 1), 2)
+        e = hisd_half(F.avg_pool2d(hisd_conv(p, e, f"{n}.sc"), 2), hisd_conv(p, hisd_norm(p, inner, f"{n}.in2"), f"{n}.conv2", 1))
+    return e
 
-    layers = count("extractors.model.{}.conv1.weight")
-    s = conv(reference, "extractors.model.0")
-    for i in range(1, layers + 1):
-        n = f"extractors.model.{i}"
-        inner = F.avg_pool2d(conv(F.leaky_relu(s, 0.2), f"{n}.conv1", 1), 2)
-        s = half(F.avg_pool2d(conv(s, f"{n}.sc"), 2), conv(F.leaky_relu(inner, 0.2), f"{n}.conv2", 1))
-    s = conv(s.mean((2, 3), keepdim=True), f"extractors.model.{layers + 2}")
+
+def hisd_trunk(p, x, base):
+    """What the extractor and the discriminator share."""
+    s = hisd_conv(p, x, f"{base}.0")
+    for i in range(1, hisd_count(p, base + ".{}.conv1.weight") + 1):
+        n = f"{base}.{i}"
+        inner = F.avg_pool2d(hisd_conv(p, F.leaky_relu(s, 0.2), f"{n}.conv1", 1), 2)
+        s = hisd_half(F.avg_pool2d(hisd_conv(p, s, f"{n}.sc"), 2), hisd_conv(p, F.leaky_relu(inner, 0.2), f"{n}.conv2", 1))
+    return s.mean((2, 3), keepdim=True)
+
+
+def hisd_style(p, images, tag):
+    layers = hisd_count(p, "extractors.model.{}.conv1.weight")
+    s = hisd_conv(p, hisd_trunk(p, images, "extractors.model"), f"extractors.model.{layers + 2}")
     tags = len([k for k in p if k.endswith(".style_to_params.weight")])
-    style = s.reshape(x.shape[0], tags, -1)[:, tag]
+    return s.reshape(images.shape[0], tags, -1)[:, tag]
 
+
+def hisd_mapped(p, noise, tag, answer):
+    m = f"mappers.{tag}"
+
+    def linear(x, name):
+        return F.linear(x, p[f"{name}.weight"], p[f"{name}.bias"])
+
+    z = linear(noise, f"{m}.pre_model.0")
+    deeper = hisd_count(p, m + ".pre_model.{}.linear.weight")
+    for i in range(deeper):
+        z = linear(F.relu(z), f"{m}.pre_model.{i + 1}.linear")
+    for i in range(deeper):
+        z = linear(F.relu(z), f"{m}.post_models.{answer}.{i}.linear")
+    return linear(z, f"{m}.post_models.{answer}.{deeper}")
+
+
+def hisd_translate(p, e, style, tag):
     t = f"translators.{tag}"
     values = F.linear(style, p[f"{t}.style_to_params.weight"], p[f"{t}.style_to_params.bias"])
 
@@ -254,23 +286,30 @@ def run_hisd(p, x, reference, tag):
         nonlocal values
         c = x.shape[1]
         bias, weight, values = values[:, :c, None], values[:, c : 2 * c, None] + 1, values[:, 2 * c :]
-        return unbiased(x, weight, bias)
+        return hisd_unbiased(x, weight, bias)
 
-    m = conv(e, f"{t}.model.0")
-    for i in range(1, count(t + ".model.{}.conv1.weight") + 1):
+    m = hisd_conv(p, e, f"{t}.model.0")
+    for i in range(1, hisd_count(p, t + ".model.{}.conv1.weight") + 1):
         n = f"{t}.model.{i}"
-        shortcut = conv(m, f"{n}.sc")
-        inner = conv(adapted(m), f"{n}.conv1", 1)
-        m = half(shortcut, conv(adapted(inner), f"{n}.conv2", 1))
-    mask = torch.sigmoid(conv(m, f"{t}.masks.0"))
-    y = conv(m, f"{t}.features.0") * mask + e * (1 - mask)
+        shortcut = hisd_conv(p, m, f"{n}.sc")
+        inner = hisd_conv(p, adapted(m), f"{n}.conv1", 1)
+        m = hisd_half(shortcut, hisd_conv(p, adapted(inner), f"{n}.conv2", 1))
+    mask = torch.sigmoid(hisd_conv(p, m, f"{t}.masks.0"))
+    return hisd_conv(p, m, f"{t}.features.0") * mask + e * (1 - mask)
 
+
+def hisd_decode(p, y):
     doublings = len([k for k in p if k.startswith("decoder.") and k.endswith(".conv1.weight")])
     for i in range(doublings):
         n = f"decoder.{i}"
-        inner = conv(twice(norm(y, f"{n}.in1")), f"{n}.conv1", 1)
-        y = half(twice(conv(y, f"{n}.sc")), conv(norm(inner, f"{n}.in2"), f"{n}.conv2", 1))
-    return {"y": conv(y, f"decoder.{doublings}"), "feature": feature}
+        inner = hisd_conv(p, hisd_twice(hisd_norm(p, y, f"{n}.in1")), f"{n}.conv1", 1)
+        y = hisd_half(hisd_twice(hisd_conv(p, y, f"{n}.sc")), hisd_conv(p, hisd_norm(p, inner, f"{n}.in2"), f"{n}.conv2", 1))
+    return hisd_conv(p, y, f"decoder.{doublings}")
+
+
+def run_hisd(p, x, reference, tag):
+    e = hisd_encode(p, x)
+    return {"y": hisd_decode(p, hisd_translate(p, e, hisd_style(p, reference, tag), tag)), "feature": e}
 
 
 # Detectors.
@@ -499,6 +538,184 @@ def run_mtcnn(p, net, x):
 def gradient(results, x):
     """The gradient of mean(first output squared) with respect to x."""
     return torch.autograd.grad((next(iter(results.values())) ** 2).mean(), x)[0]
+
+
+# Training steps: discriminators, and one step of each network against the other as it is.
+
+
+def declare_stargan_critic(s, width, layers, attributes, size):
+    channels = 3
+    for i in range(layers):
+        s.layer(f"main.{2 * i}", (width << i, channels, 4, 4), bias=width << i)
+        channels = width << i
+    s.layer("conv1", (1, channels, 3, 3))
+    s.layer("conv2", (attributes, channels, size >> layers, size >> layers))
+
+
+def run_stargan_critic(p, x):
+    for i in range(len([k for k in p if k.startswith("main.") and k.endswith(".weight")])):
+        x = F.leaky_relu(F.conv2d(x, p[f"main.{2 * i}.weight"], p[f"main.{2 * i}.bias"], stride=2, padding=1), 0.01)
+    return F.conv2d(x, p["conv1.weight"], padding=1), F.conv2d(x, p["conv2.weight"]).flatten(1)
+
+
+def declare_attgan_critic(s, width, layers, hidden, attributes, size):
+    channels = 3
+    for i in range(layers):
+        n = min(width << i, 1024)
+        s.layer(f"conv.{i}.layers.0", (n, channels, 4, 4))
+        s.norm(f"conv.{i}.layers.1", (n,))
+        channels = n
+    for head, outputs in (("fc_adv", 1), ("fc_cls", attributes)):
+        s.layer(f"{head}.0.layers.0", (hidden, channels * (size >> layers) ** 2), bias=hidden)
+        s.layer(f"{head}.1.layers.0", (outputs, hidden), bias=outputs)
+
+
+def run_attgan_critic(p, x):
+    for i in range(len([k for k in p if k.startswith("conv.") and k.endswith("layers.0.weight")])):
+        n = f"conv.{i}.layers"
+        x = F.conv2d(x, p[f"{n}.0.weight"], stride=2, padding=1)
+        x = F.leaky_relu(F.instance_norm(x, weight=p[f"{n}.1.weight"], bias=p[f"{n}.1.bias"]), 0.01)
+
+    def head(name):
+        def linear(x, i):
+            return F.linear(x, p[f"{name}.{i}.layers.0.weight"], p[f"{name}.{i}.layers.0.bias"])
+
+        return linear(F.relu(linear(x.flatten(1), 0)), 1)
+
+    return head("fc_adv"), head("fc_cls")
+
+
+def declare_hisd_critic(s, channels, style, answers, others):
+    s.layer("conv.0", (channels[0], 3, 1, 1), bias=channels[0])
+    for i, (a, b) in enumerate(zip(channels, channels[1:])):
+        s.layer(f"conv.{i + 1}.conv1", (a, a, 3, 3), bias=a)
+        s.layer(f"conv.{i + 1}.conv2", (b, a, 3, 3), bias=b)
+        s.layer(f"conv.{i + 1}.sc", (b, a, 1, 1))
+    for t, count in enumerate(answers):
+        s.layer(f"fcs.{t}.0", (2 * count, channels[-1] + style + others[t], 1, 1), bias=2 * count)
+
+
+def run_hisd_critic(p, x, style, others, tag, answer):
+    """[N, 2]: the scores of a translation and of a cycle's end."""
+    joined = torch.cat([hisd_trunk(p, x, "conv"), style[:, :, None, None], others[:, :, None, None]], 1)
+    return hisd_conv(p, joined, f"fcs.{tag}.0").reshape(x.shape[0], 2, -1)[:, :, answer]
+
+
+def attribute_losses(critic, edited, sums, rec):
+    """The losses of WGAN-GP with attributes; `edited(g, labels)` gives an edit and what the cycle or the code gives back."""
+
+    def classes(logits, labels):
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        return loss * labels.shape[1] if sums else loss
+
+    def d_losses(g, d, inputs):
+        x, alpha = inputs["x_real"], inputs["alpha"]
+        with torch.no_grad():
+            fake = edited(g, inputs)[0]
+        score, logits = critic(d, x)
+        between = (alpha * x + (1 - alpha) * fake).requires_grad_()
+        slope = torch.autograd.grad(critic(d, between)[0].sum(), between, create_graph=True)[0]
+        parts = {
+            "real": -score.mean(),
+            "fake": critic(d, fake)[0].mean(),
+            "cls": classes(logits, inputs["c_org"]),
+            "gp": ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean(),
+        }
+        return parts, parts["real"] + parts["fake"] + parts["cls"] + 10 * parts["gp"]
+
+    def g_losses(g, d, inputs):
+        fake, again = edited(g, inputs)
+        score, logits = critic(d, fake)
+        parts = {"adv": -score.mean(), "cls": classes(logits, inputs["c_trg"]), "rec": (again - inputs["x_real"]).abs().mean()}
+        return parts, parts["adv"] + (1 if sums else 10) * parts["cls"] + rec * parts["rec"]
+
+    return d_losses, g_losses
+
+
+def stargan_edits(run):
+    def edited(g, inputs):
+        fake = run(g, inputs["x_real"], inputs["c_trg"])["y"]
+        return fake, run(g, fake, inputs["c_org"])["y"]
+
+    return edited
+
+
+def attgan_edits(g, inputs):
+    return [run_attgan(g, inputs["x_real"], inputs[c] - 0.5, training=True)["y"] for c in ("c_trg", "c_org")]
+
+
+def hisd_losses(tag):
+    def made(g, inputs):
+        x = inputs["x_real"]
+        e, own = hisd_encode(g, x), hisd_style(g, x, tag)
+        wanted = hisd_mapped(g, inputs["noise"], tag, int(inputs["to"]))
+        translated = hisd_decode(g, hisd_translate(g, e, wanted, tag))
+        cycled = hisd_decode(g, hisd_translate(g, hisd_encode(g, translated), own, tag))
+        return e, own, wanted, translated, cycled
+
+    def score(d, x, style, inputs, answer):
+        return run_hisd_critic(d, x, style, inputs["others"], tag, int(inputs[answer]))
+
+    def d_losses(g, d, inputs):
+        with torch.no_grad():
+            _, own, wanted, translated, cycled = made(g, inputs)
+        x = inputs["x_real"].clone().requires_grad_()
+        real = score(d, x, own, inputs, "from")
+        penalty = 0
+        for column in range(2):
+            slope = torch.autograd.grad(real[:, column].sum(), x, create_graph=True)[0]
+            penalty = penalty + (slope.flatten(1) ** 2).sum(1).mean()
+        fake = F.relu(1 + score(d, translated, wanted, inputs, "to")[:, 0]).mean() + F.relu(1 + score(d, cycled, own, inputs, "from")[:, 1]).mean()
+        parts = {"real": F.relu(1 - real).sum(1).mean(), "fake": fake, "gp": penalty}
+        return parts, sum(parts.values())
+
+    def g_losses(g, d, inputs):
+        x = inputs["x_real"]
+        e, own, wanted, translated, cycled = made(g, inputs)
+        adversarial = score(d, x, own, inputs, "from").sum(1).mean() - score(d, translated, wanted.detach(), inputs, "to")[:, 0].mean()
+        adversarial = adversarial - score(d, cycled, own.detach(), inputs, "from")[:, 1].mean()
+        again = [hisd_decode(g, e), hisd_decode(g, hisd_translate(g, e, own, tag)), cycled]
+        parts = {
+            "adv": adversarial,
+            "sty": (hisd_style(g, translated, tag) - wanted).abs().mean(),
+            "rec": sum((y - x).abs().mean() for y in again),
+        }
+        return parts, sum(parts.values())
+
+    return d_losses, g_losses
+
+
+# By model: the losses, Adam's rate and betas, as the authors have them.
+TRAINING = {
+    "stargan": (attribute_losses(run_stargan_critic, stargan_edits(run_stargan), True, 10), 1e-4, (0.5, 0.999)),
+    "attentiongan": (attribute_losses(run_stargan_critic, stargan_edits(run_attentiongan), True, 10), 1e-4, (0.5, 0.999)),
+    "attgan": (attribute_losses(run_attgan_critic, attgan_edits, False, 100), 2e-4, (0.5, 0.999)),
+    "hisd": (hisd_losses(1), 1e-4, (0.0, 0.99)),
+}
+
+
+def training_step(name, g, d, inputs):
+    """What `tsdf forward MODEL --critic` writes, in the precision of the parameters."""
+    (d_losses, g_losses), rate, betas = TRAINING[name]
+    results = {}
+
+    def differentiate(prefix, losses, p):
+        names = sorted(k for k in p if "running_" not in k and "num_batches" not in k)
+        leaves = {k: p[k].detach().clone().requires_grad_(k in names) for k in p}
+        parts, total = losses(leaves)
+        for key, value in {**parts, "total": total}.items():
+            results[f"{prefix.lower()}.{key}"] = value.detach()
+        found = torch.autograd.grad(total, [leaves[k] for k in names], allow_unused=True)
+        for k, gradient in zip(names, found):
+            leaves[k].grad = torch.zeros_like(leaves[k]) if gradient is None else gradient
+            results[f"{prefix}.grad.{k}"] = leaves[k].grad.detach()
+        return {k: leaves[k] for k in names}
+
+    differentiate("G", lambda p: g_losses(p, d, inputs), g)
+    leaves = differentiate("D", lambda p: d_losses(g, p, inputs), d)
+    torch.optim.Adam(leaves.values(), rate, betas).step()
+    results.update({f"D.after.{k}": v.detach() for k, v in leaves.items()})
+    return results
 
 
 # Inception v3 for the Frechet inception distance.

@@ -131,7 +131,7 @@ int tsdf_jpeg_decode(const uint8_t *data, size_t size, uint8_t *pixels, uint8_t 
   return 0;
 }
 
-int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality,
+int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality, int halved,
                      const uint8_t *markers, size_t markers_size, uint8_t **data, size_t *size, char *message,
                      size_t message_size) {
   struct jpeg_compress_struct jpeg;
@@ -152,8 +152,10 @@ int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int 
   jpeg.in_color_space = header->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&jpeg);
   jpeg_set_quality(&jpeg, quality, TRUE);
+  // The samples of a component beside those of the smallest: lightness has twice as many a side where colours are halved.
   for (int component = 0; component < jpeg.num_components; ++component)
-    jpeg.comp_info[component].h_samp_factor = jpeg.comp_info[component].v_samp_factor = 1;
+    jpeg.comp_info[component].h_samp_factor = jpeg.comp_info[component].v_samp_factor =
+        halved && component == 0 && jpeg.num_components == 3 ? 2 : 1;
   jpeg.optimize_coding = TRUE;
   jpeg_start_compress(&jpeg, TRUE);
   for (size_t at = 0; at + 5 <= markers_size;) {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Kernels
 import Networks
+import TSDF
 
 extension NormStatistics: ExpressibleByArgument {}
 
@@ -12,6 +13,12 @@ struct ForwardCommand: ParsableCommand {
       Reads x (NCHW float32, RGB in [-1, 1]) and, for generators, c ([N, attributes], fed as is) or, for hisd, reference \
       ([N, 3, H, W], whose style for --tag is taken). Writes y and feature (generators) or conf, loc and feature1...3 \
       (detectors; logits, background first). MTCNN's nets write conf and loc as they lay them out.
+
+      With --critic it makes one training step of the critic and one of the generator, each against the other as it is, with \
+      the losses, weights and rates of the model's authors. It reads x_real, c_org and c_trg ([N, attributes]) and alpha \
+      ([N, 1, 1, 1]), or for hisd x_real, others, noise, from and to; it writes the losses (d.real, d.fake, d.cls, d.gp, d.total, \
+      g.adv, g.cls, g.rec, g.total; hisd also g.sty), the gradients (D.grad.NAME, G.grad.NAME) and the critic after its \
+      step (D.after.NAME).
       """)
 
   private static let cascadeNames = MTCNN.netNames.map { "\(MTCNN.name)-\($0)" }
@@ -20,6 +27,7 @@ struct ForwardCommand: ParsableCommand {
 
   @Argument(help: "\(names.joined(separator: ", ")).") var model: String
   @Option(help: "The model's weights (.safetensors, .pth, .ckpt, .pt).") var weights: String
+  @Option(help: "Generators: the discriminator's weights; then a training step is made.") var critic: String?
   @Option(help: "A safetensors file with x, and c or reference where the model is conditioned.") var input: String
   @Option(help: "Where the outputs go (.safetensors).") var output: String
   @Flag(help: "Also write x.grad, the gradient of mean(first output squared) with respect to x.") var gradient = false
@@ -33,12 +41,21 @@ struct ForwardCommand: ParsableCommand {
     if !Self.names.contains(model) {
       throw ValidationError("there is no model \(model); there are \(Self.names.joined(separator: ", "))")
     }
+    if critic != nil, !generatorNames.contains(model) || gradient || normStatistics != .instance {
+      throw ValidationError("--critic is for generators, without --gradient and --norm-statistics")
+    }
   }
 
   func run() throws {
     let device = try common.openDevice()
     let source = try Safetensors(contentsOf: URL(fileURLWithPath: input))
     let url = URL(fileURLWithPath: weights)
+    if let critic {
+      let files = TrainingStart.Files(generator: url, critic: URL(fileURLWithPath: critic))
+      let start = try TrainingStart(files, named: model, on: device)
+      return try write(
+        examineTrainingStep(of: start, input: { try source.tensor($0, on: device) }, tag: tag, on: device))
+    }
     var x = try source.tensor("x", on: device)
     if gradient { x = x.requiringGradient() }
     var results: [String: Tensor] = [:]
@@ -62,6 +79,10 @@ struct ForwardCommand: ParsableCommand {
       first = heads.confidence
     }
     if gradient { results["x.grad"] = try gradients(of: first.squared().mean(), withRespectTo: [x])[0] }
+    try write(results)
+  }
+
+  private func write(_ results: [String: Tensor]) throws {
     try Safetensors.write(results, metadata: ["model": model, "tsdf": tsdfVersion], to: URL(fileURLWithPath: output))
   }
 }

@@ -7,13 +7,20 @@ import TSDF
 
 struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "train",
-    abstract: "Train a generator from scratch on labelled faces, with its own discriminator and losses.",
+    commandName: "train", abstract: "Train a generator, or a judge or a denoiser for experiments, from scratch.",
+    subcommands: [TrainGeneratorCommand.self, TrainClassifierCommand.self, TrainDenoiserCommand.self],
+    defaultSubcommand: TrainGeneratorCommand.self)
+}
+
+struct TrainGeneratorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generator",
+    abstract: "Train a generator on labelled faces, with its own discriminator and losses: tsdf train MODEL.",
     discussion: """
       Reads a folder with list_attr*.txt in CelebA's format and writes the generator to OUTPUT, and beside it \
       OUTPUT.checkpoint (for resuming: the same command goes on where it stopped, bit for bit; one with more --steps makes \
-      a finished run longer, and learning rates and losses' weights may change on the way) and OUTPUT.samples/ (edits of \
-      held-out faces). What is not given is as the model's authors have it.
+      a finished run longer, and learning rates and losses' weights may change on the way), OUTPUT.losses.jsonl and \
+      OUTPUT.samples/ (edits of held-out faces). Ctrl-C and SIGTERM end it with a checkpoint. What is not given is as the model's authors have it.
       """)
 
   @Argument(help: "\(generatorNames.joined(separator: ", ")).") var model: String
@@ -32,7 +39,9 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth: Int?
   @Option(help: "Layers of the discriminator.") var discriminatorLayers: Int?
   @Option(help: "Units of hidden layers (attgan), values of a style (hisd).") var hiddenCount: Int?
-  @Option(help: "Faces a batch.") var batch: Int?
+  @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var batch: BatchSize?
+  @Option(help: "Parts that a batch is worked on in, one after another, whose gradients are added: less memory.")
+  var accumulate: Int?
   @Option(help: "Generator steps.") var steps: Int?
   @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
   @Option(help: "Adam's learning rate.") var learningRate: Float?
@@ -47,8 +56,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Weight of HiSD's style loss.") var styleWeight: Float?
   @Option(help: "The last this many faces of the list are never trained on.") var holdOut = 480
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
-  @Option(help: "Steps between checkpoints.") var checkpointEvery = 200
   @Option(help: "Steps between sample sheets.") var sampleEvery = 200
+  @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
@@ -56,7 +65,6 @@ struct TrainCommand: ParsableCommand {
     guard generatorNames.contains(model) else {
       throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
     }
-    try require("--checkpoint-every", checkpointEvery, 1...largestCount)
     try require("--sample-every", sampleEvery, 1...largestCount)
     try requireValid(recipe(attributes: []).validate)
   }
@@ -69,7 +77,8 @@ struct TrainCommand: ParsableCommand {
     guard dataset.count > holdOut else {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
-    let recipe = try recipe(attributes: dataset.attributes)
+    var recipe = try recipe(attributes: dataset.attributes)
+    try recipe.setBatch(batch, capacity: common.capacity(of: device))
     try requireMemory(forFaces: dataset.count, size: recipe.imageSize, batch: recipe.batch)
     let planned = try Trainer.plannedByteCounts(recipe)
     try requireMemory(
@@ -81,35 +90,14 @@ struct TrainCommand: ParsableCommand {
     let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: recipe.imageSize)
     let trainer = try Trainer(recipe, faces: training, device: device)
 
-    let target = URL(fileURLWithPath: output)
-    let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
-    if FileManager.default.fileExists(atPath: checkpoint.path) {
-      try trainer.restore(from: checkpoint)
-      progress.note("resuming at step \(trainer.step)")
-    }
-    let started = (step: trainer.step, time: Date())
-    while trainer.step < recipe.steps {
-      let reporting = trainer.step % 10 == 9 || trainer.step + 1 == recipe.steps
-      if let losses = try trainer.trainStep(reporting: reporting) {
-        let pace = Date().timeIntervalSince(started.time) / Double(trainer.step - started.step)
-        let text = losses.map { String(format: "\($0.name) %.3f", $0.value) }.joined(separator: "  ")
-        progress.update(
-          String(format: "step %d/%d  %.2f s a step  ", trainer.step, recipe.steps, pace) + text,
-          isLast: trainer.step == recipe.steps)
-      }
-      let isLast = trainer.step == recipe.steps
-      if trainer.step % sampleEvery == 0 || isLast {
-        let sheet = try editSheet(trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
-        let name = String(format: "step-%06d.png", trainer.step)
-        try writeAtomically(encodePNG(sheet), to: URL(fileURLWithPath: output + ".samples/" + name))
-      }
-      if trainer.step % checkpointEvery == 0 || isLast {
-        try trainer.writeCheckpoint(to: checkpoint)
-        try trainer.writeGenerator(to: target)
-      }
+    try TrainingLoop(trainer: trainer, output: output, options: loop, progress: progress).run {
+      guard trainer.step % sampleEvery == 0 || trainer.step == recipe.steps else { return }
+      let sheet = try editSheet(trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
+      let name = String(format: "step-%06d.png", trainer.step)
+      try writeAtomically(encodePNG(sheet), to: URL(fileURLWithPath: output + ".samples/" + name))
     }
     try common.reportProfile(of: device)
-    print("\(target.path): \(trainer.step) steps")
+    print("\(output): \(trainer.step) steps")
   }
 
   /// The model's defaults with what was given instead.
@@ -127,7 +115,8 @@ struct TrainCommand: ParsableCommand {
     set(\.discriminatorWidth, discriminatorWidth)
     set(\.discriminatorLayers, discriminatorLayers)
     set(\.hiddenCount, hiddenCount)
-    set(\.batch, batch)
+    set(\.batch, batch?.count)
+    set(\.accumulate, accumulate)
     set(\.steps, steps)
     set(\.criticSteps, criticSteps)
     set(\.learningRate, learningRate)

@@ -70,6 +70,8 @@ final class GoldenTests: XCTestCase {
     "max_pool": { try $0[0].maxPooled(size: 3, stride: 2, padding: 1) },
     "max_pool_ceil": { try $0[0].maxPooled(size: 2, ceilMode: true) },
     "max_pool_3_ceil": { try $0[0].maxPooled(size: 3, stride: 2, ceilMode: true) },
+    "median_pool": { try $0[0].medianPooled(size: 3) },
+    "median_pool_5": { try $0[0].medianPooled(size: 5) },
     "average_pool": { try $0[0].averagePooled(size: 3, stride: 2, padding: 1) },
     "average_pool_ceil": { try $0[0].averagePooled(size: 3, stride: 2, padding: 1, ceilMode: true) },
     "average_pool_2": { try $0[0].averagePooled(size: 2) },

@@ -19,9 +19,9 @@ int tsdf_jpeg_read_header(const uint8_t *data, size_t size, tsdf_jpeg_header *he
 int tsdf_jpeg_decode(const uint8_t *data, size_t size, uint8_t *pixels, uint8_t **markers, size_t *markers_size,
                      char *message, size_t message_size);
 
-// Encodes grey or RGB without chroma subsampling, markers laid out as above. *data is newly allocated (free() it).
+// Encodes grey or RGB, colours at half the size in both directions where halved is not 0, markers laid out as above. *data is newly allocated (free() it).
 // Returns 0, or -1 with a message.
-int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality,
+int tsdf_jpeg_encode(const tsdf_jpeg_header *header, const uint8_t *pixels, int quality, int halved,
                      const uint8_t *markers, size_t markers_size, uint8_t **data, size_t *size, char *message,
                      size_t message_size);
 

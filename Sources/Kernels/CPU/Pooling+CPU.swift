@@ -36,6 +36,22 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
+  public func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+    let (x, y, winners) = try (x.floats, y.floats, winners?.indices)
+    forEachWindow(g) { plane, at, rows, columns in
+      let from = x + plane * g.height * g.width
+      let places = rows.flatMap { row in columns.map { row * g.width + $0 } }
+      let before = (places.count - 1) / 2
+      let winner = places.first { place in
+        let less = places.reduce(0) { $0 + (from[$1] < from[place] ? 1 : 0) }
+        let equal = places.reduce(0) { $0 + (from[$1] == from[place] ? 1 : 0) }
+        return less <= before && before < less + equal
+      }
+      y[at] = from[winner ?? places[0]]
+      winners?[at] = UInt32(winner ?? places[0])
+    }
+  }
+
   public func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     let (x, y) = try (x.floats, y.floats)
     forEachWindow(g) { plane, at, rows, columns in

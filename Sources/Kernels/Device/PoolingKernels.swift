@@ -11,6 +11,8 @@ public protocol PoolingKernels {
   func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
   /// y[o] = x[winners[o]], plane by plane: the adjoint of `maxPoolGradient`.
   func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
+  /// As `maxPool`, the median instead of the largest; the stride is 1, the padding half of the size, which is odd.
+  func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ geometry: PoolGeometry) throws
   func averagePool(_ x: Buffer, into y: Buffer, _ geometry: PoolGeometry) throws
   func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ geometry: PoolGeometry) throws
 }

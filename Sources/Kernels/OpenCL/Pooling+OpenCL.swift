@@ -26,6 +26,13 @@ extension OpenCLDevice: PoolingKernels {
       .uint(g.planes), .uint(g.height * g.width), .uint(outArea))
   }
 
+  public func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+    try launch(
+      .pool, "median_pool", .elements, global: [g.width, g.height, g.planes], .buffer(x), .buffer(y),
+      .buffer(winners ?? y), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.size),
+      .uint(winners == nil ? 0 : 1))
+  }
+
   public func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     try average("average_pool", x, y, [g.outWidth, g.outHeight, g.planes], g)
   }

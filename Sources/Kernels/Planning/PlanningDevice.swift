@@ -83,6 +83,7 @@ extension PlanningDevice {
   public func maxPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
   public func maxPoolGradient(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
   public func maxPoolGather(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
+  public func medianPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
   public func averagePool(_: Buffer, into _: Buffer, _: PoolGeometry) {}
   public func averagePoolGradient(_: Buffer, into _: Buffer, _: PoolGeometry) {}
   public func sumBlocks(_: Buffer, into _: Buffer, _: BlockGeometry, scale _: Float) {}

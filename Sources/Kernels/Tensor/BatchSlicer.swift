@@ -5,7 +5,8 @@ public final class BatchSlicer {
   /// The most images a slice; nil while whole batches fit.
   public private(set) var sliceLength: Int?
 
-  public init(device: any Device) { self.device = device }
+  /// - Parameter sliceLength: the most images a slice from the start on.
+  public init(device: any Device, sliceLength: Int? = nil) { (self.device, self.sliceLength) = (device, sliceLength) }
 
   /// The gradients of a loss that is a mean over the `count` images of a batch.
   /// - Parameters:

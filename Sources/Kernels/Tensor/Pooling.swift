@@ -5,11 +5,27 @@ extension Tensor {
   ///   - ceilMode: windows that start inside the padded image but end beyond it count too, as in PyTorch.
   public func maxPooled(size: Int, stride: Int? = nil, padding: Int = 0, ceilMode: Bool = false) throws -> Tensor {
     let geometry = try poolGeometry("max pool", size, stride ?? size, padding, ceilMode)
+    return try selected("max pool", geometry, device.maxPool)
+  }
+
+  /// The median of the window of `size` x `size` pixels, an odd number, around each pixel of images [N, C, H, W], which is cut at
+  /// the border; of an even count the lower one. The first of equal ones gets the gradient.
+  public func medianPooled(size: Int) throws -> Tensor {
+    let geometry = try poolGeometry("median pool", size, 1, size / 2, false)
+    guard size % 2 == 1 else { throw KernelsError.shape(operation: "median pool", "the size \(size) is not odd") }
+    return try selected("median pool", geometry, device.medianPool)
+  }
+
+  /// One element of each window, and the way of its gradient.
+  private func selected(
+    _ operation: String, _ geometry: PoolGeometry,
+    _ select: (Buffer, _ into: Buffer, _ winners: Buffer?, PoolGeometry) throws -> Void
+  ) throws -> Tensor {
     let target = [shape[0], shape[1], geometry.outHeight, geometry.outWidth]
     let output = try device.allocate(target.elementCount)
     let winners = isTracked ? try device.allocate(target.elementCount) : nil
-    try device.maxPool(buffer, into: output, winners: winners, geometry)
-    return Tensor(shape: target, device: device, buffer: output).recorded("max pool", [self]) { [shape] g, _ in
+    try select(buffer, output, winners, geometry)
+    return Tensor(shape: target, device: device, buffer: output).recorded(operation, [self]) { [shape] g, _ in
       [try g.maxPoolGradient(winners!, geometry, shape)]
     }
   }

@@ -28,6 +28,14 @@ public struct StateDictionary {
     return (StateDictionary(try checkpoint.tensors(under: key, on: device), origin: url.path), [:])
   }
 
+  /// The tensors of one part, `PREFIX.NAME`, by their names without it.
+  package func part(_ prefix: String) -> StateDictionary {
+    StateDictionary(
+      Dictionary(
+        uniqueKeysWithValues: tensors.filter { $0.key.hasPrefix(prefix + ".") }
+          .map { (String($0.key.dropFirst(prefix.count + 1)), $0.value) }), origin: origin)
+  }
+
   /// A tensor of the given shape; nil extents are free.
   /// - Throws: `FileError` naming a tensor that is missing or of another shape.
   public func require(_ name: String, _ shape: [Int?]) throws -> Tensor {

@@ -14,7 +14,10 @@ public struct AttGANGenerator: Generator {
   /// Statistics of the batch that training normalises with, by norm. Nil: stored statistics, as in use.
   package var training: BatchStatistics?
 
-  private let layers: Int
+  /// Channels of the first layer.
+  package let width: Int
+  /// Of the encoder, and of the decoder.
+  package let layers: Int
   private let injections: Int
   private let shortcuts: Int
   /// Weights with the norms' stored statistics and scales multiplied in, and the biases that remain.
@@ -65,7 +68,7 @@ public struct AttGANGenerator: Generator {
     _ source: ParameterSource, width: Int, layers: Int, shortcuts: Int, injections: Int, attributes: [String],
     imageSize: Int
   ) throws {
-    (self.attributes, self.imageSize, self.layers) = (attributes, imageSize, layers)
+    (self.attributes, self.imageSize, self.width, self.layers) = (attributes, imageSize, width, layers)
     (self.shortcuts, self.injections) = (shortcuts, injections)
     var source = source
     let widths = Self.widths(width, layers)

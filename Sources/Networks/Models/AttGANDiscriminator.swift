@@ -4,8 +4,8 @@ import Kernels
 /// realness (`fc_adv`) and the attributes (`fc_cls`).
 public struct AttGANDiscriminator: AttributeCritic {
   public var parameters: [String: Tensor]
-  private let layers: Int
-  private let imageSize: Int
+  package let width: Int, layers: Int, attributeCount: Int, imageSize: Int
+  package let hiddenCount: Int?
 
   private static let widest = 1024
 
@@ -35,7 +35,8 @@ public struct AttGANDiscriminator: AttributeCritic {
   private init(
     _ source: ParameterSource, width: Int, layers: Int, hiddenCount: Int, attributeCount: Int, imageSize: Int
   ) throws {
-    (self.layers, self.imageSize) = (layers, imageSize)
+    (self.width, self.layers, self.hiddenCount) = (width, layers, hiddenCount)
+    (self.attributeCount, self.imageSize) = (attributeCount, imageSize)
     try requireHalvings(layers, of: imageSize, "AttGAN's discriminator")
     var source = source
     var channels = 3

@@ -20,7 +20,7 @@ public struct StyleTag: Equatable, Sendable {
     }
   }
 
-  static func text(_ tags: [StyleTag]) -> String {
+  package static func text(_ tags: [StyleTag]) -> String {
     tags.map { $0.labels.joined(separator: ",") }.joined(separator: ";")
   }
 }
@@ -171,6 +171,13 @@ public struct HiSDGenerator: Generator {
       }
     }
     parameters = try source.finished()
+  }
+
+  /// The same with tensors of its own.
+  package func copy() throws -> HiSDGenerator {
+    var copy = self
+    copy.parameters = try parameters.mapValues { try $0.scaled(by: 1) }
+    return copy
   }
 
   // MARK: Asking for an edit

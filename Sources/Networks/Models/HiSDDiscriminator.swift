@@ -5,7 +5,8 @@ import Kernels
 /// image's attributes, which the authors' does not.
 public struct HiSDDiscriminator: Network {
   public var parameters: [String: Tensor]
-  private let layers: Int
+  /// Residual blocks.
+  package let layers: Int
 
   /// Fresh parameters.
   /// - Parameters:
@@ -41,6 +42,25 @@ public struct HiSDDiscriminator: Network {
     layers = (1..<100).prefix { state.tensors["conv.\($0).conv2.weight"] != nil }.count
     parameters = state.tensors
     for name in ["conv.0.weight", "fcs.0.0.weight"] { _ = try state.require(name, [nil, nil, 1, 1]) }
+  }
+
+  /// Channels of the first layer.
+  package var width: Int { parameters["conv.0.weight"]!.shape[0] }
+
+  /// Whether it names attributes too.
+  package var judgesAttributes: Bool { parameters["attributes.weight"] != nil }
+
+  /// Refuses another count of attributes besides a tag than its scores depend on.
+  package func require(others count: Int, tag: Int, styleCount: Int) throws {
+    let head = "fcs.\(tag).0.weight"
+    guard let weight = parameters[head], let trunk = parameters["conv.\(layers).conv2.weight"] else {
+      throw KernelsError.usage("HiSD's discriminator has no \(head): it knows fewer tags")
+    }
+    let known = weight.shape[1] - trunk.shape[0] - styleCount
+    guard known == count else {
+      throw KernelsError.usage(
+        "HiSD's discriminator knows \(known) attributes besides tag \(tag), the faces are labelled with \(count)")
+    }
   }
 
   /// What all heads judge images by, [N, channels, 1, 1].

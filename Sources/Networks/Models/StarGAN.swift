@@ -10,7 +10,10 @@ public enum NormStatistics: String, CaseIterable, Sendable { case instance, runn
 public struct StarGANBackbone {
   var parameters: [String: Tensor]
   let conditionCount: Int
-  private let blocks: Int
+  /// Channels of the first layer.
+  package let width: Int
+  /// Residual blocks.
+  package let blocks: Int
   private let statistics: NormStatistics
 
   /// The position after the residual blocks.
@@ -19,7 +22,7 @@ public struct StarGANBackbone {
   init(
     _ source: ParameterSource, width: Int, conditionCount: Int, blocks: Int, outputs: Int, statistics: NormStatistics
   ) throws {
-    (self.conditionCount, self.blocks, self.statistics) = (conditionCount, blocks, statistics)
+    (self.conditionCount, self.width, self.blocks, self.statistics) = (conditionCount, width, blocks, statistics)
     parameters = [:]
     var source = source
     func add(_ name: String, _ weight: Shape, norm: String, channels: Int) throws {

@@ -2,6 +2,16 @@ import Kernels
 
 /// What judges realness and attributes of images.
 package protocol AttributeCritic: Network {
+  /// Channels of the first layer.
+  var width: Int { get }
+  /// Strided layers.
+  var layers: Int { get }
+  /// Units of hidden layers; nil where there are none.
+  var hiddenCount: Int? { get }
+  var attributeCount: Int { get }
+  /// Pixels a side of what it judges.
+  var imageSize: Int { get }
+
   /// Realness scores, of any shape with images first, and attribute logits [N, attributes] of images [N, 3, size, size].
   func callAsFunction(_ images: Tensor) throws -> (realness: Tensor, attributes: Tensor)
 }
@@ -10,9 +20,8 @@ package protocol AttributeCritic: Network {
 /// (`conv1`) and attribute logits (`conv2`).
 public struct StarGANDiscriminator: AttributeCritic {
   public var parameters: [String: Tensor]
-  private let layers: Int
-  private let attributeCount: Int
-  private let imageSize: Int
+  package let width: Int, layers: Int, attributeCount: Int, imageSize: Int
+  package let hiddenCount: Int? = nil
 
   /// Fresh parameters.
   /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^layers.
@@ -35,7 +44,7 @@ public struct StarGANDiscriminator: AttributeCritic {
   }
 
   private init(_ source: ParameterSource, width: Int, layers: Int, attributeCount: Int, imageSize: Int) throws {
-    (self.layers, self.attributeCount, self.imageSize) = (layers, attributeCount, imageSize)
+    (self.width, self.layers, self.attributeCount, self.imageSize) = (width, layers, attributeCount, imageSize)
     try requireHalvings(layers, of: imageSize, "StarGAN's discriminator")
     var source = source
     var channels = 3

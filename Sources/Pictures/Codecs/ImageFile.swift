@@ -129,8 +129,18 @@ public func encodePNG(_ image: Image) throws -> Data {
   return Data(bytesNoCopy: data!, count: size, deallocator: .free)
 }
 
-/// An image as a JPEG file without chroma subsampling, with the given segments.
-func encodeJPEG(_ image: Image, quality: Int, markers: [UInt8] = []) throws -> Data {
+/// How many samples a JPEG file has of the colours.
+public enum ChromaSubsampling: Sendable {
+  /// As many as of the lightness (4:4:4).
+  case full
+  /// Half as many in both directions (4:2:0): what cameras and sites write.
+  case halved
+}
+
+/// An image as a JPEG file with the given segments.
+func encodeJPEG(_ image: Image, quality: Int, subsampling: ChromaSubsampling = .full, markers: [UInt8] = []) throws
+  -> Data
+{
   var header = tsdf_jpeg_header()
   header.width = UInt32(image.width)
   header.height = UInt32(image.height)
@@ -144,14 +154,15 @@ func encodeJPEG(_ image: Image, quality: Int, markers: [UInt8] = []) throws -> D
   var data: UnsafeMutablePointer<UInt8>?
   var size = 0
   try call("JPEG") {
-    tsdf_jpeg_encode(&header, plain, Int32(quality), markers, markers.count, &data, &size, $0, $1)
+    tsdf_jpeg_encode(
+      &header, plain, Int32(quality), subsampling == .halved ? 1 : 0, markers, markers.count, &data, &size, $0, $1)
   }
   return Data(bytesNoCopy: data!, count: size, deallocator: .free)
 }
 
 /// The picture after a JPEG round trip at a quality: what a site that recompresses makes of it.
-public func jpegRoundTrip(_ image: Image, quality: Int) throws -> Image {
-  let data = [UInt8](try encodeJPEG(image, quality: quality))
+public func jpegRoundTrip(_ image: Image, quality: Int, subsampling: ChromaSubsampling = .full) throws -> Image {
+  let data = [UInt8](try encodeJPEG(image, quality: quality, subsampling: subsampling))
   let (pixels, _) = try decodeJPEG(data, count: image.width * image.height * image.colorChannels, "JPEG")
   return Image(width: image.width, height: image.height, channels: image.colorChannels, bytes: pixels)
 }

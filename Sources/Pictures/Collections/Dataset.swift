@@ -17,9 +17,9 @@ public struct Dataset: Sendable {
   }
 
   public let attributes: [String]
-  private let folder: URL
+  private var folder: URL
   /// Paths below the folder.
-  private let files: [String]
+  private var files: [String]
   /// Of all images, or of none.
   private let labels: [Bool]
   /// Those that are in this part of the whole.
@@ -53,6 +53,29 @@ public struct Dataset: Sendable {
   private init(_ whole: Dataset, _ range: Range<Int>) {
     (attributes, folder, files, labels) = (whole.attributes, whole.folder, whole.files, whole.labels)
     self.range = range
+  }
+
+  /// The same faces as they are in another folder, or in its `images`, under the same names but for the type.
+  /// - Throws: `FileError` naming the first that is not there.
+  public func moved(to directory: URL) throws -> Dataset {
+    let images = directory.appendingPathComponent("images")
+    var copy = self
+    copy.folder = FileManager.default.fileExists(atPath: images.path) ? images : directory
+    let types = ["png", "jpg", "jpeg", "PNG", "JPG", "JPEG"]
+    for index in range {
+      let file = files[index]
+      let base = (file as NSString).deletingPathExtension
+      let found = ([file] + types.map { "\(base).\($0)" }).first {
+        FileManager.default.fileExists(atPath: copy.folder.appendingPathComponent($0).path)
+      }
+      guard let found else {
+        throw FileError(
+          copy.folder.appendingPathComponent(file).path,
+          "does not exist, nor its like of another type; each face needs it")
+      }
+      copy.files[index] = found
+    }
+    return copy
   }
 
   /// The number of faces.

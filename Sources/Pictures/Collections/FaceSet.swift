@@ -30,6 +30,17 @@ public struct FaceSet: Sendable {
     (size, self.labels, pixels) = (images[0].width, labels, images.map(\.bytes))
   }
 
+  private init(_ parts: [FaceSet]) {
+    (size, attributes) = (parts[0].size, parts[0].attributes)
+    (labels, pixels) = (parts.flatMap(\.labels), parts.flatMap(\.pixels))
+  }
+
+  /// These faces, then others of the same size and labels.
+  public func joined(with others: FaceSet) -> FaceSet {
+    precondition(size == others.size && attributes == others.attributes, "faces of one size with the same labels")
+    return FaceSet([self, others])
+  }
+
   /// A face's labels of these names, in this order; nothing where it lacks one.
   public func labels(of index: Int, named names: [String]) -> [Float] {
     selectLabels(labels[index], of: attributes, named: names)

@@ -1,4 +1,5 @@
 import Kernels
+import Networks
 
 /// How a generator is trained. What a model does not have is left alone.
 public struct TrainingRecipe: Codable, Equatable, Sendable {
@@ -35,8 +36,18 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   public var keptPrecision = KeptPrecision.single
   /// The last this many faces of the list are never trained on.
   public var holdOut = 480
+  /// Parts that a batch is worked on in, one after another; their gradients are added. 1 where it is not set.
+  public var accumulate: Int?
+  /// What half of the faces are put through, each time with a random one, by names of `augmentationNames`. None where it is not
+  /// set.
+  public var augment: [String]?
+  /// What an attacker does who goes on from a trained generator; nil for training from scratch.
+  public var retraining: RetrainingRecipe?
 
   public init() {}
+
+  /// Faces that are worked on at once, at most; nil for whole batches.
+  var sliceLength: Int? { accumulate.map { (batch + $0 - 1) / $0 } }
 
   /// This recipe with what another may change during a run.
   func steered(as other: TrainingRecipe) -> TrainingRecipe {
@@ -58,7 +69,12 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   /// What a model's authors trained with.
   /// - Throws: `FileError` when there is no such model.
   public init(defaultsOf model: String) throws {
-    self = try trainerType(model).defaults
+    self =
+      switch model {
+      case AttributeClassifier.name: ClassifierObjective.defaults
+      case Denoiser.name: DenoiserObjective.defaults
+      default: try trainableType(model).objective.defaults
+      }
     self.model = model
   }
 }

@@ -15,6 +15,11 @@ extension TrainingRecipe {
     ] {
       try requireField(field, value, least...1_000_000_000)
     }
+    if let accumulate { try requireField("accumulate", accumulate, 1...batch) }
+    for name in augment ?? [] where !augmentationNames.contains(name) {
+      throw RecipeError("augment", "names \(name); there are \(augmentationNames.joined(separator: ", "))")
+    }
+    try retraining?.validate()
     for (field, rate) in [("learningRate", learningRate), ("mapperLearningRate", mapperLearningRate)] {
       try requireField(field, rate, 0...1)
     }

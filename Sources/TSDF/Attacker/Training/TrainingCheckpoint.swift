@@ -2,6 +2,12 @@ import Foundation
 import Kernels
 import Networks
 
+/// What tells a training's checkpoint from other files.
+enum TrainingCheckpoint {
+  /// The `kind` in its metadata.
+  static let kind = "training"
+}
+
 extension Trainer {
   /// Everything that a resumed run needs, written atomically.
   public func writeCheckpoint(to url: URL) throws {
@@ -10,12 +16,11 @@ extension Trainer {
       for (name, value) in values { tensors["\(prefix).\(name)"] = value }
     }
     var metadata = [
-      "kind": "training", "tsdf": tsdfVersion, "step": "\(step)", "random_position": "\(run.random.position)",
-      "recipe": try canonicalJSON(recipe),
+      "kind": TrainingCheckpoint.kind, "tsdf": tsdfVersion, "step": "\(step)",
+      "random_position": "\(run.random.position)", "recipe": try canonicalJSON(recipe),
     ]
-    add("G", objective.generator.parameters)
-    add("D", objective.critic.parameters)
-    add("extra", objective.extraState)
+    if warmUpStep > 0 { metadata["warm_up_step"] = "\(warmUpStep)" }
+    for (part, values) in objective.state { add(part, values) }
     for (name, optimizer) in run.optimizers {
       add("optim_\(name)", optimizer.state)
       metadata["optim_\(name)_steps"] = "\(optimizer.stepCount)"
@@ -35,50 +40,52 @@ extension Trainer {
       }
       return value
     }
-    guard file.metadata["kind"] == "training", let text = file.metadata["recipe"],
+    guard file.metadata["kind"] == TrainingCheckpoint.kind, let text = file.metadata["recipe"],
       let saved = try? JSONDecoder().decode(TrainingRecipe.self, from: Data(text.utf8))
     else { throw FileError(url.path, "is not a checkpoint of tsdf train") }
     guard saved.steered(as: recipe) == recipe else {
       throw FileError(url.path, "was made with other options; give the same ones, or another --output")
     }
+    guard recipe.model != HiSDGenerator.name || (saved.classificationWeight > 0) == (recipe.classificationWeight > 0)
+    else {
+      throw FileError(
+        url.path, "holds another discriminator: --classification-weight must stay 0, or above 0, during a run")
+    }
     let step = try number("step", as: Int.self)
+    let warmUpStep = file.metadata["warm_up_step"] == nil ? 0 : try number("warm_up_step", as: Int.self)
     let position = try number("random_position", as: UInt64.self)
     let stepCounts = try run.optimizers.map { name, _ in (name, try number("optim_\(name)_steps", as: Int.self)) }
     let all = StateDictionary(try file.tensors(on: run.device), origin: url.path)
-    func part(_ prefix: String) -> [String: Tensor] {
-      Dictionary(
-        uniqueKeysWithValues: all.tensors.filter { $0.key.hasPrefix(prefix + ".") }
-          .map { (String($0.key.dropFirst(prefix.count + 1)), $0.value) })
-    }
     // Kernels trust the shapes: all that is taken over has those of what it replaces.
     var used: Set<String> = []
-    func require(_ name: String, like tensor: Tensor) throws {
-      _ = try all.require(name, tensor.shape)
+    func require(_ name: String, like tensor: Tensor) throws -> Tensor {
       used.insert(name)
+      return try all.require(name, tensor.shape)
     }
-    for (name, tensor) in objective.generator.parameters { try require("G.\(name)", like: tensor) }
-    for (name, tensor) in objective.extraState { try require("extra.\(name)", like: tensor) }
-    for (name, tensor) in objective.critic.parameters where all.tensors["D.\(name)"] != nil {
-      try require("D.\(name)", like: tensor)
-    }
-    // Objectives say what other names of discriminators mean.
-    used.formUnion(all.tensors.keys.filter { $0.hasPrefix("D.") })
-    var restored = objective
-    try restored.restore(
-      generator: StateDictionary(part("G"), origin: url.path), critic: StateDictionary(part("D"), origin: url.path))
+    let current = objective.state
+    let restored = try Dictionary(
+      uniqueKeysWithValues: current.map { part, tensors in
+        (
+          part,
+          try Dictionary(
+            uniqueKeysWithValues: tensors.map { ($0, try require("\(part).\($0)", like: $1)) })
+        )
+      })
     for (name, _) in run.optimizers {
-      let parameters = name == "D" ? restored.critic.parameters : restored.generator.parameters
-      for (parameter, tensor) in parameters {
-        let moments = ["m", "v"].map { "optim_\(name).\(parameter).\($0)" }
-        guard moments.contains(where: { all.tensors[$0] != nil }) else { continue }
-        for moment in moments { try require(moment, like: tensor) }
+      for (part, tensors) in current where (name == "D") == (part == "D") {
+        for (parameter, tensor) in tensors {
+          let moments = ["m", "v"].map { "optim_\(name).\(parameter).\($0)" }
+          guard moments.contains(where: { all.tensors[$0] != nil }) else { continue }
+          for moment in moments { _ = try require(moment, like: tensor) }
+        }
       }
     }
     try all.requireNothing(besides: used)
-    restored.extraState = part("extra")
-    objective = restored
-    for (name, count) in stepCounts { run.optimizers[name]?.restore(stepCount: count, state: part("optim_\(name)")) }
+    objective.state = restored
+    for (name, count) in stepCounts {
+      run.optimizers[name]?.restore(stepCount: count, state: all.part("optim_\(name)").tensors)
+    }
     run.random.position = position
-    self.step = step
+    (self.step, self.warmUpStep) = (step, warmUpStep)
   }
 }

@@ -1,0 +1,184 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Networks
+import Pictures
+import TSDF
+
+struct RetrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "retrain", abstract: "Go on training a generator on collected faces, as an attacker would.",
+    discussion: """
+      Takes a generator and its discriminator, official checkpoints or ours (of a checkpoint of tsdf train both, and the state of \
+      the optimisers), and goes on with the model's own losses on the faces of --data, a labelled folder as `tsdf \
+      prepare` writes it. Without --critic a fresh discriminator is trained first, for --warm-up steps, against the generator as \
+      it is. Writes what `tsdf train` writes, and resumes likewise.
+
+      Smarter attackers: --augment looks at half of the faces through JPEG, blur, noise or a smaller size; --clean with \
+      --clean-share mixes public faces in; --paired has the originals of the faces, which the attacker protected himself, and trains \
+      the generator to make of the protected face what it made of the original, without any discriminator; --lora trains \
+      low-rank patches of the convolutions in place of all parameters.
+
+      EXAMPLES:
+        tsdf retrain stargan --weights weights/stargan.safetensors --data crops --output adapted.safetensors
+        tsdf retrain hisd --weights gen_00600000.pt --critic gen_00600000.pt --tags 'Bangs;Glasses' --data crops --output h.safetensors
+        tsdf retrain stargan --weights weights/stargan.safetensors --data protected --paired originals --lora 8 --output patched.safetensors
+      """)
+
+  @Argument(help: "\(generatorNames.joined(separator: ", ")).") var model: String
+  @Option(help: "The generator to go on from (.safetensors, .pth, .ckpt, .pt, or a checkpoint of tsdf train).")
+  var weights: String
+  @Option(help: "Its discriminator, likewise. Without it a fresh one is warmed up.") var critic: String?
+  @Option(help: "The labelled folder of collected faces.") var data: String
+  @Option(help: "Where the generator goes (.safetensors).") var output: String
+  @Option(help: "The labels that the generator takes, separated by commas, where its file does not name them.")
+  var attributes: String?
+  @Option(help: "HiSD's tags as in tsdf train, where its file does not name them.") var tags: String?
+  @Option(help: "Pixels a side, where neither file says.") var imageSize: Int?
+  @Option(help: "The last this many faces of --data are not trained on.") var holdOut = 0
+  @Option(help: "Generator steps.") var steps = 100
+  @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var batch: BatchSize?
+  @Option(help: "Parts that a batch is worked on in, one after another, whose gradients are added: less memory.")
+  var accumulate: Int?
+  @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
+  @Option(help: "Adam's learning rate.") var learningRate: Float?
+  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps = 0
+  @Option(help: "Channels of the first layer of a fresh discriminator.") var discriminatorWidth: Int?
+  @Option(help: "Layers of a fresh discriminator. (default: as many as the size can be halved, at most the model's)")
+  var discriminatorLayers: Int?
+  @Option(help: "Steps that a fresh discriminator is trained for first.") var warmUp = RetrainingRecipe().warmUpSteps
+  @Option(
+    help:
+      "Look at half of the faces through one of these, separated by commas: \(augmentationNames.joined(separator: ", "))."
+  )
+  var augment: String?
+  @Option(help: "A labelled folder of public clean faces to mix in.") var clean: String?
+  @Option(help: "The share of clean faces in what is trained on, 0 to 1.") var cleanShare: Float = 0.5
+  @Option(help: "The folder of the originals of the faces of --data, under the same names: train on pairs.")
+  var paired: String?
+  @Option(help: "Train patches of this rank on the convolutions, gated, in place of all parameters; 0 for none.")
+  var lora = 0
+  @Option(help: "Leave parameters as they are whose names begin with one of these, separated by commas.")
+  var freeze: String?
+  @Option(help: "The run's random seed.") var seed: UInt64 = 1
+  @OptionGroup var loop: TrainingLoopOptions
+  @OptionGroup var gradientOptions: GradientOptions
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard generatorNames.contains(model) else {
+      throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
+    }
+    try require("--image-size", imageSize, 8...2048)
+    try require("--hold-out", holdOut, 0...largestCount)
+    if paired != nil, critic != nil || clean != nil || criticSteps != nil {
+      throw ValidationError("--paired trains without a discriminator and on the pairs alone")
+    }
+    try requireValid(recipe().validate)
+  }
+
+  func run() throws {
+    let device = try common.openDevice()
+    let progress = common.progress
+    let files = TrainingStart.Files(
+      generator: URL(fileURLWithPath: weights), critic: critic.map { URL(fileURLWithPath: $0) }, imageSize: imageSize)
+    let start = try TrainingStart(files, named: model, on: device)
+    var recipe = try recipe()
+    recipe.attributes = attributes.map(items(of:)) ?? []
+    let labels = recipe.attributes.isEmpty ? start.attributes : recipe.attributes
+    let collected = try Dataset(labelled: URL(fileURLWithPath: data), selecting: labels)
+    guard collected.count > holdOut else {
+      throw ValidationError("\(data) has \(collected.count) faces; \(holdOut) held out leave none to train on")
+    }
+    if labels == nil { recipe.attributes = collected.attributes }
+    let faces = collected[0..<collected.count - holdOut]
+
+    let side = try start.imageSize
+    if discriminatorLayers == nil { recipe.discriminatorLayers = min(recipe.discriminatorLayers, side.halvings) }
+    try recipe.setBatch(batch, from: files, capacity: common.capacity(of: device))
+    try requireMemory(forFaces: faces.count * (paired == nil ? 1 : 2), size: side, batch: recipe.batch)
+    let planned = try Trainer.plannedByteCounts(recipe, from: files)
+    try requireMemory(planned.least, for: "a step with one face", limit: common.capacity(of: device), of: device.name)
+    progress.note(
+      String(
+        format: "%d faces in batches of %d; a step takes about %.0f MiB of device memory", faces.count, recipe.batch,
+        planned.whole / Double(1 << 20)))
+    let trainer = try Trainer(
+      recipe, from: start,
+      data: TrainingData(
+        FaceSet(faces, size: side),
+        clean: try clean.map {
+          try FaceSet(Dataset(labelled: URL(fileURLWithPath: $0), selecting: faces.attributes), size: side)
+        }, cleanShare: cleanShare,
+        originals: try paired.map { try FaceSet(faces.moved(to: URL(fileURLWithPath: $0)), size: side) }),
+      device: device)
+    if trainer.warmUpStepsLeft > 0 {
+      progress.note("no --critic: a fresh discriminator is trained for \(trainer.warmUpStepsLeft) steps first")
+    }
+    try TrainingLoop(trainer: trainer, output: output, options: loop, progress: progress).run()
+    try common.reportProfile(of: device)
+    print("\(output): \(trainer.step) steps")
+  }
+
+  /// The model's defaults with what was given instead; extents and labels come from the networks.
+  private func recipe() throws -> TrainingRecipe {
+    var recipe = try TrainingRecipe(defaultsOf: model)
+    func set<T>(_ path: WritableKeyPath<TrainingRecipe, T>, _ value: T?) {
+      if let value { recipe[keyPath: path] = value }
+    }
+    (recipe.seed, recipe.holdOut, recipe.steps, recipe.decaySteps) = (seed, max(1, holdOut), steps, decaySteps)
+    set(\.keptPrecision, gradientOptions.keptPrecision)
+    set(\.tags, tags)
+    set(\.batch, batch?.count)
+    set(\.accumulate, accumulate)
+    recipe.augment = augment.map(items(of:))
+    set(\.criticSteps, criticSteps)
+    set(\.learningRate, learningRate)
+    set(\.discriminatorWidth, discriminatorWidth)
+    set(\.discriminatorLayers, discriminatorLayers)
+    var retraining = RetrainingRecipe()
+    (retraining.warmUpSteps, retraining.cleanShare, retraining.rank) = (warmUp, clean == nil ? 0 : cleanShare, lora)
+    (retraining.isPaired, retraining.freeze) = (paired != nil, freeze.map(items(of:)) ?? [])
+    recipe.retraining = retraining
+    return recipe
+  }
+}
+
+/// Faces a batch: a number, or as many as the device holds.
+enum BatchSize: ExpressibleByArgument {
+  case auto
+  case faces(Int)
+
+  static let help: ArgumentHelp = "Faces a batch, or auto: as many as the device's memory holds."
+
+  init?(argument: String) {
+    if argument == "auto" {
+      self = .auto
+    } else if let count = Int(argument) {
+      self = .faces(count)
+    } else {
+      return nil
+    }
+  }
+
+  /// Nil where it is to be found out.
+  var count: Int? {
+    if case .faces(let count) = self { count } else { nil }
+  }
+}
+
+extension TrainingRecipe {
+  /// Sets the batch where it is automatic: the largest power of two, up to 256, that fits into a part of the memory that leaves room
+  /// for what estimates leave out.
+  mutating func setBatch(_ size: BatchSize?, from files: TrainingStart.Files? = nil, capacity: Int) throws {
+    guard case .auto = size else { return }
+    let room = Double(capacity) * 0.7
+    batch = 256
+    while batch > 1, try Trainer.plannedByteCounts(self, from: files).whole > room { batch /= 2 }
+  }
+}
+
+extension Int {
+  /// How often this can be halved.
+  var halvings: Int { self > 0 ? trailingZeroBitCount : 0 }
+}

@@ -1,0 +1,29 @@
+import ArgumentParser
+import Foundation
+import Synchronization
+
+/// Ctrl-C and SIGTERM as a wish that long commands look at between steps: they write a checkpoint and end. A second one ends the
+/// process at once.
+enum StopSignal {
+  private static let received = Atomic<Int32>(0)
+
+  /// From here on the signals are a wish.
+  static func listen() {
+    received.store(0, ordering: .relaxed)
+    for number in [SIGINT, SIGTERM] {
+      signal(number) {
+        StopSignal.received.store($0, ordering: .relaxed)
+        signal($0, SIG_DFL)
+      }
+    }
+  }
+
+  /// Whether one has come.
+  static var isPending: Bool { received.load(ordering: .relaxed) != 0 }
+
+  /// Ends the command, as a shell expects of a signal, where one has come.
+  static func exitIfPending() throws {
+    let number = received.load(ordering: .relaxed)
+    if number != 0 { throw ExitCode(128 + number) }
+  }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import TSDF
+
+/// Options of every training.
+struct TrainingLoopOptions: ParsableArguments {
+  @Option(help: "Steps between checkpoints.") var checkpointEvery = 200
+  @Option(help: "Steps between reports of the losses.") var reportEvery = 10
+  @Option(help: "Stop where a loss is this many times what it was in the first reports, or no number.")
+  var divergence: Float = 1000
+
+  func validate() throws {
+    try require("--checkpoint-every", checkpointEvery, 1...largestCount)
+    try require("--report-every", reportEvery, 1...largestCount)
+    try require("--divergence", divergence, 1...1e30)
+  }
+}
+
+/// Runs a training to its end: resumes, reports, writes OUTPUT, OUTPUT.checkpoint and OUTPUT.losses.jsonl; stops on signals and
+/// where it diverges, with the last good state on disk.
+struct TrainingLoop {
+  let trainer: Trainer
+  let output: String
+  let options: TrainingLoopOptions
+  let progress: Progress
+
+  /// - Parameter afterStep: called after each generator step.
+  func run(afterStep: () throws -> Void = {}) throws {
+    let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
+    if FileManager.default.fileExists(atPath: checkpoint.path) {
+      try trainer.restore(from: checkpoint)
+      progress.note("resuming at step \(trainer.step)")
+    }
+    let log = try LossLog(
+      URL(fileURLWithPath: output + ".losses.jsonl"), step: trainer.step, warmUpStep: trainer.warmUpStep)
+    var divergence = DivergenceCheck(limit: options.divergence)
+    let steps = trainer.recipe.steps
+    let started = (step: trainer.step, time: Date())
+    StopSignal.listen()
+    while trainer.step < steps {
+      let isWarmingUp = trainer.warmUpStepsLeft > 0
+      let next = (isWarmingUp ? trainer.warmUpStep : trainer.step) + 1
+      let isLast = !isWarmingUp && next == steps
+      let isWritten = isLast || StopSignal.isPending || (!isWarmingUp && next % options.checkpointEvery == 0)
+      // What is written is looked at before.
+      if let losses = try trainer.trainStep(reporting: isWritten || next % options.reportEvery == 0) {
+        if let complaint = divergence.complaint(losses) {
+          throw FileError(output, "training diverged at step \(next): \(complaint); \(kept(checkpoint))")
+        }
+        if isLast || next % options.reportEvery == 0 {
+          try log.add(step: trainer.step, warmUpStep: isWarmingUp ? trainer.warmUpStep : nil, losses)
+        }
+        let text = losses.map { String(format: "\($0.name) %.3f", $0.value) }.joined(separator: "  ")
+        if isWarmingUp {
+          progress.update("critic step \(next)/\(next + trainer.warmUpStepsLeft)  " + text)
+        } else {
+          let pace = Date().timeIntervalSince(started.time) / Double(trainer.step - started.step)
+          progress.update(
+            String(format: "step %d/%d  %.2f s a step  ", trainer.step, steps, pace) + text, isLast: isLast)
+        }
+      }
+      if !isWarmingUp { try afterStep() }
+      if isWritten {
+        try trainer.writeCheckpoint(to: checkpoint)
+        try trainer.writeProduct(to: URL(fileURLWithPath: output))
+        if !isLast, StopSignal.isPending { progress.note("stopped at step \(trainer.step); the same command goes on") }
+      }
+      // One that came during the step is served after the next.
+      if isWritten, !isLast { try StopSignal.exitIfPending() }
+    }
+  }
+
+  private func kept(_ checkpoint: URL) -> String {
+    guard let file = try? Safetensors(contentsOf: checkpoint), let step = file.metadata["step"] else {
+      return "nothing was written yet"
+    }
+    return "\(checkpoint.lastPathComponent) and \(URL(fileURLWithPath: output).lastPathComponent) are of step \(step)"
+  }
+}

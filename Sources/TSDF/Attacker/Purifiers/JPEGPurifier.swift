@@ -1,0 +1,21 @@
+import Kernels
+import Pictures
+
+/// A JPEG file of a quality, colours at half size, as cameras and sites write them. Through the codec itself, so it has no gradient.
+struct JPEGPurifier: Purifier {
+  static let name = "jpeg"
+  static let strengths: ClosedRange<Float> = 1...100
+  static let takesWholeNumbers = true
+  static let augmentation: ClosedRange<Float>? = 30...95
+
+  private let quality: Int
+
+  init(_ strength: Float) { quality = Int(strength) }
+
+  func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
+    let saved = try Image.images(from: images).map {
+      try jpegRoundTrip($0, quality: quality, subsampling: .halved).planes()
+    }
+    return try Tensor(saved.flatMap { $0 }, shape: images.shape, device: images.device)
+  }
+}

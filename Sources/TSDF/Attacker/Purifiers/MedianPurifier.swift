@@ -1,0 +1,20 @@
+import Kernels
+
+/// The median of the square of a side in pixels, an odd number, around each.
+struct MedianPurifier: Purifier {
+  static let name = "median"
+  static let strengths: ClosedRange<Float> = 3...15
+  static let takesWholeNumbers = true
+  static let augmentation: ClosedRange<Float>? = nil
+
+  private let side: Int
+
+  init(_ strength: Float) throws(PurifierError) {
+    side = Int(strength)
+    guard side % 2 == 1 else { throw PurifierError("a median's side is an odd number of pixels, not \(side)") }
+  }
+
+  func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
+    try images.medianPooled(size: side)
+  }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// Trains a generator with its own losses and discriminator, from scratch or from given networks. Its whole state goes into a
+/// checkpoint, so that a resumed run continues bit for bit.
+public final class Trainer {
+  public var recipe: TrainingRecipe { run.recipe }
+  /// Generator steps done.
+  public internal(set) var step = 0
+  /// Critic steps done before the first of them.
+  public internal(set) var warmUpStep = 0
+  /// The generator as it would be used now.
+  /// - Throws: `KernelsError.usage` where none is trained.
+  public var generator: any Generator {
+    get throws {
+      guard let objective = objective as? any GeneratorObjective else {
+        throw KernelsError.usage("no generator is trained")
+      }
+      return try objective.product()
+    }
+  }
+
+  var objective: any TrainingObjective
+  let run: TrainingRun
+
+  /// A fresh run.
+  /// - Parameter originals: what the faces were before they were protected, for a denoiser.
+  /// - Throws: `RecipeError` when the recipe holds what cannot be.
+  public init(_ recipe: TrainingRecipe, faces: FaceSet, originals: FaceSet? = nil, device: any Device) throws {
+    try recipe.validate()
+    run = try TrainingRun(recipe, data: TrainingData(faces, originals: originals), device: device)
+    objective =
+      switch recipe.model {
+      case AttributeClassifier.name: try ClassifierObjective(recipe, device: device)
+      case Denoiser.name: try DenoiserObjective(recipe, device: device)
+      default: try trainableType(recipe.model).objective.init(recipe, device: device)
+      }
+  }
+
+  /// A run that goes on from given networks, as the recipe's `retraining` says.
+  /// - Throws: `RecipeError` when the recipe holds what cannot be, `FileError` where the networks are not the model's.
+  public init(_ recipe: TrainingRecipe, from start: TrainingStart, data: TrainingData, device: any Device) throws {
+    try recipe.validate()
+    var (recipe, retraining) = (recipe, recipe.retraining ?? RetrainingRecipe())
+    var adversary = try trainableType(start.model).objective.init(start, &recipe, device: device)
+    (retraining.generator, retraining.critic) = (start.generatorDigest, start.criticDigest)
+    if start.critic != nil || retraining.isPaired { retraining.warmUpSteps = 0 }
+    (recipe.model, recipe.retraining) = (start.model, retraining)
+    try recipe.validate()
+    func adapted<Objective: GeneratorObjective>(_ objective: Objective) throws -> Objective {
+      var objective = objective
+      objective.adaptation =
+        try retraining.rank > 0
+        ? Adaptation(rank: retraining.rank, of: objective.generator, frozen: retraining.freeze, seed: recipe.seed &+ 3)
+        : Adaptation(frozen: retraining.freeze)
+      guard !objective.adaptation.leaves(of: objective.generator).isEmpty else {
+        throw KernelsError.usage("all parameters are frozen: nothing is left to train")
+      }
+      return objective
+    }
+    func paired(_ generator: some Generator) throws -> any TrainingObjective {
+      try adapted(PairedObjective(generator))
+    }
+    adversary = try adapted(adversary)
+    objective = retraining.isPaired ? try paired(adversary.generator) : adversary
+    run = try TrainingRun(recipe, data: data, device: device)
+  }
+
+  /// Critic steps that are left before the first generator step.
+  public var warmUpStepsLeft: Int { (recipe.retraining?.warmUpSteps ?? 0) - warmUpStep }
+
+  /// The next step: of the critic alone while it is warmed up, then of the generator with its critic's.
+  /// - Parameter reporting: whether to read the losses back (which waits for the device).
+  /// - Returns: the losses by name, averaged over the batch.
+  public func trainStep(reporting: Bool = true) throws -> [(name: String, value: Float)]? {
+    let share = min(1, Float(recipe.steps - step) / Float(max(1, recipe.decaySteps)))
+    for (name, optimizer) in run.optimizers {
+      optimizer.learningRate = share * (name == "M" ? recipe.mapperLearningRate : recipe.learningRate)
+    }
+    let reported = try Autograd.keeping(recipe.keptPrecision) {
+      if warmUpStepsLeft > 0, var adversary = objective as? any AdversarialObjective {
+        let reported = try adversary.criticStep(run)
+        objective = adversary
+        warmUpStep += 1
+        return reported
+      }
+      let reported = try objective.step(run)
+      step += 1
+      return reported
+    }
+    return reporting ? try reported.map { ($0.name, try $0.value.item()) } : nil
+  }
+
+  /// What is trained alone, a generator under official names, with what is needed to use and to judge it.
+  public func writeProduct(to url: URL) throws {
+    try objective.write(to: url, metadata: ["step": "\(step)", "recipe": try canonicalJSON(recipe)])
+  }
+}
+
+@available(*, unavailable)
+extension Trainer: Sendable {}
