@@ -32,7 +32,11 @@ struct EvaluateCommand: ParsableCommand {
   var refineDetectors = RetinaFace.name
   @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
   var detectorGoal = DetectorGoal.both
-  @Option(parsing: .upToNextOption, help: "Also judge after JPEG of these qualities.") var jpeg: [Int] = []
+  @OptionGroup var purifiers: PurifierOptions
+  @Option(
+    parsing: .upToNextOption,
+    help: "Also judge after JPEG of these qualities, colours at full size: short for --purify jpeg444:Q@photo.")
+  var jpeg: [Int] = []
   @Option(help: "Judge only the last this many faces of the data; 0 for all.") var holdOut = 480
   @Option(help: "At most this many pictures.") var count = 100
   @Option(
@@ -151,12 +155,14 @@ struct EvaluateCommand: ParsableCommand {
         try InceptionV3(StateDictionary.read(URL(fileURLWithPath: $0), on: device).state)
       }, seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
+    let attacks = try purifiers.load(
+      jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") } + purifiers.recipes(), on: device)
     let baseline = try evaluator.baseline(photos, progress: report)
     let (variants, hashes) = try variants(generators, on: device)
     var reports: [VariantReport] = []
     var shown: [Image] = []
     for variant in variants {
-      let (found, images) = try evaluator.evaluate(variant, baseline, jpegQualities: jpeg, progress: report)
+      let (found, images) = try evaluator.evaluate(variant, baseline, attacks: attacks, progress: report)
       reports += found
       shown = images
     }

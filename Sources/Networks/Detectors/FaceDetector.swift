@@ -62,6 +62,9 @@ public protocol FaceDetector: SendableMetatype {
   var inventablePriorArea: Float? { get }
 }
 
+/// Pictures with a longer side are shrunk to this for detectors, where nothing else is asked for.
+public let defaultLongestSide = 1280
+
 extension FaceDetector {
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
@@ -72,10 +75,12 @@ extension FaceDetector {
   public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? { nil }
 
   /// The faces in a picture, which is shrunk first when its longer side exceeds `longestSide`.
-  public func detect(_ image: Image, threshold: Float = 0.7, longestSide: Int = 1280, on device: any Device) throws
-    -> [Detection]
-  {
-    let seen = try image.tensor(shrunkTo: longestSide, on: device)
+  /// - Parameter change: what is done to it as the detector is to see it, [1, 3, H, W] in [-1, 1], whose size stays.
+  public func detect(
+    _ image: Image, threshold: Float = 0.7, longestSide: Int = defaultLongestSide, on device: any Device,
+    change: (Tensor) throws -> Tensor = { $0 }
+  ) throws -> [Detection] {
+    let seen = try change(image.tensor(shrunkTo: longestSide, on: device))
     let (x, y) = (Float(image.width) / Float(seen.shape[3]), Float(image.height) / Float(seen.shape[2]))
     return try detect(seen, threshold: threshold).map { $0.scaled(x: x, y: y) }
   }

@@ -44,31 +44,31 @@ public final class Evaluator {
   /// - Parameter progress: called with a phase and photos done.
   public func baseline(_ photos: [JudgedPhoto], progress: (String, Int) -> Void) throws -> Baseline {
     let looks = try photos.enumerated().map { index, photo in
-      let look = try look(at: photo.image, photo)
+      let look = try look(View(photo, device: device))
       progress("clean", index + 1)
       return look
     }
     return Baseline(photos: photos, looks: looks)
   }
 
-  /// Protects every photo once and judges it as it is and, for each quality, after JPEG: one report each, the plain one
-  /// first, and the protected photos.
+  /// Protects every photo once and judges it as it is and after each attack: one report each, the plain one first, and the protected
+  /// photos. An attacker who learns from other protected photos gets those that follow, from the first again after the last.
   public func evaluate(
-    _ variant: ProtectionVariant, _ baseline: Baseline, jpegQualities: [Int], progress: (String, Int) -> Void
+    _ variant: ProtectionVariant, _ baseline: Baseline, attacks: [Purification], progress: (String, Int) -> Void
   ) throws -> (reports: [VariantReport], protected: [Image]) {
-    var tallies = ([nil] + jpegQualities).map { Tally(quality: $0, generators.count, detectors.count) }
-    var protected: [Image] = []
-    for (photo, clean) in zip(baseline.photos, baseline.looks) {
+    let protected = try baseline.photos.enumerated().map { index, photo in
       let saved = try variant.protect(photo)
-      protected.append(saved)
-      for stage in tallies.indices {
-        let seen = try tallies[stage].quality.map { try jpegRoundTrip(saved, quality: $0) } ?? saved
-        tallies[stage].add(seen, try look(at: seen, photo), photo, clean, generators.map(\.generator.imageSize))
-      }
-      progress(variant.name, protected.count)
+      progress(variant.name, index + 1)
+      return saved
     }
     let cleanFeatures = generators.indices.map { i in baseline.looks.flatMap { $0.features[i] } }
-    let reports = tallies.map { tally in
+    let reports = try ([nil] + attacks).map { attack in
+      var tally = Tally(attack: attack?.recipe.name, generators.count, detectors.count)
+      for (index, (photo, clean)) in zip(baseline.photos, baseline.looks).enumerated() {
+        let view = try View(of: index, in: protected, baseline.photos, attack, seed: seed, device: device)
+        tally.add(view.image, try look(view), photo, clean, generators.map(\.generator.imageSize))
+        if let attack { progress("\(variant.name), \(attack.recipe.name)", index + 1) }
+      }
       let distances = generators.indices.map { i in
         inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
       }
@@ -78,23 +78,24 @@ public final class Evaluator {
   }
 
   /// Every generator's edits of every face, and every detector's faces.
-  private func look(at image: Image, _ photo: JudgedPhoto) throws -> Look {
-    let faces = try photo.faces.map { try image.cropped(to: $0).tensor(on: device) }
+  private func look(_ view: View) throws -> Look {
+    let photo = view.photo
     let made = try generators.map { _, generator in
-      try faces.flatMap { try edits($0, generator, labels: photo.labels(named: generator.attributes)) }
+      try photo.faces.indices.flatMap {
+        try edits(view.input(generator, face: $0), generator, labels: photo.labels(named: generator.attributes))
+      }
     }
     return Look(
       edits: made, features: try zip(generators, made).map { try features($1, $0.generator) },
-      detections: try detectors.map { try $0.detector.detect(image, on: device) })
+      detections: try detectors.map { try view.detections($0.detector) })
   }
 
-  private func edits(_ face: Tensor, _ generator: any Generator, labels: [Float]) throws -> [Edit] {
+  private func edits(_ input: Tensor, _ generator: any Generator, labels: [Float]) throws -> [Edit] {
     let count = generator.edits.count
     // The same styles for the original and the protected picture.
     var random = RandomStream(seed: seed)
     let condition = try generator.condition(
       Array(0..<count), labels: [[Float]](repeating: labels, count: count), random: &random, device: device)
-    let input = try EmbeddedGenerator(generator).input(face)
     let repeated = try input.broadcast(to: [count, 3, generator.imageSize, generator.imageSize])
     let values = try Autograd.withoutRecording { try generator(repeated, condition: condition).image.values() }
     let (size, given) = (values.count / count, try input.values())
@@ -111,17 +112,17 @@ public final class Evaluator {
     return (0..<edits.count).map { Array(values[$0 * count..<($0 + 1) * count]) }
   }
 
-  /// What is added up over the photos, as they are or after JPEG of one quality.
+  /// What is added up over the photos, as they are or after one attack.
   private struct Tally {
-    let quality: Int?
+    let attack: String?
     var photos = 0
     var interruption: [InterruptionMetrics]
     var features: [[[Float]]]
     var detection: [DetectionMetrics]
     var visibility: [(psnr: Double, ssim: Double)] = []
 
-    init(quality: Int?, _ generators: Int, _ detectors: Int) {
-      self.quality = quality
+    init(attack: String?, _ generators: Int, _ detectors: Int) {
+      self.attack = attack
       interruption = .init(repeating: InterruptionMetrics(), count: generators)
       features = .init(repeating: [], count: generators)
       detection = .init(repeating: DetectionMetrics(), count: detectors)
@@ -152,7 +153,7 @@ public final class Evaluator {
     {
       let finite = visibility.map(\.psnr).filter(\.isFinite)
       return VariantReport(
-        variant: variant.name, jpegQuality: quality, photos: photos, faces: visibility.count,
+        variant: variant.name, attack: attack, photos: photos, faces: visibility.count,
         refineSteps: variant.refineSteps,
         watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
         watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
@@ -183,7 +184,7 @@ public final class Evaluator {
     for (index, face) in faces.prefix(rows) {
       let (photo, clean, changed) = (baseline.photos[index], baseline.looks[index], protected[index])
       let square = photo.faces[face]
-      let look = try look(at: changed, photo)
+      let look = try look(View(photo, image: changed, device: device))
       func cut(_ image: Image) throws -> Image {
         try squareImage(image.cropped(to: square), size: cell, device: device)
       }

@@ -3,8 +3,8 @@ import Pictures
 /// What a variant does, over all photos judged.
 public struct VariantReport: Encodable, Sendable {
   public var variant: String
-  /// JPEG quality that the protected faces went through, if any.
-  public var jpegQuality: Int?
+  /// What the protected photos were put through, as a `PurificationRecipe` is written; nil for nothing.
+  public var attack: String?
   public var photos: Int, faces: Int
   public var refineSteps: Int
   /// Between original and protected faces.

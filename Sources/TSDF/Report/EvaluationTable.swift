@@ -6,12 +6,12 @@ public enum EvaluationTable: Sendable {
   /// One line a report and generator or detector, comma-separated, with a header.
   public static func csv(_ reports: [VariantReport]) -> String {
     var lines = [
-      "variant,jpeg_quality,refine_steps,photos,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
+      "variant,attack,refine_steps,photos,faces,watermark_psnr,watermark_ssim,kind,model,count,left_out,l2mask,sr_mask,"
         + "edit_ssim,edit_psnr,fid,precision,recall,f1,duq,confidence_change,box_count_change"
     ]
     for r in reports {
       let head =
-        "\(r.variant),\(r.jpegQuality.map(String.init) ?? ""),\(r.refineSteps),\(r.photos),\(r.faces),"
+        "\(r.variant),\(r.attack ?? ""),\(r.refineSteps),\(r.photos),\(r.faces),"
         + "\(number(r.watermarkPSNR)),\(number(r.watermarkSSIM))"
       for g in r.generators {
         lines.append(
@@ -30,12 +30,12 @@ public enum EvaluationTable: Sendable {
   /// Columns for a terminal or a Markdown page.
   public static func text(_ reports: [VariantReport]) -> String {
     guard let first = reports.first else { return "" }
-    var header = ["protection", "JPEG", "PSNR", "SSIM"]
+    var header = ["protection", "attack", "PSNR", "SSIM"]
     header += first.generators.flatMap { ["\($0.name) L2mask", "SR_mask"] + ($0.fid == nil ? [] : ["FID"]) }
     header += first.detectors.flatMap { ["\($0.name) F1", "recall"] }
     var rows = [header, header.map { _ in "---" }]
     for r in reports {
-      var row = [r.variant, r.jpegQuality.map(String.init) ?? "-", number(r.watermarkPSNR, 1), number(r.watermarkSSIM)]
+      var row = [r.variant, r.attack ?? "-", number(r.watermarkPSNR, 1), number(r.watermarkSSIM)]
       row += r.generators.flatMap { g in
         [number(g.l2Mask), number(g.successRate, 2)] + (g.fid.map { [number($0, 1)] } ?? [])
       }

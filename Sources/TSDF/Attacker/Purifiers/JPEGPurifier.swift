@@ -13,9 +13,30 @@ struct JPEGPurifier: Purifier {
   init(_ strength: Float) { quality = Int(strength) }
 
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
-    let saved = try Image.images(from: images).map {
-      try jpegRoundTrip($0, quality: quality, subsampling: .halved).planes()
-    }
-    return try Tensor(saved.flatMap { $0 }, shape: images.shape, device: images.device)
+    try saved(images, quality: quality, subsampling: .halved)
   }
+}
+
+/// The same with colours at full size.
+struct FullJPEGPurifier: Purifier {
+  static let name = "jpeg444"
+  static let strengths: ClosedRange<Float> = 1...100
+  static let takesWholeNumbers = true
+  static let augmentation: ClosedRange<Float>? = nil
+
+  private let quality: Int
+
+  init(_ strength: Float) { quality = Int(strength) }
+
+  func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
+    try saved(images, quality: quality, subsampling: .full)
+  }
+}
+
+/// Images as JPEG files hold them.
+private func saved(_ images: Tensor, quality: Int, subsampling: ChromaSubsampling) throws -> Tensor {
+  let saved = try Image.images(from: images).map {
+    try jpegRoundTrip($0, quality: quality, subsampling: subsampling).planes()
+  }
+  return try Tensor(saved.flatMap { $0 }, shape: images.shape, device: images.device)
 }

@@ -25,7 +25,8 @@ extension Purifier {
 
 /// All purifiers that have a strength alone: what adding one takes, besides its own file.
 let purifierTypes: [any Purifier.Type] = [
-  JPEGPurifier.self, BlurPurifier.self, MedianPurifier.self, ResizePurifier.self, NoisePurifier.self,
+  JPEGPurifier.self, FullJPEGPurifier.self, BlurPurifier.self, MedianPurifier.self, ResizePurifier.self,
+  NoisePurifier.self,
   SaltAndPepperPurifier.self,
 ]
 

@@ -1,0 +1,65 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// An attack on pictures without training, ready to run on a device.
+public final class Purification {
+  public let recipe: PurificationRecipe
+  private var denoisers: [String?: Denoiser] = [:]
+
+  /// - Parameter denoiser: the file of the denoiser that a recipe means which names none.
+  /// - Throws: `FileError` where a denoiser's file is none.
+  public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
+    self.recipe = recipe
+    for case .denoiser(let path) in recipe.steps.map(\.kind) {
+      let file = path.map { URL(fileURLWithPath: $0) } ?? url
+      denoisers[path] = try Denoiser(StateDictionary.read(file, on: device).state)
+    }
+  }
+
+  /// Purified images [N, 3, H, W] in [-1, 1], by the steps of one place.
+  /// - Parameter collection: other protected pictures of the images' size, as many as there are, [M, 3, H, W], which the attacker
+  ///   may learn from; nil where there are none.
+  public func callAsFunction(
+    _ images: Tensor, at place: PurifierPlace, collection: () throws -> Tensor? = { nil },
+    random: inout RandomStream
+  ) throws -> Tensor {
+    var images = images
+    for step in recipe.steps where step.place == place {
+      switch step.kind {
+      case .purifier(let type, let strength):
+        images = try purifierTypes[type].init(strength)(images, random: &random)
+      case .average(let count):
+        guard let others = try collection() else { continue }
+        let common = try commonResidual(of: others.slice(0..<min(count, others.shape[0])))
+        images = try (images - common).clamped(to: -1...1)
+      case .denoiser(let path):
+        images = try denoisers[path]!(images)
+      }
+    }
+    return images
+  }
+
+  /// The same of a picture as it is stored, as 8-bit RGB.
+  public func callAsFunction(
+    _ image: Image, collection: () throws -> Tensor? = { nil }, random: inout RandomStream, on device: any Device
+  ) throws -> Image {
+    guard recipe.works(at: .photo) else { return image }
+    let purified = try self(image.tensor(on: device), at: .photo, collection: collection, random: &random)
+    return Image(planes: try purified.values(), width: image.width, height: image.height)
+  }
+
+  /// What pictures have in common besides their coarse content: the mean of what a blur takes off them, [1, 3, H, W].
+  private func commonResidual(of images: Tensor) throws -> Tensor {
+    let mean = try images.mean(axes: [0], keepingAxes: true)
+    var unused = RandomStream(seed: 0)
+    return try mean - BlurPurifier(Self.coarseness)(mean, random: &unused)
+  }
+
+  /// The standard deviation, in pixels, of the blur that leaves what faces have in common, and no perturbation.
+  private static let coarseness: Float = 2
+}
+
+@available(*, unavailable)
+extension Purification: Sendable {}
