@@ -85,18 +85,15 @@ struct BenchProtectCommand: ParsableCommand {
 
   /// Reads, decodes, encodes and writes each file, on every core.
   private func recode(_ items: [WorkList.Item], into folder: URL) throws {
-    let queue = WorkQueue(count: items.count)
     let errors = Mutex<[any Error]>([])
-    DispatchQueue.concurrentPerform(iterations: ProcessInfo.processInfo.activeProcessorCount) { _ in
-      while let index = queue.next() {
-        do {
-          let file = try ImageFile(contentsOf: items[index].url)
-          try writeAtomically(
-            try file.encoded(as: file.type, quality: quality),
-            to: folder.appendingPathComponent(items[index].relativePath))
-        } catch {
-          errors.withLock { $0.append(error) }
-        }
+    forEachConcurrently(items.count) { index in
+      do {
+        let file = try ImageFile(contentsOf: items[index].url)
+        try writeAtomically(
+          try file.encoded(as: file.type, quality: quality),
+          to: folder.appendingPathComponent(items[index].relativePath))
+      } catch {
+        errors.withLock { $0.append(error) }
       }
     }
     if let error = errors.withLock({ $0.first }) { throw error }

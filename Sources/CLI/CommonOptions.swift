@@ -106,6 +106,14 @@ final class Progress {
     }
   }
 
+  /// How many images are done, at what pace, and how long the rest will take.
+  func update(images finished: Int, of count: Int, since start: Date) {
+    let pace = Date().timeIntervalSince(start) / Double(finished)
+    let text = String(
+      format: "%d/%d images  %.2f s each, %.0f s to go", finished, count, pace, pace * Double(count - finished))
+    update(text, isLast: finished == count)
+  }
+
   private func closeLine() {
     if lineIsOpen { write("\n") }
     lineIsOpen = false

@@ -21,25 +21,20 @@ struct DetectCommand: ParsableCommand {
     try require("--threshold", threshold, 0...1)
   }
 
-  private struct Entry: Encodable {
-    var file: String
-    var width: Int, height: Int
-    var faces: [Detection]
-  }
-
   func run() throws {
     let device = try common.openDevice()
     let detector = try models.loadDetector(detector, on: device)
     let progress = common.progress
     let work = try openWork(inputs)
     var failures = work.failures
-    var entries: [Entry] = []
+    var entries: [PhotoDetections] = []
     for (index, item) in work.items.enumerated() {
       do {
         let file = try ImageFile(contentsOf: item.url)
         let image = file.image.upright(from: file.orientation)
         let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device)
-        entries.append(Entry(file: item.url.path, width: image.width, height: image.height, faces: faces))
+        entries.append(
+          PhotoDetections(file: item.url.path, width: image.width, height: image.height, faces: faces))
         if let annotate {
           let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.relativePath + ".png")
           try writeAtomically(encodePNG(image.drawing(faces.map(\.box))), to: target)

@@ -14,15 +14,20 @@ struct DetectorOptions: ParsableArguments {
   }
 
   func loadDetector(_ name: String, on device: any Device) throws -> any FaceDetector {
-    guard detectorNames.contains(name) else {
-      throw ValidationError("there is no detector \(name); there are \(detectorNames.joined(separator: ", "))")
-    }
+    try requireDetector(name)
     return try Networks.loadDetector(name, from: directory, on: device)
   }
 
   /// Detectors from a comma-separated list; "none" or an empty list gives none.
   func loadDetectors(_ names: String, on device: any Device) throws -> [(name: String, detector: any FaceDetector)] {
     try items(of: names).map { ($0, try loadDetector($0, on: device)) }
+  }
+}
+
+/// Refuses what is no detector's name.
+func requireDetector(_ name: String) throws {
+  guard detectorNames.contains(name) else {
+    throw ValidationError("there is no detector \(name); there are \(detectorNames.joined(separator: ", "))")
   }
 }
 

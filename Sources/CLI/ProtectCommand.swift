@@ -49,16 +49,7 @@ struct ProtectCommand: ParsableCommand {
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
     try require("--longest-side", longestSide, 64...65536)
-    let target = URL(fileURLWithPath: output).resolvingSymlinksInPath().standardizedFileURL.path
-    for input in inputs {
-      let source = URL(fileURLWithPath: input).resolvingSymlinksInPath().standardizedFileURL
-      var isDirectory: ObjCBool = false
-      _ = FileManager.default.fileExists(atPath: source.path, isDirectory: &isDirectory)
-      let folder = isDirectory.boolValue ? source.path : source.deletingLastPathComponent().path
-      if target == folder {
-        throw ValidationError("the output folder is that of \(input); the originals would be overwritten")
-      }
-    }
+    for input in inputs { try InputFolder(input).requireApart(from: output) }
   }
 
   func run() throws {

@@ -25,7 +25,7 @@ final class ProtectRun: Sendable {
 
   /// What workers take turns at: the journal, what is printed, and the sums.
   private struct Shared {
-    let journal: Journal
+    let journal: Journal<ProtectedFile>
     let progress: Progress
     var summary = Summary()
     var outputs: Set<String> = []
@@ -49,11 +49,7 @@ final class ProtectRun: Sendable {
   /// Protects what is not done yet; a file that fails is named on stderr and the rest goes on.
   func protect(_ work: WorkList) -> Summary {
     let start = Date()
-    let queue = WorkQueue(count: work.items.count)
-    let workers = min(work.items.count, ProcessInfo.processInfo.activeProcessorCount)
-    DispatchQueue.concurrentPerform(iterations: workers) { _ in
-      while let index = queue.next() { handle(work.items[index], of: work.items.count, since: start) }
-    }
+    forEachConcurrently(work.items.count) { handle(work.items[$0], of: work.items.count, since: start) }
     return shared.withLock {
       $0.summary.files = work.items.count + work.failures.count
       $0.summary.failures += work.failures.count
@@ -74,7 +70,10 @@ final class ProtectRun: Sendable {
       }
       let data = try ImageFile.data(of: item.url)
       let source = sha256(data).hexadecimal
-      let before = shared.withLock { $0.journal.finished(output: name, source: source, settings: settingsHash) }
+      let isThere = FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path)
+      let before = shared.withLock {
+        isThere ? $0.journal.finished(name, source: source, settings: settingsHash) : nil
+      }
       let entry = try before ?? protect(item, data, as: name, source)
       try shared.withLock {
         if before == nil {
@@ -100,12 +99,7 @@ final class ProtectRun: Sendable {
     }
     shared.withLock {
       $0.finished += 1
-      let pace = Date().timeIntervalSince(start) / Double($0.finished)
-      $0.progress.update(
-        String(
-          format: "%d/%d images  %.2f s each, %.0f s to go", $0.finished, count, pace,
-          pace * Double(count - $0.finished)),
-        isLast: $0.finished == count)
+      $0.progress.update(images: $0.finished, of: count, since: start)
     }
   }
 
@@ -119,7 +113,7 @@ final class ProtectRun: Sendable {
     return base + (format == .png ? ".png" : ".jpg")
   }
 
-  private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> Journal.Entry {
+  private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> ProtectedFile {
     let start = Date()
     var file = try ImageFile(data, path: item.url.path)
     if let note = file.note { self.note("\(item.url.path): \(note)") }
@@ -142,22 +136,8 @@ final class ProtectRun: Sendable {
         throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
       }
     }
-    return Journal.Entry(
+    return ProtectedFile(
       output: name, source: source, settings: settingsHash, faces: result.faceCount, stillFound: result.stillFoundCount,
       psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
-  }
-}
-
-/// The numbers below a count, each handed out once, to whichever thread asks first.
-final class WorkQueue: Sendable {
-  private let count: Int
-  private let taken = Atomic(0)
-
-  init(count: Int) { self.count = count }
-
-  /// Nil when all are taken.
-  func next() -> Int? {
-    let index = taken.wrappingAdd(1, ordering: .relaxed).oldValue
-    return index < count ? index : nil
   }
 }

@@ -51,3 +51,16 @@ public func nonMaximumSuppression(
   }
   return kept
 }
+
+/// The faces that were found in a photo: an entry of the list that `tsdf detect` prints.
+public struct PhotoDetections: Codable, Equatable, Sendable {
+  /// The photo's path.
+  public var file: String
+  /// Pixels of the photo, upright.
+  public var width: Int, height: Int
+  public var faces: [Detection]
+
+  public init(file: String, width: Int, height: Int, faces: [Detection]) {
+    (self.file, self.width, self.height, self.faces) = (file, width, height, faces)
+  }
+}

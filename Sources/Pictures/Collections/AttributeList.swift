@@ -11,6 +11,29 @@ package struct AttributeList {
   /// Whether image i has attribute a: `labels[i * attributes.count + a]`.
   package private(set) var labels: [Bool] = []
 
+  /// A list without images.
+  package init(attributes: [String]) { self.attributes = attributes }
+
+  /// - Parameters:
+  ///   - file: without spaces.
+  ///   - labels: one an attribute.
+  package mutating func append(_ file: String, labels: [Bool]) {
+    precondition(
+      labels.count == attributes.count && !file.utf8.contains { AttributeList.isSpace($0) }, "a line of a list")
+    files.append(file)
+    self.labels += labels
+  }
+
+  /// The list as a file holds it.
+  package var text: String {
+    var lines = ["\(files.count)", attributes.joined(separator: " ")]
+    for (index, file) in files.enumerated() {
+      let own = labels[index * attributes.count..<(index + 1) * attributes.count]
+      lines.append(file + own.map { $0 ? " 1" : " -1" }.joined())
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
   /// - Parameter selecting: the attributes to keep, in this order; all by default.
   /// - Throws: `FileError` naming the list and the line at fault.
   package init(contentsOf url: URL, selecting: [String]? = nil) throws {

@@ -30,13 +30,11 @@ public struct Dataset: Sendable {
   /// - Parameter selecting: the attributes to keep, in this order; all by default.
   /// - Throws: `FileError` naming the list and the line at fault.
   public init(labelled directory: URL, selecting: [String]? = nil) throws {
-    let contents = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-    guard let list = contents.filter({ $0.hasPrefix("list_attr") && $0.hasSuffix(".txt") }).min() else {
+    guard let labelled = LabelledFolder(directory) else {
       throw FileError(directory.path, "has no list_attr*.txt with the faces' attributes")
     }
-    let faces = try AttributeList(contentsOf: directory.appendingPathComponent(list), selecting: selecting)
-    let images = directory.appendingPathComponent("images")
-    folder = FileManager.default.fileExists(atPath: images.path) ? images : directory
+    let faces = try AttributeList(contentsOf: labelled.list, selecting: selecting)
+    folder = labelled.images
     (attributes, files, labels, range) = (faces.attributes, faces.files, faces.labels, faces.files.indices)
   }
 

@@ -1,0 +1,96 @@
+/// A turn, a uniform scaling and a shift of the plane, without reflection: (x, y) goes to (a x - b y + tx, b x + a y + ty).
+public struct SimilarityTransform: Equatable, Sendable {
+  public var a: Float, b: Float
+  public var tx: Float, ty: Float
+
+  /// Brings a square, upright, onto that of `side` pixels at the origin.
+  public init(square: Box, side: Int) {
+    (a, b) = (Float(side) / square.width, 0)
+    (tx, ty) = (-square.x0 * a, -square.y0 * a)
+  }
+
+  /// The one that brings points nearest to others in the sum of squared distances (Umeyama, 1991; in the plane, with points as
+  /// complex numbers about their means, it is their covariance over the variance of those to be moved).
+  /// Nil where the points to be moved are all in one place, or the best scale is 0.
+  public init?(from points: [Point], to targets: [Point]) {
+    precondition(points.count == targets.count && !points.isEmpty, "a target a point")
+    let count = Float(points.count)
+    func mean(_ points: [Point]) -> Point {
+      Point(x: points.reduce(0) { $0 + $1.x } / count, y: points.reduce(0) { $0 + $1.y } / count)
+    }
+    let (from, to) = (mean(points), mean(targets))
+    var (variance, real, imaginary): (Float, Float, Float) = (0, 0, 0)
+    for (point, target) in zip(points, targets) {
+      let (px, py, qx, qy) = (point.x - from.x, point.y - from.y, target.x - to.x, target.y - to.y)
+      variance += px * px + py * py
+      real += px * qx + py * qy
+      imaginary += px * qy - py * qx
+    }
+    (a, b) = (real / variance, imaginary / variance)
+    (tx, ty) = (to.x - a * from.x + b * from.y, to.y - b * from.x - a * from.y)
+    guard scale > 0, [a, b, tx, ty].allSatisfy(\.isFinite) else { return nil }
+  }
+
+  /// How much longer lengths become.
+  public var scale: Float { (a * a + b * b).squareRoot() }
+
+  /// Where a point goes.
+  public func callAsFunction(_ point: Point) -> Point {
+    Point(x: a * point.x - b * point.y + tx, y: b * point.x + a * point.y + ty)
+  }
+}
+
+extension Image {
+  /// What a transform brings onto the square of `size` pixels at the origin, as 8-bit RGB; grey fills all three, alpha is left
+  /// out. Pixels are interpolated between (bilinear) and, where the picture shrinks, averaged over what a pixel covers;
+  /// what lies outside of the picture is the pixel of its border that is nearest.
+  public func warped(by transform: SimilarityTransform, size: Int) -> Image {
+    // 64 x 64 looks a pixel are enough for any average, and bound the time.
+    let looks = max(1, min(64, Int(min(64, 1 / transform.scale).rounded(.up))))
+    // The inverse: 1 / (a + bi), times what is left of the shift.
+    let square = transform.a * transform.a + transform.b * transform.b
+    let (a, b) = (transform.a / square, -transform.b / square)
+    let step = 1 / Float(looks)
+    let scale = 255 / (peak * Float(looks * looks))
+    let (last, bottom) = (width - 1, height - 1)
+    var target = [UInt8](repeating: 0, count: 3 * size * size)
+    bytes.withUnsafeBytes { source in
+      func value(_ x: Int, _ y: Int, _ channel: Int) -> Float {
+        let at = (y &* width &+ x) &* channels &+ channel
+        return bitDepth == 8 ? Float(source[at]) : Float(source.loadUnaligned(fromByteOffset: 2 &* at, as: UInt16.self))
+      }
+      for v in 0..<size {
+        for u in 0..<size {
+          var sums: (Float, Float, Float) = (0, 0, 0)
+          for look in 0..<looks * looks {
+            let x = Float(u) + (Float(look % looks) + 0.5) * step - transform.tx
+            let y = Float(v) + (Float(look / looks) + 0.5) * step - transform.ty
+            // Pixels' values are those at their centres.
+            let sx = max(0, min(Float(last), a * x - b * y - 0.5))
+            let sy = max(0, min(Float(bottom), b * x + a * y - 0.5))
+            let (x0, y0) = (Int(sx), Int(sy))
+            let (x1, y1) = (min(x0 + 1, last), min(y0 + 1, bottom))
+            let (fx, fy) = (sx - Float(x0), sy - Float(y0))
+            func interpolated(_ channel: Int) -> Float {
+              let (left, right) = (value(x0, y0, channel), value(x1, y0, channel))
+              let (lowerLeft, lowerRight) = (value(x0, y1, channel), value(x1, y1, channel))
+              let upper = left + (right - left) * fx
+              return upper + (lowerLeft + (lowerRight - lowerLeft) * fx - upper) * fy
+            }
+            sums.0 += interpolated(0)
+            if colorChannels == 3 {
+              sums.1 += interpolated(1)
+              sums.2 += interpolated(2)
+            }
+          }
+          if colorChannels == 1 { (sums.1, sums.2) = (sums.0, sums.0) }
+          let at = 3 * (v * size + u)
+          target[at] = UInt8((sums.0 * scale).rounded())
+          target[at + 1] = UInt8((sums.1 * scale).rounded())
+          target[at + 2] = UInt8((sums.2 * scale).rounded())
+        }
+      }
+    }
+    return Image(width: size, height: size, channels: 3, bytes: target)
+  }
+}

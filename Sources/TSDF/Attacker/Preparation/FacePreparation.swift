@@ -1,0 +1,63 @@
+import Kernels
+import Networks
+import Pictures
+import Synchronization
+
+/// What an attacker does with collected photos before training on them: finds the faces and cuts them out. Serves several
+/// threads: the device works for one photo at a time, the rest runs side by side.
+public final class FacePreparation: Sendable {
+  public let settings: PreparationSettings
+  private let detectors: Mutex<DetectorEnsemble>
+
+  /// - Parameter detectors: given up by the caller, and with them their device and all that is on it.
+  public init(_ settings: PreparationSettings, detectors: sending DetectorEnsemble) {
+    self.settings = settings
+    self.detectors = Mutex(detectors)
+  }
+
+  /// A decoded photo as detectors are given it and crops are cut from it: upright.
+  public func photo(_ file: ImageFile) -> Image { file.image.upright(from: file.orientation) }
+
+  /// All faces in an upright photo that are large enough, best score first.
+  public func faces(in photo: Image) throws -> [FoundFace] {
+    let whole = Box(x0: 0, y0: 0, x1: Float(photo.width), y1: Float(photo.height))
+    return try detectors.withLock { try $0.faces(in: photo, settings) }.filter {
+      isLargeEnough($0.detection.box) && $0.detection.box.intersection(whole) >= 1
+    }
+  }
+
+  /// Those of a photo's faces that are cut out.
+  public func chosen(_ faces: [FoundFace]) -> [FoundFace] {
+    guard settings.faces == .largest else { return faces }
+    // Of equal areas the first: the better score.
+    return faces.reversed().max { $0.detection.box.area < $1.detection.box.area }.map { [$0] } ?? []
+  }
+
+  /// A face's crop from its upright photo.
+  public func crop(_ face: Detection, from photo: Image) -> Image {
+    photo.warped(by: FaceAlignment.transform(for: face, settings), size: settings.size)
+  }
+
+  /// The boxes of the faces that really are in a photo of `width` x `height` pixels, those left out that are too small.
+  public func boxes(of truth: FaceTruth.Source, width: Int, height: Int) throws -> [Box] {
+    let known: PhotoDetections
+    switch truth {
+    case .boxes(let detections): known = detections
+    case .photo(let url, let data):
+      let clean = try ImageFile(data, path: url.path)
+      let upright = clean.image.upright(from: clean.orientation)
+      known = PhotoDetections(
+        file: url.path, width: upright.width, height: upright.height, faces: try faces(in: upright).map(\.detection))
+    }
+    // The photo may have been resized since.
+    let (x, y) = (Float(width) / Float(known.width), Float(height) / Float(known.height))
+    return known.faces.map { $0.box.scaled(x: x, y: y) }.filter(isLargeEnough)
+  }
+
+  private func isLargeEnough(_ box: Box) -> Bool { min(box.width, box.height) >= Float(settings.minSize) }
+
+  /// Lends the device for as long as `body` runs.
+  public func withDevice<R: Sendable>(_ body: (any Device) throws -> R) rethrows -> R {
+    try detectors.withLock { try body($0.device) }
+  }
+}
