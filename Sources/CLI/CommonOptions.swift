@@ -24,10 +24,12 @@ struct CommonOptions: ParsableArguments {
   }
 
   /// Opens the device and says which and why.
-  /// - Parameter codesPictures: as much as anything else; then host memory is kept for the next picture.
-  func openDevice(codesPictures: Bool = false) throws -> any Device {
+  /// - Parameters:
+  ///   - codesPictures: as much as anything else; then host memory is kept for the next picture.
+  ///   - name: which device, in place of `--device`.
+  func openDevice(codesPictures: Bool = false, named name: String? = nil) throws -> any Device {
     if !codesPictures { returnLargeHostBlocks() }
-    let request = device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
+    let request = name ?? device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
     do {
       let choice = try selectDevice(
         request?.isEmpty == false ? request : nil, memoryLimit: memoryLimit.map { $0 << 20 })

@@ -98,6 +98,10 @@ public protocol Generator: Network, SendableMetatype {
   ///   - random: for generators whose edits vary.
   func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Condition
 
+  /// What an edit asks for: an attribute, and whether the face is to have it (1) or not (0).
+  /// - Parameter labels: the face's attributes, 0 or 1; nothing where they are not known.
+  func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float)
+
   /// A condition from raw tensors by name, fed as they are.
   /// - Parameter tag: for generators with tags.
   func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition
@@ -135,6 +139,10 @@ extension Generator {
   {
     let rows = attributeVectors(edits, labels)
     return Condition(try Tensor(rows.flatMap { $0 }, shape: [rows.count, attributes.count], device: device))
+  }
+
+  public func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float) {
+    (attributes[edit], attributeVectors([edit], [labels])[0][edit])
   }
 
   func require(_ images: Tensor, sidesOfMultiple multiple: Int) throws {

@@ -192,6 +192,12 @@ public struct HiSDGenerator: Generator {
     preconditionFailure("edit \(edit) of \(edits.count)")
   }
 
+  public func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float) {
+    let (tag, answer) = place(edit)
+    let known = tags[tag].labels
+    return known.count == 1 ? (known[0], Float(answer)) : (known[answer], 1)
+  }
+
   /// Styles mapped from noise.
   public func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
     -> Condition

@@ -17,22 +17,13 @@ public struct InterruptionMetrics: Sendable {
 
   /// Adds one edit: the planes [3, height, width] of the original x, its edit y, and the protected image's edit y'.
   public mutating func add(original x: [Float], edit y: [Float], protectedEdit yp: [Float], height: Int, width: Int) {
-    let area = height * width
-    var (sum, masked) = (0.0, 0)
-    for i in 0..<area {
-      let change = abs(y[i] - x[i]) + abs(y[area + i] - x[area + i]) + abs(y[2 * area + i] - x[2 * area + i])
-      guard change > 0.5 else { continue }
-      masked += 1
-      for channel in 0..<3 { sum += pow(Double(yp[channel * area + i] - y[channel * area + i]), 2) }
-    }
-    guard masked > 0 else {
+    guard let l2 = maskedError(original: x, edit: y, other: yp) else {
       emptyMasks += 1
       return
     }
-    let l2 = sum / Double(3 * masked)
     count += 1
     l2Sum += l2
-    if l2 > 0.05 { successes += 1 }
+    if l2 > brokenEdit { successes += 1 }
     ssimSum += ssim(yp, y, height: height, width: width)
     let noise = psnr(yp, y)
     if noise.isFinite {
@@ -48,4 +39,23 @@ public struct InterruptionMetrics: Sendable {
   public var ssimMean: Double { ssimSum / Double(count) }
   /// Mean over edits that changed at all.
   public var psnrMean: Double { psnrSum / Double(psnrCount) }
+}
+
+/// The mean squared error from which on an edit counts as broken.
+let brokenEdit = 0.05
+
+/// L2mask: the mean squared difference of another picture and an edit where the edit changes the original, by more than 0.5 over the
+/// channels; nil where it does so nowhere. All are planes [3, height, width].
+func maskedError(original: [Float], edit: [Float], other: [Float]) -> Double? {
+  let area = original.count / 3
+  var (sum, masked) = (0.0, 0)
+  for i in 0..<area {
+    let change =
+      abs(edit[i] - original[i]) + abs(edit[area + i] - original[area + i])
+      + abs(edit[2 * area + i] - original[2 * area + i])
+    guard change > 0.5 else { continue }
+    masked += 1
+    for channel in 0..<3 { sum += pow(Double(other[channel * area + i] - edit[channel * area + i]), 2) }
+  }
+  return masked > 0 ? sum / Double(3 * masked) : nil
 }

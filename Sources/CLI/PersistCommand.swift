@@ -1,0 +1,117 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Networks
+import Pictures
+import Synchronization
+import TSDF
+
+struct PersistCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "persist",
+    abstract: "Does protection last? Each defender against each attacker: prepare, retrain, judge.",
+    discussion: """
+      Runs the experiment of --recipe (recipes/persist.json): protects the photos that the attacker collects, prepares and \
+      retrains as each attacker does, and judges the retrained generator on held-out faces with the same protection. Writes to \
+      --output a folder for each arm, and results.json, results.csv and a table of them. The same command goes on where it \
+      stopped, at any moment. Arms are shared out over the devices of --devices, and over processes by --shard.
+
+      Edits of protected faces are held against the retrained generator's own edits of the originals (own), and against the \
+      edits before retraining (cross), of which only what exceeds the drift of clean edits counts.
+      """)
+
+  @Option(help: "The experiment: JSON.") var recipe = "recipes/persist.json"
+  @Option(help: "A labelled folder of aligned faces (list_attr*.txt).") var data: String
+  @Option(name: .shortAndLong, help: "The folder for everything.") var output: String
+  @Option(help: "Devices, separated by commas, each as for --device: arms are shared out over them.")
+  var devices: String?
+  @Option(help: "I/N: only every N-th arm from the I-th on; others' results count where they are there.") var shard:
+    Shard?
+  @Flag(help: "The results as JSON on stdout instead of the table.") var json = false
+  @OptionGroup var models: DetectorOptions
+  @OptionGroup var common: CommonOptions
+
+  /// A part of the work: I/N, I from 1 to N.
+  struct Shard: ExpressibleByArgument {
+    let index: Int, count: Int
+
+    init?(argument: String) {
+      let parts = argument.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+      guard parts.count == 2, let index = parts[0], let count = parts[1], (1...1_000_000).contains(count),
+        (1...count).contains(index)
+      else { return nil }
+      (self.index, self.count) = (index, count)
+    }
+  }
+
+  func validate() throws {
+    if devices != nil, common.device != nil { throw ValidationError("--devices names the devices: leave --device out") }
+  }
+
+  func run() throws {
+    let experiment: PersistenceRecipe
+    do {
+      experiment = try PersistenceRecipe(contentsOf: locate(recipe))
+    } catch let error as RecipeError {
+      throw ValidationError("\(recipe): \(error)")
+    } catch let error as FileError {
+      throw ValidationError("\(error)")
+    }
+    let dataset = try Dataset(labelled: URL(fileURLWithPath: data))
+    let (folder, directory) = (URL(fileURLWithPath: output), models.directory)
+    let networks = PersistenceModels(
+      generator: { try loadGenerator($0, on: $1) },
+      detector: { try Networks.loadDetector($0, from: directory, on: $1) }, locate: { locate($0) })
+    let requests = devices.map(items(of:)) ?? []
+    let opened = requests.isEmpty ? 1 : requests.count
+    let arms = experiment.arms
+    let own = arms.indices.filter { index in shard.map { index % $0.count == $0.index - 1 } ?? true }
+    let shared = Mutex(Shared(progress: common.progress))
+    StopSignal.listen()
+    DispatchQueue.concurrentPerform(iterations: opened) { worker in
+      do {
+        let device = try common.openDevice(named: requests.isEmpty ? nil : requests[worker])
+        let run = try PersistenceExperiment(
+          experiment, dataset: dataset, models: networks, folder: folder, device: device,
+          shouldStop: { StopSignal.isPending }, note: { text in shared.withLock { $0.progress.update(text) } })
+        while let next = shared.withLock({ $0.next(below: own.count) }), !StopSignal.isPending {
+          do {
+            _ = try run.run(arms[own[next]])
+            shared.withLock {
+              $0.done += 1
+              $0.progress.note("\($0.done)/\(own.count) arms: \(arms[own[next]].path)")
+            }
+          } catch let error as FileError {
+            shared.withLock { $0.failures.append(error) }
+            printError("\(error)")
+          }
+        }
+      } catch {
+        shared.withLock { $0.failures.append(error) }
+      }
+    }
+    try StopSignal.exitIfPending()
+    let failures = shared.withLock { $0.failures.map { "\($0)" } }
+    let summary = PersistenceSummary(try experiment.results(in: folder))
+    let text = try jsonText(summary)
+    try writeAtomically(Data(text.utf8), to: folder.appendingPathComponent("results.json"))
+    try writeAtomically(
+      Data(PersistenceTable.csv(summary).utf8), to: folder.appendingPathComponent("results.csv"))
+    print(json ? text : PersistenceTable.text(summary))
+    if !failures.isEmpty { throw ExitCode(1) }
+  }
+
+  /// What workers take turns at.
+  private struct Shared {
+    let progress: Progress
+    var taken = 0, done = 0
+    var failures: [any Error] = []
+
+    /// The number of the next arm; nil when all are taken.
+    mutating func next(below count: Int) -> Int? {
+      guard taken < count else { return nil }
+      taken += 1
+      return taken - 1
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// Judges a generator, as an attacker has it after some steps, on held-out faces and their protected copies.
+final class Judge {
+  private let original: any Generator
+  private let classifier: AttributeClassifier
+  private let clean: [Image]
+  private let labels: [[Float]]
+  private let attributes: [String]
+  private let device: any Device
+  private static let batch = 16
+
+  /// - Parameters:
+  ///   - original: the generator before any retraining.
+  ///   - clean: aligned faces of one size.
+  ///   - labels: of each, of the names `attributes`.
+  init(
+    _ original: any Generator, classifier: AttributeClassifier, clean: [Image], labels: [[Float]], attributes: [String],
+    device: any Device
+  ) {
+    (self.original, self.classifier, self.clean, self.labels) = (original, classifier, clean, labels)
+    (self.attributes, self.device) = (attributes, device)
+  }
+
+  /// What a face is asked for, and which edit that is; the same for a seed whatever is judged.
+  private struct Task {
+    let edit: Int
+    let labels: [Float]
+    let attribute: String
+    let value: Float
+  }
+
+  private func tasks(seed: UInt64) -> [Task] {
+    var random = RandomStream(seed: seed &+ 77)
+    return labels.map { known in
+      let edit = random.integer(below: original.edits.count)
+      let own = selectLabels(known, of: attributes, named: original.attributes)
+      let (attribute, value) = original.asked(edit, labels: own)
+      return Task(edit: edit, labels: own, attribute: attribute, value: value)
+    }
+  }
+
+  /// - Parameters:
+  ///   - generator: as retrained.
+  ///   - protected: the faces' protected copies.
+  ///   - attack: what those are put through first; nil for nothing.
+  func measure(
+    _ generator: any Generator, protected: [Image], attack: Purification?, seed: UInt64, step: Int
+  ) throws -> PersistenceResult.Measurement {
+    var result = PersistenceResult.Measurement(
+      step: step, own: [], cross: [], drift: [], ssim: [], cleanSuccess: [], protectedSuccess: [])
+    let tasks = tasks(seed: seed)
+    let inputs = try protectedInputs(protected, attack, seed: seed)
+    let order = tasks.indices.sorted { (tasks[$0].edit, $0) < (tasks[$1].edit, $1) }
+    var byFace: [Int: Face] = [:]
+    // Generators with tags want edits ascending.
+    for first in stride(from: 0, to: order.count, by: Self.batch) {
+      let faces = Array(order[first..<min(first + Self.batch, order.count)])
+      for (face, judged) in zip(faces, try judge(generator, faces, tasks, inputs, seed: seed)) { byFace[face] = judged }
+    }
+    for face in tasks.indices {
+      let judged = byFace[face]!
+      result.own.append(judged.own)
+      result.cross.append(judged.cross)
+      result.drift.append(judged.drift)
+      result.ssim.append(judged.ssim)
+      result.cleanSuccess.append(judged.cleanSuccess)
+      result.protectedSuccess.append(judged.protectedSuccess)
+    }
+    return result
+  }
+
+  private struct Face {
+    var own: Double?, cross: Double?, drift: Double?
+    var ssim: Double
+    var cleanSuccess: Bool?, protectedSuccess: Bool?
+  }
+
+  private func judge(
+    _ generator: any Generator, _ faces: [Int], _ tasks: [Task], _ inputs: [Tensor], seed: UInt64
+  ) throws -> [Face] {
+    let side = generator.imageSize
+    let x = try Tensor.concatenated(faces.map { try input(clean[$0]) }, axis: 0)
+    let protected = try Tensor.concatenated(faces.map { inputs[$0] }, axis: 0)
+    func edited(_ generator: any Generator, _ images: Tensor) throws -> Tensor {
+      // The same styles for all three.
+      var random = RandomStream(seed: seed &+ UInt64(faces[0]))
+      let condition = try generator.condition(
+        faces.map { tasks[$0].edit }, labels: faces.map { tasks[$0].labels }, random: &random, device: device)
+      return try generator(images, condition: condition).image
+    }
+    return try Autograd.withoutRecording {
+      let (before, after, broken) = (
+        try edited(original, x), try edited(generator, x), try edited(generator, protected)
+      )
+      let logits = try [after, broken].map { try classifier($0.clamped(to: -1...1)).values() }
+      let pixels = try [x, before, after, broken].map { try $0.values() }
+      let size = 3 * side * side
+      return faces.indices.map { n in
+        let part = pixels.map { Array($0[n * size..<(n + 1) * size]) }
+        func success(_ logits: [Float]) -> Bool? {
+          let task = tasks[faces[n]]
+          guard let column = classifier.attributes.firstIndex(of: task.attribute) else { return nil }
+          return (logits[n * classifier.attributes.count + column] > 0) == (task.value == 1)
+        }
+        return Face(
+          own: maskedError(original: part[0], edit: part[2], other: part[3]),
+          cross: maskedError(original: part[0], edit: part[1], other: part[3]),
+          drift: maskedError(original: part[0], edit: part[1], other: part[2]),
+          ssim: ssim(part[3], part[2], height: side, width: side), cleanSuccess: success(logits[0]),
+          protectedSuccess: success(logits[1]))
+      }
+    }
+  }
+
+  /// A face as generators get it.
+  private func input(_ image: Image) throws -> Tensor {
+    try EmbeddedGenerator(original).input(image.tensor(on: device))
+  }
+
+  /// The protected faces as generators get them, after the attack; who learns from others' photos learns from those that follow.
+  private func protectedInputs(_ protected: [Image], _ attack: Purification?, seed: UInt64) throws -> [Tensor] {
+    guard let attack else { return try protected.map(input) }
+    return try protected.indices.map { index in
+      var random = RandomStream(seed: seed &+ UInt64(index))
+      let others = Array(protected[(index + 1)...] + protected[..<index])
+      let stored = try attack(
+        protected[index], collection: { try Tensor.concatenated(others.map { try $0.tensor(on: device) }, axis: 0) },
+        random: &random, on: device)
+      return try attack(
+        input(stored), at: .network, collection: { try Tensor.concatenated(others.map(input), axis: 0) },
+        random: &random)
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import Foundation
+import Kernels
+
+/// A defender, an attacker, a seed.
+public struct PersistenceArm: Sendable {
+  public let defender: PersistenceRecipe.Defender, attacker: PersistenceRecipe.Attacker
+  public let seed: UInt64
+
+  /// Its folder, below the experiment's.
+  public var path: String { "arms/\(folderName(defender.name))/\(folderName(attacker.name))/seed-\(seed)" }
+
+  static let resultName = "result.json"
+}
+
+extension PersistenceRecipe {
+  /// All arms, seed by seed, so that the first results are of everything.
+  public var arms: [PersistenceArm] {
+    seeds.flatMap { seed in
+      defenders.flatMap { defender in
+        attackers.map { PersistenceArm(defender: defender, attacker: $0, seed: seed) }
+      }
+    }
+  }
+
+  /// What arms came to, as far as they are done.
+  /// - Throws: `FileError` naming a result that is none.
+  public func results(in folder: URL) throws -> [PersistenceResult] {
+    try arms.compactMap { arm in
+      let url = folder.appendingPathComponent("\(arm.path)/\(PersistenceArm.resultName)")
+      guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+      do {
+        return try JSONDecoder().decode(PersistenceResult.self, from: MappedFile(url).data)
+      } catch let error as DecodingError {
+        throw FileError(url.path, "is no result of tsdf persist (\(error.localizedDescription)); remove it")
+      }
+    }
+  }
+}

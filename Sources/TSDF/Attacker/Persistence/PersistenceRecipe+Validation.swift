@@ -1,0 +1,82 @@
+import Networks
+
+extension PersistenceRecipe {
+  /// Refuses what cannot be run.
+  public func validate() throws(RecipeError) {
+    guard generatorNames.contains(model) else {
+      throw RecipeError("model", "is \(model); there are \(generatorNames.joined(separator: ", "))")
+    }
+    try requireField("size", size, 64...8192)
+    for (field, value, least) in [
+      ("firstCollected", firstCollected, 0), ("collected", collected, 1), ("holdOut", holdOut, 1),
+      ("judged", judged, 2), ("batch", batch, 1), ("criticSteps", criticSteps, 1), ("warmUpSteps", warmUpSteps, 0),
+      ("discriminatorWidth", discriminatorWidth, 1),
+    ] {
+      try requireField(field, value, least...1_000_000)
+    }
+    try requireField("discriminatorLayers", discriminatorLayers, 1...12)
+    try requireField("learningRate", learningRate, 0...1)
+    guard epsilon > 0, epsilon <= 1 else {
+      throw RecipeError("epsilon", "must be above 0 and at most 1, not \(epsilon)")
+    }
+    guard judged <= holdOut else { throw RecipeError("judged", "must be at most the \(holdOut) that are held out") }
+    guard !seeds.isEmpty, Set(seeds).count == seeds.count else {
+      throw RecipeError("seeds", "must be different numbers, at least one")
+    }
+    guard steps.first == 0, zip(steps, steps.dropFirst()).allSatisfy({ $0 < $1 }), steps.last! <= 1_000_000 else {
+      throw RecipeError("steps", "must begin with 0 and ascend")
+    }
+    try requireNames("defenders", defenders.map(\.name))
+    try requireNames("attackers", attackers.map(\.name))
+    for defender in defenders {
+      guard defender.perturbation == nil || defender.craft == nil else {
+        throw RecipeError("defenders", "has \(defender.name) with both a perturbation and a way to craft one")
+      }
+      guard (0...100_000).contains(defender.refineSteps), defender.refineSteps == 0 || !defender.isNone else {
+        throw RecipeError("defenders", "has \(defender.name) refined \(defender.refineSteps) steps from nothing")
+      }
+      guard defender.craft?.method != .pgd else {
+        throw RecipeError("defenders", "has \(defender.name) by PGD, which has no universal part: refine instead")
+      }
+      try defender.craft?.validate()
+    }
+    for attacker in attackers { try validate(attacker) }
+  }
+
+  private func validate(_ attacker: Attacker) throws(RecipeError) {
+    if let text = attacker.purify {
+      do {
+        _ = try PurificationRecipe(text)
+      } catch {
+        throw RecipeError("attackers", "has \(attacker.name): \(error)")
+      }
+    }
+    for name in attacker.augment where !augmentationNames.contains(name) {
+      throw RecipeError(
+        "attackers", "has \(attacker.name) with \(name); there are \(augmentationNames.joined(separator: ", "))")
+    }
+    guard (0...1).contains(attacker.cleanShare), (0...4096).contains(attacker.rank) else {
+      throw RecipeError(
+        "attackers", "has \(attacker.name) with a clean share outside 0 to 1 or a rank outside 0 to 4096")
+    }
+    guard !attacker.isPaired || attacker.detectors.isEmpty else {
+      throw RecipeError("attackers", "has \(attacker.name) who is paired and cuts faces out: pairs are whole photos")
+    }
+    guard attacker.retrains || (attacker.augment.isEmpty && !attacker.isPaired && attacker.rank == 0) else {
+      throw RecipeError("attackers", "has \(attacker.name) who does not retrain, but how he would is said")
+    }
+  }
+
+  private func requireNames(_ field: String, _ names: [String]) throws(RecipeError) {
+    guard !names.isEmpty else { throw RecipeError(field, "is empty") }
+    guard !names.contains(where: { folderName($0).isEmpty }) else {
+      throw RecipeError(field, "needs a name with a letter or digit for each")
+    }
+    guard Set(names.map(folderName)).count == names.count else { throw RecipeError(field, "has one name twice") }
+  }
+}
+
+/// A name as a folder's: letters and digits in lower case, anything else a dash.
+func folderName(_ name: String) -> String {
+  name.lowercased().split { !($0.isASCII && ($0.isLetter || $0.isNumber)) }.joined(separator: "-")
+}

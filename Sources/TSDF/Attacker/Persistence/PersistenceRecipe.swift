@@ -1,0 +1,120 @@
+import Foundation
+import Kernels
+
+/// An experiment on persistence: each defender against each attacker, over several seeds.
+public struct PersistenceRecipe: Codable, Equatable, Sendable {
+  /// The generator that the attacker has: its model, its file, and its critic's where he has that too.
+  public var model = "stargan"
+  public var generator = "weights/stargan.safetensors"
+  public var critic: String?
+  /// The classifier that says whether an edit shows what was asked for.
+  public var classifier = "weights/classifier.safetensors"
+  /// Pixels a side of the photos, which are aligned faces.
+  public var size = 256
+  /// Of the list's faces those that the attacker collects; perturbations are crafted on the ones before.
+  public var firstCollected = 128
+  public var collected = 60
+  /// The last this many faces of the list judge, and nothing else; so many of them are looked at.
+  public var holdOut = 480
+  public var judged = 30
+  /// The largest change of a channel, in units of [-1, 1].
+  public var epsilon: Float = 0.05
+  public var seeds: [UInt64] = [1, 2, 3]
+  /// After how many generator steps the retrained generator is judged.
+  public var steps = [0, 5, 10, 25, 50]
+  public var batch = 4
+  public var criticSteps = 5
+  public var learningRate: Float = 1e-4
+  /// Critic steps before the first generator step, where there is no critic's file.
+  public var warmUpSteps = 100
+  /// Of the discriminator that is then trained.
+  public var discriminatorWidth = 32
+  public var discriminatorLayers = 5
+  public var defenders: [Defender] = []
+  public var attackers: [Attacker] = []
+
+  /// Whoever protects the photos.
+  public struct Defender: Codable, Equatable, Sendable {
+    public var name = ""
+    /// A perturbation's file.
+    public var perturbation: String?
+    /// How its perturbation is crafted, where it has no file; with neither, photos stay as they are.
+    public var craft: CraftRecipe?
+    /// Gradient steps for each photo.
+    public var refineSteps = 0
+    /// What refinement works against.
+    public var refineGenerators = ["stargan", "attentiongan"]
+    public var refineDetectors = ["retinaface"]
+
+    public init() {}
+
+    /// Whether photos stay as they are.
+    var isNone: Bool { perturbation == nil && craft == nil }
+  }
+
+  /// Whoever collects them.
+  public struct Attacker: Codable, Equatable, Sendable {
+    public var name = ""
+    /// Detectors whose union says what is kept, cut out by the boxes; with none, all photos are kept as they are.
+    public var detectors: [String] = []
+    /// What photos are put through before the generator edits them, as a `PurificationRecipe` is written.
+    public var purify: String?
+    /// Whether the generator is trained on what was kept.
+    public var retrains = true
+    /// As in `RetrainingRecipe`: what faces are augmented with, whether he knows the originals, the rank of patches.
+    public var augment: [String] = []
+    public var isPaired = false
+    public var rank = 0
+    /// The share of public clean faces mixed in: as many as are collected, the next in the list.
+    public var cleanShare: Float = 0
+
+    public init() {}
+  }
+
+  public init() {}
+
+  /// From JSON with any of the fields, of defenders, attackers and crafting recipes too; the others are as by default.
+  /// - Throws: `FileError` naming the field at fault, `RecipeError` where it holds what cannot be.
+  public init(contentsOf url: URL) throws {
+    let json = try MappedFile(url).data
+    guard var given = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
+      throw FileError(url.path, "has no recipe: a JSON object is expected")
+    }
+    /// The items of a list, each with what it does not say.
+    func complete(_ list: String, _ item: (Data) throws -> some Codable) throws {
+      guard let items = given[list] else { return }
+      guard let items = items as? [[String: Any]] else { throw FileError(url.path, "\(list) is no list of objects") }
+      given[list] = try items.map {
+        let whole = try item(JSONSerialization.data(withJSONObject: $0))
+        return try JSONSerialization.jsonObject(with: JSONEncoder().encode(whole))
+      }
+    }
+    try complete("attackers") { try decodeRecipe($0, over: Attacker(), from: url, isStrict: true) }
+    try complete("defenders") { data in
+      var fields = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
+      let craft = fields.removeValue(forKey: "craft")
+      let plain = try JSONSerialization.data(withJSONObject: fields)
+      var defender = try decodeRecipe(plain, over: Defender(), from: url, isStrict: false)
+      let known = ["name", "perturbation", "refineSteps", "refineGenerators", "refineDetectors"]
+      if let unknown = fields.keys.sorted().first(where: { !known.contains($0) }) {
+        throw FileError(
+          url.path, "a defender has the unknown field \(unknown); there are craft, \(known.joined(separator: ", "))")
+      }
+      if let craft {
+        guard JSONSerialization.isValidJSONObject(craft) else { throw FileError(url.path, "craft is no object") }
+        defender.craft = try decodeRecipe(
+          JSONSerialization.data(withJSONObject: craft), over: CraftRecipe(), from: url, isStrict: true)
+      }
+      return defender
+    }
+    let whole = try JSONSerialization.data(withJSONObject: given)
+    if given["critic"] == nil {
+      self = try decodeRecipe(whole, over: PersistenceRecipe(), from: url, isStrict: true)
+    } else {
+      var defaults = PersistenceRecipe()
+      defaults.critic = ""
+      self = try decodeRecipe(whole, over: defaults, from: url, isStrict: true)
+    }
+    try validate()
+  }
+}

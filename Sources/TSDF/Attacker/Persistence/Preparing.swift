@@ -1,0 +1,48 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// What an attacker has of the photos to train on.
+struct PreparedCrops {
+  var images: [Image]
+  /// Of each, all that the data are labelled with.
+  var labels: [[Float]]
+  var summary: PersistenceResult.Preparation
+}
+
+extension PersistenceExperiment {
+  /// Cuts the faces out of collected photos as the attacker does; the truth is what his detectors find in the photos before they were
+  /// protected.
+  func prepared(_ photos: [Image], _ arm: PersistenceArm) throws -> PreparedCrops {
+    guard !arm.attacker.detectors.isEmpty else {
+      return PreparedCrops(
+        images: photos, labels: collectedLabels,
+        summary: .init(photos: photos.count, kept: photos.count, lost: 0, crops: photos.count, junk: 0))
+    }
+    var settings = PreparationSettings()
+    (settings.detectors, settings.size) = (arm.attacker.detectors, recipe.size)
+    let ensemble = try DetectorEnsemble(
+      arm.attacker.detectors.map { ($0, try models.detector($0, device)) }, on: device)
+    var crops = PreparedCrops(
+      images: [], labels: [], summary: .init(photos: photos.count, kept: 0, lost: 0, crops: 0, junk: 0))
+    var overlaps: [Double] = []
+    for ((photo, original), labels) in zip(zip(photos, try collectedPhotos()), collectedLabels) {
+      try checkStop()
+      let truth = try ensemble.faces(in: original, settings).map(\.detection.box)
+      var isKept = false
+      for face in try ensemble.faces(in: photo, settings) {
+        let overlap = truth.map { $0.iou(face.detection.box) }.max() ?? 0
+        crops.images.append(
+          photo.warped(by: FaceAlignment.transform(for: face.detection, settings), size: settings.size))
+        crops.labels.append(labels)
+        overlaps.append(Double(overlap))
+        if overlap >= 0.5 { isKept = true } else { crops.summary.junk += 1 }
+      }
+      if isKept { crops.summary.kept += 1 } else { crops.summary.lost += 1 }
+    }
+    crops.summary.crops = crops.images.count
+    if !overlaps.isEmpty { crops.summary.meanIoU = overlaps.reduce(0, +) / Double(overlaps.count) }
+    return crops
+  }
+}

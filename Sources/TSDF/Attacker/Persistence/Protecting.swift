@@ -1,0 +1,94 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+/// Photos as a defender leaves them.
+struct ProtectedPhotos {
+  /// What the attacker collects, and what he is judged on.
+  var collected: [Image], judged: [Image]
+}
+
+extension PersistenceExperiment {
+  private struct ProtectionKey: Encodable {
+    var defender: PersistenceRecipe.Defender
+    var perturbation: String?
+    var generators: [String: String], size: Int, epsilon: Float, first: Int, collected: Int, holdOut: Int, judged: Int
+  }
+
+  /// Protects the photos, or reads what was protected before.
+  func protected(by defender: PersistenceRecipe.Defender) throws -> ProtectedPhotos {
+    if defender.isNone { return ProtectedPhotos(collected: try collectedPhotos(), judged: try judgedPhotos()) }
+    let files = (defender.craft?.generators ?? []) + (defender.refineSteps > 0 ? defender.refineGenerators : [])
+    let stage = try Stage(
+      folder.appendingPathComponent("defenders/\(folderName(defender.name))"),
+      key: ProtectionKey(
+        defender: defender, perturbation: try defender.perturbation.map(digest),
+        generators: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try generatorDigest($0)) }),
+        size: recipe.size, epsilon: recipe.epsilon, first: recipe.firstCollected, collected: recipe.collected,
+        holdOut: recipe.holdOut, judged: recipe.judged))
+    let photos = (try collectedPhotos(), try judgedPhotos())
+    var protector: Protector?
+    func protected(_ photos: [Image], _ part: String) throws -> [Image] {
+      try photos.enumerated().map { index, photo in
+        let name = String(format: "\(part)/%05d.png", index)
+        if stage.exists(name) { return try ImageFile(contentsOf: stage.url(name)).image }
+        try checkStop()
+        if protector == nil { protector = try self.protector(defender, stage) }
+        note("\(defender.name): protecting \(part) \(index + 1)/\(photos.count)")
+        let result = try protector!.protect(photo).image
+        try writeAtomically(encodePNG(result), to: stage.url(name))
+        return result
+      }
+    }
+    return ProtectedPhotos(
+      collected: try protected(photos.0, "collected"), judged: try protected(photos.1, "judged"))
+  }
+
+  /// The SHA-256 of the file of a generator that a recipe names, or its name where that is all there is.
+  private func generatorDigest(_ item: String) throws -> String {
+    try digest(generatorNames.contains(item) ? "weights/\(item).safetensors" : String(item.split(separator: "=").last!))
+  }
+
+  private func protector(_ defender: PersistenceRecipe.Defender, _ stage: Stage) throws -> Protector {
+    let universal: Tensor
+    if let path = defender.perturbation {
+      universal = try loadPerturbation(models.locate(path), on: device).perturbation
+    } else {
+      universal = try crafted(defender, stage)
+    }
+    var settings = ProtectionSettings()
+    (settings.region, settings.epsilon, settings.refineSteps) = (.image, recipe.epsilon, defender.refineSteps)
+    let refiner =
+      defender.refineSteps > 0
+      ? try Refiner(
+        generators: defender.refineGenerators.map { try models.generator($0, device) },
+        detectors: defender.refineDetectors.map { try models.detector($0, device) }, device: device) : nil
+    return try Protector(
+      perturbation: universal, settings: settings, detector: nil, refiner: refiner, device: device)
+  }
+
+  /// Crafts a defender's perturbation, going on from its checkpoint.
+  private func crafted(_ defender: PersistenceRecipe.Defender, _ stage: Stage) throws -> Tensor {
+    let (target, checkpoint) = (stage.url("perturbation.safetensors"), stage.url("perturbation.checkpoint"))
+    if !stage.exists("perturbation.safetensors") {
+      var craft = defender.craft!
+      craft.epsilon = recipe.epsilon
+      let crafter = try Crafter(
+        craft, faces: craftingFaces(craft),
+        generators: craft.method.generators == .none ? [] : craft.generators.map { try models.generator($0, device) },
+        detectors: craft.method.detectors == .none ? [] : craft.detectors.map { try models.detector($0, device) },
+        device: device)
+      if stage.exists("perturbation.checkpoint") { try crafter.restore(from: checkpoint) }
+      while crafter.step < crafter.stepCount {
+        try crafter.craftStep()
+        note("\(defender.name): crafting, batch \(crafter.step)/\(crafter.stepCount)")
+        if crafter.step % 10 == 0 || shouldStop() { try crafter.writeCheckpoint(to: checkpoint) }
+        try checkStop()
+      }
+      try crafter.write(to: target)
+    }
+    try? FileManager.default.removeItem(at: checkpoint)
+    return try loadPerturbation(target, on: device).perturbation
+  }
+}

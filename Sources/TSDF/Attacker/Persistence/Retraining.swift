@@ -1,0 +1,139 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+
+extension PersistenceExperiment {
+  private struct ArmKey: Encodable {
+    var defender: PersistenceRecipe.Defender, attacker: PersistenceRecipe.Attacker
+    var seed: UInt64
+    var recipe: PersistenceRecipe
+    var files: [String: String]
+    var protection: String
+  }
+
+  /// Runs an arm, or what is left of it.
+  public func run(_ arm: PersistenceArm) throws -> PersistenceResult {
+    let photos = try protected(by: arm.defender)
+    var shared = recipe
+    (shared.defenders, shared.attackers, shared.seeds) = ([], [], [])
+    var files = [recipe.generator, recipe.classifier] + (recipe.critic.map { [$0] } ?? [])
+    if let purify = arm.attacker.purify {
+      for case .denoiser(let path) in try PurificationRecipe(purify).steps.map(\.kind) {
+        files.append(path ?? Self.denoiser)
+      }
+    }
+    let stage = try Stage(
+      folder.appendingPathComponent(arm.path),
+      key: ArmKey(
+        defender: arm.defender, attacker: arm.attacker, seed: arm.seed, recipe: shared,
+        files: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }),
+        protection: sha256(Data((photos.collected + photos.judged).flatMap { sha256(Data($0.bytes)) })).hexadecimal))
+    if let done = try? JSONDecoder().decode(
+      PersistenceResult.self, from: Data(contentsOf: stage.url(PersistenceArm.resultName)))
+    {
+      return done
+    }
+    try checkStop()
+    let crops = try prepared(photos.collected, arm)
+    var result = PersistenceResult(
+      defender: arm.defender.name, attacker: arm.attacker.name, seed: arm.seed, preparation: crops.summary,
+      warmUpSteps: 0, measurements: [])
+    if arm.attacker.retrains, !crops.images.isEmpty {
+      try retrain(arm, crops, photos.judged, stage, &result)
+    } else {
+      let generator = try loadGenerator(models.locate(recipe.generator), named: recipe.model, on: device)
+      try measure(generator, arm, photos.judged, step: 0, &result)
+    }
+    try writeAtomically(Data((try canonicalJSON(result) + "\n").utf8), to: stage.url(PersistenceArm.resultName))
+    for name in ["checkpoint.safetensors", "measurements.json"] {
+      try? FileManager.default.removeItem(at: stage.url(name))
+    }
+    return result
+  }
+
+  private static let denoiser = "weights/denoiser.safetensors"
+
+  private func measure(
+    _ generator: any Generator, _ arm: PersistenceArm, _ protected: [Image], step: Int,
+    _ result: inout PersistenceResult
+  ) throws {
+    let attack = try arm.attacker.purify.map {
+      try Purification(PurificationRecipe($0), denoiser: models.locate(Self.denoiser), on: device)
+    }
+    result.measurements.append(
+      try loadJudge().measure(generator, protected: protected, attack: attack, seed: arm.seed, step: step))
+  }
+
+  // MARK: Retraining
+
+  private func retrain(
+    _ arm: PersistenceArm, _ crops: PreparedCrops, _ judged: [Image], _ stage: Stage, _ result: inout PersistenceResult
+  ) throws {
+    let trainer = try trainer(arm, crops)
+    let (checkpoint, measured) = (stage.url("checkpoint.safetensors"), stage.url("measurements.json"))
+    if stage.exists("checkpoint.safetensors") {
+      try trainer.restore(from: checkpoint)
+      let all = try JSONDecoder().decode([PersistenceResult.Measurement].self, from: Data(contentsOf: measured))
+      result.measurements = all.filter { $0.step <= trainer.step }
+    }
+    let log = try LossLog(stage.url("losses.jsonl"), step: trainer.step, warmUpStep: trainer.warmUpStep)
+    result.warmUpSteps = trainer.warmUpStep + max(0, trainer.warmUpStepsLeft)
+    var divergence = DivergenceCheck(limit: 1000)
+    /// Judges where that is due, then writes the state: what a stopped run had judged after its checkpoint is judged again.
+    func settle(force: Bool = false) throws {
+      let isDue =
+        trainer.warmUpStepsLeft <= 0 && recipe.steps.contains(trainer.step)
+        && result.measurements.last?.step != trainer.step
+      if isDue {
+        try measure(trainer.generator, arm, judged, step: trainer.step, &result)
+        try writeAtomically(Data(try canonicalJSON(result.measurements).utf8), to: measured)
+      }
+      guard isDue || force else { return }
+      if !FileManager.default.fileExists(atPath: measured.path) { try writeAtomically(Data("[]".utf8), to: measured) }
+      try trainer.writeCheckpoint(to: checkpoint)
+    }
+    try settle()
+    while trainer.step < recipe.steps.last! {
+      let isWarmingUp = trainer.warmUpStepsLeft > 0
+      let reports = recipe.steps.contains(trainer.step + 1) || (isWarmingUp && trainer.warmUpStepsLeft == 1)
+      if let losses = try trainer.trainStep(reporting: reports) {
+        if let complaint = divergence.complaint(losses) {
+          throw FileError(stage.folder.path, "training diverged at step \(trainer.step): \(complaint)")
+        }
+        try log.add(step: trainer.step, warmUpStep: isWarmingUp ? trainer.warmUpStep : nil, losses)
+      }
+      note(
+        "\(arm.defender.name), \(arm.attacker.name), seed \(arm.seed): "
+          + (isWarmingUp ? "critic step \(trainer.warmUpStep)" : "step \(trainer.step)/\(recipe.steps.last!)"))
+      try settle(force: shouldStop())
+      try checkStop()
+    }
+  }
+
+  private func trainer(_ arm: PersistenceArm, _ crops: PreparedCrops) throws -> Trainer {
+    let start = try TrainingStart(
+      .init(generator: models.locate(recipe.generator), critic: recipe.critic.map(models.locate)), named: recipe.model,
+      on: device)
+    var training = try TrainingRecipe(defaultsOf: recipe.model)
+    (training.batch, training.criticSteps, training.seed) = (recipe.batch, recipe.criticSteps, arm.seed)
+    (training.learningRate, training.steps, training.decaySteps) = (recipe.learningRate, recipe.steps.last!, 0)
+    (training.discriminatorWidth, training.discriminatorLayers) = (
+      recipe.discriminatorWidth, recipe.discriminatorLayers
+    )
+    training.augment = arm.attacker.augment.isEmpty ? nil : arm.attacker.augment
+    var retraining = RetrainingRecipe()
+    (retraining.warmUpSteps, retraining.cleanShare) = (recipe.warmUpSteps, arm.attacker.cleanShare)
+    (retraining.isPaired, retraining.rank) = (arm.attacker.isPaired, arm.attacker.rank)
+    training.retraining = retraining
+    let (side, labels) = (try start.imageSize, start.attributes ?? attributes)
+    return try Trainer(
+      training, from: start,
+      data: TrainingData(
+        faces(crops.images, crops.labels, size: side, labels: labels),
+        clean: arm.attacker.cleanShare > 0 ? try cleanFaces(size: side, labels: labels) : nil,
+        cleanShare: arm.attacker.cleanShare,
+        originals: arm.attacker.isPaired
+          ? try faces(collectedPhotos(), collectedLabels, size: side, labels: labels) : nil), device: device)
+  }
+}
