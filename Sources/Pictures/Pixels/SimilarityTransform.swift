@@ -45,52 +45,59 @@ extension Image {
   /// out. Pixels are interpolated between (bilinear) and, where the picture shrinks, averaged over what a pixel covers;
   /// what lies outside of the picture is the pixel of its border that is nearest.
   public func warped(by transform: SimilarityTransform, size: Int) -> Image {
-    // 64 x 64 looks a pixel are enough for any average, and bound the time.
-    let looks = max(1, min(64, Int(min(64, 1 / transform.scale).rounded(.up))))
-    // The inverse: 1 / (a + bi), times what is left of the shift.
-    let square = transform.a * transform.a + transform.b * transform.b
-    let (a, b) = (transform.a / square, -transform.b / square)
-    let step = 1 / Float(looks)
-    let scale = 255 / (peak * Float(looks * looks))
-    let (last, bottom) = (width - 1, height - 1)
-    var target = [UInt8](repeating: 0, count: 3 * size * size)
-    bytes.withUnsafeBytes { source in
-      func value(_ x: Int, _ y: Int, _ channel: Int) -> Float {
-        let at = (y &* width &+ x) &* channels &+ channel
-        return bitDepth == 8 ? Float(source[at]) : Float(source.loadUnaligned(fromByteOffset: 2 &* at, as: UInt16.self))
-      }
-      for v in 0..<size {
-        for u in 0..<size {
-          var sums: (Float, Float, Float) = (0, 0, 0)
-          for look in 0..<looks * looks {
-            let x = Float(u) + (Float(look % looks) + 0.5) * step - transform.tx
-            let y = Float(v) + (Float(look / looks) + 0.5) * step - transform.ty
-            // Pixels' values are those at their centres.
-            let sx = max(0, min(Float(last), a * x - b * y - 0.5))
-            let sy = max(0, min(Float(bottom), b * x + a * y - 0.5))
-            let (x0, y0) = (Int(sx), Int(sy))
-            let (x1, y1) = (min(x0 + 1, last), min(y0 + 1, bottom))
-            let (fx, fy) = (sx - Float(x0), sy - Float(y0))
-            func interpolated(_ channel: Int) -> Float {
-              let (left, right) = (value(x0, y0, channel), value(x1, y0, channel))
-              let (lowerLeft, lowerRight) = (value(x0, y1, channel), value(x1, y1, channel))
-              let upper = left + (right - left) * fx
-              return upper + (lowerLeft + (lowerRight - lowerLeft) * fx - upper) * fy
-            }
-            sums.0 += interpolated(0)
-            if colorChannels == 3 {
-              sums.1 += interpolated(1)
-              sums.2 += interpolated(2)
-            }
-          }
-          if colorChannels == 1 { (sums.1, sums.2) = (sums.0, sums.0) }
-          let at = 3 * (v * size + u)
-          target[at] = UInt8((sums.0 * scale).rounded())
-          target[at + 1] = UInt8((sums.1 * scale).rounded())
-          target[at + 2] = UInt8((sums.2 * scale).rounded())
-        }
-      }
+    let target = bytes.withUnsafeBytes { source in
+      bitDepth == 8
+        ? warped(source.bindMemory(to: UInt8.self), transform, size)
+        : warped(source.bindMemory(to: UInt16.self), transform, size)
     }
     return Image(width: size, height: size, channels: 3, bytes: target)
+  }
+
+  private func warped<Sample: FixedWidthInteger & UnsignedInteger>(
+    _ samples: UnsafeBufferPointer<Sample>, _ transform: SimilarityTransform, _ size: Int
+  ) -> [UInt8] {
+    // 64 x 64 looks a pixel are enough for any average, and bound the time.
+    let looks = Int(max(1, min(64, (1 / transform.scale).rounded(.up))))
+    let step = 1 / Float(looks)
+    let scale = 255 / (peak * Float(looks * looks))
+    // The inverse: times 1 / (a + bi).
+    let square = transform.a * transform.a + transform.b * transform.b
+    let (a, b) = (transform.a / square, -transform.b / square)
+    let (right, bottom) = (width - 1, height - 1)
+    var target: [UInt8] = []
+    target.reserveCapacity(3 * size * size)
+    for v in 0..<size {
+      for u in 0..<size {
+        var sum = SIMD4<Float>.zero
+        for i in 0..<looks {
+          for j in 0..<looks {
+            let x = Float(u) + (Float(j) + 0.5) * step - transform.tx
+            let y = Float(v) + (Float(i) + 0.5) * step - transform.ty
+            // Pixels' values are those at their centres.
+            let sx = max(0, min(Float(right), a * x - b * y - 0.5))
+            let sy = max(0, min(Float(bottom), b * x + a * y - 0.5))
+            let (x0, y0) = (Int(sx), Int(sy))
+            let (x1, y1) = (min(x0 &+ 1, right), min(y0 &+ 1, bottom))
+            let (fx, fy) = (sx - Float(x0), sy - Float(y0))
+            let (left, upperRight) = (color(samples, x0, y0), color(samples, x1, y0))
+            let (lower, lowerRight) = (color(samples, x0, y1), color(samples, x1, y1))
+            let (top, below) = (left + (upperRight - left) * fx, lower + (lowerRight - lower) * fx)
+            sum += top + (below - top) * fy
+          }
+        }
+        for channel in 0..<3 { target.append(UInt8((sum[channel] * scale).rounded())) }
+      }
+    }
+    return target
+  }
+
+  /// The colour of a pixel, grey in all three; the fourth value is nothing.
+  @inline(__always)
+  private func color<Sample: FixedWidthInteger & UnsignedInteger>(
+    _ samples: UnsafeBufferPointer<Sample>, _ x: Int, _ y: Int
+  ) -> SIMD4<Float> {
+    let at = (y &* width &+ x) &* channels
+    let (green, blue) = colorChannels == 1 ? (0, 0) : (1, 2)
+    return SIMD4(Float(samples[at]), Float(samples[at &+ green]), Float(samples[at &+ blue]), 0)
   }
 }
