@@ -4,9 +4,9 @@ import Pictures
 import Synchronization
 import TSDF
 
-/// One run of `tsdf prepare` over many photos: every core reads, decodes, cuts out, encodes and writes, while the device works
-/// for one photo at a time. When all photos are done, it is decided in their order which crops stay, and the lists are
-/// written: nothing depends on which photo was done first, or on how often the run was interrupted.
+/// One run of `tsdf prepare` over many photos: every core reads, decodes, cuts out, encodes and writes, while the
+/// device works for one photo at a time. When all photos are done, it is decided in their order which crops stay, and
+/// the lists are written: nothing depends on which photo was done first, or on how often the run was interrupted.
 final class PrepareRun: Sendable {
   /// What was done.
   struct Summary: Encodable, Sendable {

@@ -219,6 +219,19 @@ final class PrepareTests: XCTestCase {
     XCTAssertFalse(folder.files.contains("out/images/two-2.png"))
   }
 
+  func testSeveralDetectors() throws {
+    try folder.write(try png(), "in/a.png")
+    for (combination, detectors) in [
+      ("first", ["retinaface"]), ("union", ["retinaface", "mtcnn"]), ("vote", ["retinaface", "mtcnn"]),
+    ] {
+      let result = try prepare(
+        folder.path("in"), extra: ["--detectors", "retinaface,mtcnn", "--combine", combination])
+      XCTAssertEqual(result.status, 0, result.errors)
+      let crops = try manifest()[0]["crops"] as? [[String: Any]] ?? []
+      XCTAssertEqual(crops.map { $0["detectors"] as? [String] }, [detectors], combination)
+    }
+  }
+
   func testWrongUsage() throws {
     try folder.write(try png(), "in/images/a.png")
     try folder.write(Data("1\nA\na.png 1\n".utf8), "in/list_attr.txt")

@@ -335,7 +335,11 @@ final class PreparationTests: XCTestCase {
       [Box(x0: 2, y0: 0, x1: 42, y1: 80)])
     XCTAssertEqual(try preparation.boxes(of: truth.source(of: "a.jpg"), width: 100, height: 50), [])
 
-    for text in ["{}", "[{}]", "[", #"[{"file":"a","width":0,"height":1,"faces":[]}]"#] {
+    let far = #"{"box":{"x0":0,"x1":1e30,"y0":0,"y1":1},"landmarks":[],"score":1}"#
+    for text in [
+      "{}", "[{}]", "[", #"[{"file":"a","width":0,"height":1,"faces":[]}]"#,
+      #"[{"file":"a","width":1,"height":1,"faces":[\#(far)]}]"#,
+    ] {
       try folder.write(Data(text.utf8), "bad.json")
       XCTAssertThrowsError(try FaceTruth(list: URL(fileURLWithPath: folder.path("bad.json"))), text) {
         XCTAssertTrue("\($0)".contains("bad.json"), "\($0)")

@@ -1,4 +1,5 @@
-/// A turn, a uniform scaling and a shift of the plane, without reflection: (x, y) goes to (a x - b y + tx, b x + a y + ty).
+/// A turn, a uniform scaling and a shift of the plane, without reflection: (x, y) goes to (a x - b y + tx, b x + a y +
+/// ty).
 public struct SimilarityTransform: Equatable, Sendable {
   public var a: Float, b: Float
   public var tx: Float, ty: Float
@@ -9,9 +10,9 @@ public struct SimilarityTransform: Equatable, Sendable {
     (tx, ty) = (-square.x0 * a, -square.y0 * a)
   }
 
-  /// The one that brings points nearest to others in the sum of squared distances (Umeyama, 1991; in the plane, with points as
-  /// complex numbers about their means, it is their covariance over the variance of those to be moved).
-  /// Nil where the points to be moved are all in one place, or the best scale is 0.
+  /// The one that brings points nearest to others in the sum of squared distances (Umeyama, 1991; in the plane, with
+  /// points as complex numbers about their means, it is their covariance over the variance of those to be moved). Nil
+  /// where the points to be moved are all in one place, or the best scale is 0.
   public init?(from points: [Point], to targets: [Point]) {
     precondition(points.count == targets.count && !points.isEmpty, "a target a point")
     let count = Float(points.count)
@@ -41,9 +42,9 @@ public struct SimilarityTransform: Equatable, Sendable {
 }
 
 extension Image {
-  /// What a transform brings onto the square of `size` pixels at the origin, as 8-bit RGB; grey fills all three, alpha is left
-  /// out. Pixels are interpolated between (bilinear) and, where the picture shrinks, averaged over what a pixel covers;
-  /// what lies outside of the picture is the pixel of its border that is nearest.
+  /// What a transform brings onto the square of `size` pixels at the origin, as 8-bit RGB; grey fills all three, alpha
+  /// is left out. Pixels are interpolated between (bilinear) and, where the picture shrinks, averaged over what a pixel
+  /// covers; what lies outside of the picture is the pixel of its border that is nearest.
   public func warped(by transform: SimilarityTransform, size: Int) -> Image {
     let target = bytes.withUnsafeBytes { source in
       bitDepth == 8

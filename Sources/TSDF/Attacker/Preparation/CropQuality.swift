@@ -3,8 +3,8 @@ import Pictures
 
 /// What crops are sorted out by.
 public struct CropQuality: Codable, Equatable, Sendable {
-  /// The difference hash: of the crop averaged to 9 x 8 grey pixels, whether each is darker than the one to its right; rows from
-  /// the top, the first in the highest bit.
+  /// The difference hash: of the crop averaged to 9 x 8 grey pixels, whether each is darker than the one to its right;
+  /// rows from the top, the first in the highest bit.
   public var hash: UInt64
   /// The variance of the Laplacian of the grey crop, of samples 0...255: low where it is blurred.
   public var sharpness: Double

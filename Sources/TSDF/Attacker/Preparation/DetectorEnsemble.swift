@@ -21,8 +21,8 @@ public struct FoundFace: Codable, Equatable, Sendable {
   public init(detection: Detection, detectors: [String]) { (self.detection, self.detectors) = (detection, detectors) }
 }
 
-/// The faces that at least `votes` of several detectors find, best score first. Boxes are of one face where they overlap its
-/// best box with an IoU of at least 0.5.
+/// The faces that at least `votes` of several detectors find, best score first. Boxes are of one face where they
+/// overlap its best box with an IoU of at least 0.5.
 /// - Parameter found: each detector's name and what it found.
 public func combined(_ found: [(name: String, detections: [Detection])], votes: Int) -> [FoundFace] {
   // Of equal scores the earlier detector's goes first.

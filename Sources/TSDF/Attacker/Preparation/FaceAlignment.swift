@@ -3,8 +3,9 @@ import Pictures
 
 /// How a face comes to lie in its crop.
 public enum FaceAlignment: Sendable {
-  /// Where eyes, nose and corners of the mouth of an upright face lie in the square of its box's longer side, as shares of that
-  /// side from the top left corner: RetinaFace's landmarks on 200 portraits, averaged, and then with their mirror images.
+  /// Where eyes, nose and corners of the mouth of an upright face lie in the square of its box's longer side, as shares
+  /// of that side from the top left corner: RetinaFace's landmarks on 200 portraits, averaged, and then with their
+  /// mirror images.
   static let template = [
     Point(x: 0.299, y: 0.292), Point(x: 0.701, y: 0.292), Point(x: 0.5, y: 0.525), Point(x: 0.323, y: 0.693),
     Point(x: 0.677, y: 0.693),
@@ -16,8 +17,8 @@ public enum FaceAlignment: Sendable {
     return template.map { Point(x: place($0.x), y: place($0.y)) }
   }
 
-  /// What brings a face into its crop: its landmarks onto the template if asked and there are any, else the square around its
-  /// box.
+  /// What brings a face into its crop: its landmarks onto the template if asked and there are any, else the square
+  /// around its box.
   public static func transform(for face: Detection, _ settings: PreparationSettings) -> SimilarityTransform {
     let side = max(1, max(face.box.width, face.box.height) * settings.margin)
     let plain = SimilarityTransform(

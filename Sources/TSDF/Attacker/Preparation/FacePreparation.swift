@@ -3,8 +3,8 @@ import Networks
 import Pictures
 import Synchronization
 
-/// What an attacker does with collected photos before training on them: finds the faces and cuts them out. Serves several
-/// threads: the device works for one photo at a time, the rest runs side by side.
+/// What an attacker does with collected photos before training on them: finds the faces and cuts them out. Serves
+/// several threads: the device works for one photo at a time, the rest runs side by side.
 public final class FacePreparation: Sendable {
   public let settings: PreparationSettings
   private let detectors: Mutex<DetectorEnsemble>
@@ -21,16 +21,19 @@ public final class FacePreparation: Sendable {
   /// All faces in an upright photo that are large enough, best score first.
   public func faces(in photo: Image) throws -> [FoundFace] {
     let whole = Box(x0: 0, y0: 0, x1: Float(photo.width), y1: Float(photo.height))
-    return try detectors.withLock { try $0.faces(in: photo, settings) }.filter {
-      isLargeEnough($0.detection.box) && $0.detection.box.intersection(whole) >= 1
+    return try detectors.withLock { try $0.faces(in: photo, settings) }.filter { face in
+      // What no picture can hold comes of photos made to break detectors.
+      let (box, marks) = (face.detection.box, face.detection.landmarks)
+      let places = [box.x0, box.y0, box.x1, box.y1] + marks.flatMap { [$0.x, $0.y] }
+      return places.allSatisfy(isPlace) && isLargeEnough(box) && box.intersection(whole) >= 1
     }
   }
 
   /// Those of a photo's faces that are cut out.
   public func chosen(_ faces: [FoundFace]) -> [FoundFace] {
     guard settings.faces == .largest else { return faces }
-    // Of equal areas the first: the better score.
-    return faces.reversed().max { $0.detection.box.area < $1.detection.box.area }.map { [$0] } ?? []
+    // Of equal areas the better score, which comes first.
+    return faces.max { $0.detection.box.area < $1.detection.box.area }.map { [$0] } ?? []
   }
 
   /// A face's crop from its upright photo.
@@ -61,3 +64,6 @@ public final class FacePreparation: Sendable {
     try detectors.withLock { try body($0.device) }
   }
 }
+
+/// Whether a number may be a place in a picture or near it, in pixels: no area of such overflows.
+func isPlace(_ value: Float) -> Bool { abs(value) <= 1e8 }

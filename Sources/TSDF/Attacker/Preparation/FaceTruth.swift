@@ -3,8 +3,9 @@ import Kernels
 import Networks
 import Pictures
 
-/// Where the faces of photos really are: as a list says, or as detectors find in clean versions of the photos. A photo is looked
-/// up by its path below its folder; of files that differ in their extension alone the one with the photo's own is taken.
+/// Where the faces of photos really are: as a list says, or as detectors find in clean versions of the photos. A photo
+/// is looked up by its path below its folder; of files that differ in their extension alone the one with the photo's
+/// own is taken.
 public struct FaceTruth: Sendable {
   /// What is known of one photo.
   public enum Source: Sendable {
@@ -46,6 +47,11 @@ public struct FaceTruth: Sendable {
     if let empty = photos.first(where: { $0.width < 1 || $0.height < 1 }) {
       throw FileError(url.path, "says that \(empty.file) has \(empty.width) x \(empty.height) pixels")
     }
+    for photo in photos {
+      for box in photo.faces.map(\.box) where ![box.x0, box.y0, box.x1, box.y1].allSatisfy(isPlace) {
+        throw FileError(url.path, "has a box of \(photo.file) that lies in no picture")
+      }
+    }
     self.init(url, .list(photos), files: photos.map(\.file))
   }
 
@@ -79,7 +85,8 @@ public struct FaceTruth: Sendable {
       }
       return .photo(item.url, try ImageFile.data(of: item.url))
     case .list(let photos):
-      // Lists hold whole paths: the photo's is the end of its entry's, and the shortest entry is not of a subfolder's photo.
+      // Lists hold whole paths: the photo's is the end of its entry's, and the shortest entry is not of a subfolder's
+      // photo.
       let same = near.map { photos[$0] }.filter { Self.stem($0.file).suffix(wanted.count).elementsEqual(wanted) }
       let shortest = same.map { Self.stem($0.file).count }.min()
       let nearest = same.filter { Self.stem($0.file).count == shortest }

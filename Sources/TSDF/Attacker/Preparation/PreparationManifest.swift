@@ -107,7 +107,8 @@ public struct PreparationManifest: Sendable {
     }
   }
 
-  /// A table, comma-separated: a row a crop, and one for each photo without any. `photo_status` is the photo's, `status` the crop's.
+  /// A table, comma-separated: a row a crop, and one for each photo without any. `photo_status` is the photo's,
+  /// `status` the crop's.
   public func csv() -> String {
     var rows = ["photo,photo_status,file,status,detectors,score,x0,y0,x1,y1,iou,sharpness,dropped"]
     for (line, reasons) in zip(lines, reasons) {
