@@ -254,7 +254,7 @@ final class PreparationTests: XCTestCase {
   func testSelectionKeepsTheEarlierCrop() throws {
     let photos = try [
       prepared("a", [(0b0, 9, nil), (0b1111, 9, nil)]), nil,
-      // Near only to one that was dropped itself, and so kept; one bit too far; blurred, and so no reason to drop the next.
+      // Near only to one that was dropped itself, and so kept; blurred, and so no reason to drop the next.
       prepared("b", [(0xff, 9, nil), (0xffff_0000, 1, nil), (0xffff_0000, 9, nil)]),
     ]
     XCTAssertEqual(
