@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import TSDF
 
 struct DetectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,6 +14,7 @@ struct DetectCommand: ParsableCommand {
   @Option(help: "The lowest score reported.") var threshold: Float = 0.7
   @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
   @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
+  @OptionGroup var purifier: PurifierOption
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
@@ -24,6 +26,7 @@ struct DetectCommand: ParsableCommand {
   func run() throws {
     let device = try common.openDevice()
     let detector = try models.loadDetector(detector, on: device)
+    let attack = try purifier.load(on: device)
     let progress = common.progress
     let work = try openWork(inputs)
     var failures = work.failures
@@ -31,8 +34,12 @@ struct DetectCommand: ParsableCommand {
     for (index, item) in work.items.enumerated() {
       do {
         let file = try ImageFile(contentsOf: item.url)
-        let image = file.image.upright(from: file.orientation)
-        let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device)
+        var random = RandomStream(seed: 1)
+        let upright = file.image.upright(from: file.orientation)
+        let image = try attack?(upright, random: &random, on: device) ?? upright
+        let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device) {
+          try attack?($0, at: .network, random: &random) ?? $0
+        }
         entries.append(
           PhotoDetections(file: item.url.path, width: image.width, height: image.height, faces: faces))
         if let annotate {

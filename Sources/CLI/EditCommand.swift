@@ -20,6 +20,7 @@ struct EditCommand: ParsableCommand {
   @Option(help: "faces: each face's square; image: the largest centred square.") var region = ProtectedRegion.image
   @Option(help: "The detector that finds the faces.") var detector = RetinaFace.name
   @Option(help: "The seed of edits that vary.") var seed: UInt64 = 1
+  @OptionGroup var purifier: PurifierOption
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
@@ -44,21 +45,26 @@ struct EditCommand: ParsableCommand {
       known[try position(String(fields[0]), in: generator.attributes)] = value
     }
     let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
+    let attack = try purifier.load(on: device)
     let work = try openWork(inputs)
     var failed = !work.failures.isEmpty
     for item in work.items {
       do {
         let file = try ImageFile(contentsOf: item.url)
-        let image = file.image.upright(from: file.orientation)
+        var random = RandomStream(seed: seed)
+        let upright = file.image.upright(from: file.orientation)
+        let image = try attack?(upright, random: &random, on: device) ?? upright
         let parts =
           try finder.map { try $0.faceSquares(in: image, margin: 1.3, on: device).map(image.cropped(to:)) } ?? [image]
         if parts.isEmpty { throw FileError(item.url.path, "no face found") }
         for (number, part) in parts.enumerated() {
-          let square = try squareImage(part, size: generator.imageSize, device: device)
-          var random = RandomStream(seed: seed)
+          let square = try squareImage(part, size: generator.imageSize, device: device).tensor(on: device)
+          let input = try attack?(square, at: .network, random: &random) ?? square
+          // The same styles for each face.
+          random = RandomStream(seed: seed)
           for edit in chosen {
             let condition = try generator.condition([edit], labels: [known], random: &random, device: device)
-            let edited = try generator(square.tensor(on: device), condition: condition)
+            let edited = try generator(input, condition: condition)
             let name = generator.edits[edit].replacingOccurrences(of: " ", with: "-")
             let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(name).png"
             let target = URL(fileURLWithPath: output).appendingPathComponent(item.relativePath + suffix)

@@ -86,8 +86,11 @@ struct PersistCommand: ParsableCommand {
             printError("\(error)")
           }
         }
+      } catch is Stopped {
+        // What was in hand is on disk.
       } catch {
         shared.withLock { $0.failures.append(error) }
+        printError("\(error)")
       }
     }
     try StopSignal.exitIfPending()

@@ -48,6 +48,7 @@ struct PrepareCommand: ParsableCommand {
   @Option(help: "The clean photos under the same names; what the detectors find in them really are faces.")
   var clean: String?
   @Flag(help: "The summary as JSON.") var json = false
+  @OptionGroup var purifier: PurifierOption
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
@@ -105,8 +106,10 @@ struct PrepareCommand: ParsableCommand {
     (settings.detectors, settings.combination, settings.votes) = (names, combine, votes ?? names.count / 2 + 1)
     (settings.threshold, settings.minSize, settings.faces) = (threshold, minSize, faces)
     (settings.longestSide, settings.margin, settings.size, settings.align) = (longestSide, margin, size, align)
-    let preparation = FacePreparation(
-      settings, detectors: try DetectorEnsemble(try models.loadDetectors(detectors, on: device), on: device))
+    settings.purify = purifier.options.purify
+    let ensemble = try DetectorEnsemble(
+      try models.loadDetectors(detectors, on: device), after: try purifier.load(on: device), on: device)
+    let preparation = FacePreparation(settings, detectors: ensemble)
     let run = PrepareRun(
       preparation: preparation, selection: CropSelection(droppingDuplicates: dropDuplicates, below: dropBlurred),
       truth: known, collection: collection, folder: URL(fileURLWithPath: output), progress: common.progress)

@@ -191,7 +191,7 @@ final class PrepareRun: Sendable {
   private func decoded(_ item: WorkList.Item, _ data: Data) throws -> Image {
     let file = try ImageFile(data, path: item.url.path)
     if let note = file.note { self.note("\(item.url.path): \(note)") }
-    return preparation.photo(file)
+    return try preparation.photo(file)
   }
 
   private func note(_ text: String) { shared.withLock { $0.progress.note(text) } }

@@ -3,7 +3,25 @@ import Foundation
 import Kernels
 import TSDF
 
-/// What pictures are put through before networks look at them.
+/// What pictures are put through before networks look at them, by one attack.
+struct PurifierOption: ParsableArguments {
+  @OptionGroup var options: PurifierOptions
+
+  func validate() throws {
+    let recipes = try options.recipes()
+    guard recipes.count < 2 else { throw ValidationError("--purify takes one attack here; + joins purifiers") }
+    guard recipes.allSatisfy({ !$0.learnsFromOthers }) else {
+      throw ValidationError("--purify average is for evaluate and persist, which know other protected pictures")
+    }
+  }
+
+  /// The attack ready to run; nil where none was asked for.
+  func load(on device: any Device) throws -> Purification? {
+    try options.load(options.recipes(), on: device).first
+  }
+}
+
+/// What pictures are put through before networks look at them: one or several attacks.
 struct PurifierOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(

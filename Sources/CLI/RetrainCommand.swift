@@ -53,7 +53,7 @@ struct RetrainCommand: ParsableCommand {
   )
   var augment: String?
   @Option(help: "A labelled folder of public clean faces to mix in.") var clean: String?
-  @Option(help: "The share of clean faces in what is trained on, 0 to 1.") var cleanShare: Float = 0.5
+  @Option(help: "The share of clean faces in what is trained on, 0 to 1. (default: 0.5)") var cleanShare: Float?
   @Option(help: "The folder of the originals of the faces of --data, under the same names: train on pairs.")
   var paired: String?
   @Option(help: "Train patches of this rank on the convolutions, gated, in place of all parameters; 0 for none.")
@@ -73,6 +73,9 @@ struct RetrainCommand: ParsableCommand {
     try require("--hold-out", holdOut, 0...largestCount)
     if paired != nil, critic != nil || clean != nil || criticSteps != nil {
       throw ValidationError("--paired trains without a discriminator and on the pairs alone")
+    }
+    guard cleanShare == nil || clean != nil else {
+      throw ValidationError("--clean-share needs --clean, the clean faces")
     }
     try requireValid(recipe().validate)
   }
@@ -109,7 +112,7 @@ struct RetrainCommand: ParsableCommand {
         FaceSet(faces, size: side),
         clean: try clean.map {
           try FaceSet(Dataset(labelled: URL(fileURLWithPath: $0), selecting: faces.attributes), size: side)
-        }, cleanShare: cleanShare,
+        }, cleanShare: recipe.retraining?.cleanShare ?? 0,
         originals: try paired.map { try FaceSet(faces.moved(to: URL(fileURLWithPath: $0)), size: side) }),
       device: device)
     if trainer.warmUpStepsLeft > 0 {
@@ -137,7 +140,9 @@ struct RetrainCommand: ParsableCommand {
     set(\.discriminatorWidth, discriminatorWidth)
     set(\.discriminatorLayers, discriminatorLayers)
     var retraining = RetrainingRecipe()
-    (retraining.warmUpSteps, retraining.cleanShare, retraining.rank) = (warmUp, clean == nil ? 0 : cleanShare, lora)
+    (retraining.warmUpSteps, retraining.cleanShare, retraining.rank) = (
+      warmUp, clean == nil ? 0 : cleanShare ?? 0.5, lora
+    )
     (retraining.isPaired, retraining.freeze) = (paired != nil, freeze.map(items(of:)) ?? [])
     recipe.retraining = retraining
     return recipe

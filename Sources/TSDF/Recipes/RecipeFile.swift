@@ -2,9 +2,14 @@ import Foundation
 import Kernels
 
 /// A recipe from JSON with any of its fields; the others are as in `defaults`.
-/// - Parameter isStrict: refuse unknown fields, which other versions may have written.
+/// - Parameters:
+///   - isStrict: refuse unknown fields, which other versions may have written.
+///   - optional: fields that defaults do not show, since they have none.
 /// - Throws: `FileError` naming the field at fault.
-func decodeRecipe<Recipe: Codable>(_ json: Data, over defaults: Recipe, from url: URL, isStrict: Bool) throws -> Recipe
+func decodeRecipe<Recipe: Codable>(
+  _ json: Data, over defaults: Recipe, from url: URL, isStrict: Bool, optional: [String] = []
+)
+  throws -> Recipe
 {
   guard json.count <= largestRecipeByteCount else {
     throw FileError(url.path, "is larger than any recipe: \(json.count) bytes")
@@ -13,9 +18,9 @@ func decodeRecipe<Recipe: Codable>(_ json: Data, over defaults: Recipe, from url
     throw FileError(url.path, "has no recipe: a JSON object is expected")
   }
   let all = try JSONSerialization.jsonObject(with: JSONEncoder().encode(defaults)) as? [String: Any] ?? [:]
-  if isStrict, let unknown = given.keys.sorted().first(where: { all[$0] == nil }) {
+  if isStrict, let unknown = given.keys.sorted().first(where: { all[$0] == nil && !optional.contains($0) }) {
     throw FileError(
-      url.path, "has the unknown field \(unknown); there are \(all.keys.sorted().joined(separator: ", "))")
+      url.path, "has the unknown field \(unknown); there are \((all.keys + optional).sorted().joined(separator: ", "))")
   }
   func decoded(_ given: [String: Any]) throws -> Recipe {
     let whole = try JSONSerialization.data(withJSONObject: all.merging(given) { $1 })

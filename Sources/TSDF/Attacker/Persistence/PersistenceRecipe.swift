@@ -89,17 +89,15 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
         return try JSONSerialization.jsonObject(with: JSONEncoder().encode(whole))
       }
     }
-    try complete("attackers") { try decodeRecipe($0, over: Attacker(), from: url, isStrict: true) }
+    try complete("attackers") {
+      try decodeRecipe($0, over: Attacker(), from: url, isStrict: true, optional: ["purify"])
+    }
     try complete("defenders") { data in
       var fields = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
       let craft = fields.removeValue(forKey: "craft")
-      let plain = try JSONSerialization.data(withJSONObject: fields)
-      var defender = try decodeRecipe(plain, over: Defender(), from: url, isStrict: false)
-      let known = ["name", "perturbation", "refineSteps", "refineGenerators", "refineDetectors"]
-      if let unknown = fields.keys.sorted().first(where: { !known.contains($0) }) {
-        throw FileError(
-          url.path, "a defender has the unknown field \(unknown); there are craft, \(known.joined(separator: ", "))")
-      }
+      var defender = try decodeRecipe(
+        JSONSerialization.data(withJSONObject: fields), over: Defender(), from: url, isStrict: true,
+        optional: ["perturbation", "craft"])
       if let craft {
         guard JSONSerialization.isValidJSONObject(craft) else { throw FileError(url.path, "craft is no object") }
         defender.craft = try decodeRecipe(
@@ -107,14 +105,9 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
       }
       return defender
     }
-    let whole = try JSONSerialization.data(withJSONObject: given)
-    if given["critic"] == nil {
-      self = try decodeRecipe(whole, over: PersistenceRecipe(), from: url, isStrict: true)
-    } else {
-      var defaults = PersistenceRecipe()
-      defaults.critic = ""
-      self = try decodeRecipe(whole, over: defaults, from: url, isStrict: true)
-    }
+    self = try decodeRecipe(
+      JSONSerialization.data(withJSONObject: given), over: PersistenceRecipe(), from: url, isStrict: true,
+      optional: ["critic"])
     try validate()
   }
 }

@@ -47,19 +47,34 @@ public func combined(_ found: [(name: String, detections: [Detection])], votes: 
 /// The detectors with which faces are collected. It belongs to one thread at a time, with its device.
 public final class DetectorEnsemble {
   private let detectors: [(name: String, detector: any FaceDetector)]
+  private let attack: Purification?
   let device: any Device
 
-  public init(_ detectors: [(name: String, detector: any FaceDetector)], on device: any Device) throws {
+  /// - Parameter attack: what photos are put through first.
+  public init(
+    _ detectors: [(name: String, detector: any FaceDetector)], after attack: Purification? = nil, on device: any Device
+  ) throws {
     guard !detectors.isEmpty else { throw KernelsError.usage("finding faces needs a detector") }
-    (self.detectors, self.device) = (detectors, device)
+    (self.detectors, self.attack, self.device) = (detectors, attack, device)
+  }
+
+  /// A photo after what it is put through as it is stored.
+  func purified(_ photo: Image) throws -> Image {
+    var random = RandomStream(seed: 1)
+    return try attack?(photo, random: &random, on: device) ?? photo
   }
 
   /// The faces in an upright photo, best score first.
-  func faces(in photo: Image, _ settings: PreparationSettings) throws -> [FoundFace] {
+  /// - Parameter isCollected: whether it is put through what photos are put through as the detectors get it.
+  func faces(in photo: Image, _ settings: PreparationSettings, isCollected: Bool = true) throws -> [FoundFace] {
     var found: [(name: String, detections: [Detection])] = []
     for (name, detector) in detectors {
       let detections = try detector.detect(
-        photo, threshold: settings.threshold, longestSide: settings.longestSide, on: device)
+        photo, threshold: settings.threshold, longestSide: settings.longestSide, on: device
+      ) { seen in
+        var random = RandomStream(seed: 1)
+        return try isCollected ? attack?(seen, at: .network, random: &random) ?? seen : seen
+      }
       found.append((name, detections))
       if settings.combination == .first, !detections.isEmpty { break }
     }

@@ -15,13 +15,16 @@ public final class FacePreparation: Sendable {
     self.detectors = Mutex(detectors)
   }
 
-  /// A decoded photo as detectors are given it and crops are cut from it: upright.
-  public func photo(_ file: ImageFile) -> Image { file.image.upright(from: file.orientation) }
+  /// A decoded photo as detectors are given it and crops are cut from it: upright, after what photos are put through.
+  public func photo(_ file: ImageFile) throws -> Image {
+    try detectors.withLock { try $0.purified(file.image.upright(from: file.orientation)) }
+  }
 
   /// All faces in an upright photo that are large enough, best score first.
-  public func faces(in photo: Image) throws -> [FoundFace] {
+  /// - Parameter isCollected: else it is a clean photo, which tells the truth.
+  public func faces(in photo: Image, isCollected: Bool = true) throws -> [FoundFace] {
     let whole = Box(x0: 0, y0: 0, x1: Float(photo.width), y1: Float(photo.height))
-    return try detectors.withLock { try $0.faces(in: photo, settings) }.filter { face in
+    return try detectors.withLock { try $0.faces(in: photo, settings, isCollected: isCollected) }.filter { face in
       // What no picture can hold comes of photos made to break detectors.
       let (box, marks) = (face.detection.box, face.detection.landmarks)
       let places = [box.x0, box.y0, box.x1, box.y1] + marks.flatMap { [$0.x, $0.y] }
@@ -50,7 +53,8 @@ public final class FacePreparation: Sendable {
       let clean = try ImageFile(data, path: url.path)
       let upright = clean.image.upright(from: clean.orientation)
       known = PhotoDetections(
-        file: url.path, width: upright.width, height: upright.height, faces: try faces(in: upright).map(\.detection))
+        file: url.path, width: upright.width, height: upright.height,
+        faces: try faces(in: upright, isCollected: false).map(\.detection))
     }
     // The photo may have been resized since.
     let (x, y) = (Float(width) / Float(known.width), Float(height) / Float(known.height))

@@ -28,5 +28,8 @@ public struct PreparationSettings: Codable, Equatable, Sendable {
   /// Turns and scales faces so that eyes, nose and mouth come to lie where they always do.
   public var align = false
 
+  /// What photos are put through first, as a `PurificationRecipe` is written; nil for nothing.
+  public var purify: String?
+
   public init() {}
 }

@@ -87,6 +87,11 @@ public struct PurificationRecipe: Hashable, Sendable {
     value == value.rounded() ? "\(Int(value))" : "\(value)"
   }
 
+  /// Whether it needs other protected pictures.
+  public var learnsFromOthers: Bool {
+    steps.contains { if case .average = $0.kind { true } else { false } }
+  }
+
   /// Whether it looks at pictures at a place.
   func works(at place: PurifierPlace) -> Bool { steps.contains { $0.place == place } }
 }

@@ -1,0 +1,218 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+import TSDF
+import TestSupport
+import XCTest
+
+/// `tsdf retrain` and `tsdf persist` as a person runs them: to their end, killed, stopped, wrongly asked.
+final class RetrainTests: XCTestCase {
+  private var folder: TemporaryFolder!
+
+  override func setUpWithError() throws {
+    folder = try TemporaryFolder()
+    try writeSmallModels(to: folder)
+    for i in 0..<14 {
+      try folder.write(try encodePNG(syntheticImage(width: 66 + i, height: 64)), "data/images/\(i).png")
+    }
+    let lines = (0..<14).map { "\($0).png \($0 % 2 == 0 ? 1 : -1) \($0 % 3 == 0 ? 1 : -1)" }
+    try folder.write(Data((["14", "A B"] + lines).joined(separator: "\n").utf8), "data/list_attr.txt")
+    let classifier = try AttributeClassifier(
+      width: 4, blocks: 2, attributes: ["A", "B"], imageSize: 32, seed: 1, device: CPUDevice())
+    try Safetensors.write(
+      classifier.parameters, metadata: classifier.metadata,
+      to: folder.url.appendingPathComponent("classifier.safetensors"))
+  }
+
+  private func retrain(_ extra: String..., output: String = "out.safetensors") -> [String] {
+    [
+      "retrain", "stargan", "--weights", folder.path("generator.safetensors"), "--data", folder.path("data"),
+      "--output",
+      folder.path(output), "--batch", "2", "--critic-steps", "1", "--discriminator-width", "4",
+      "--discriminator-layers",
+      "2", "--warm-up", "3", "--report-every", "2", "--checkpoint-every", "2",
+    ] + extra
+  }
+
+  private func bytes(_ names: [String]) throws -> [Data] {
+    try names.map { try Data(contentsOf: URL(fileURLWithPath: folder.path($0))) }
+  }
+
+  /// Ends a run by a signal once a file is there.
+  private func interrupt(_ arguments: [String], with signal: Int32, once file: String) throws -> Int32 {
+    let (process, _, _) = try startTSDF(arguments)
+    while !FileManager.default.fileExists(atPath: folder.path(file)), process.isRunning { usleep(2000) }
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    return process.terminationStatus
+  }
+
+  func testKilledAndStoppedRetrainingEndsInTheSameBits() throws {
+    let files = ["safetensors", "safetensors.losses.jsonl"]
+    XCTAssertEqual(try tsdf(retrain("--steps", "30", output: "whole.safetensors")).status, 0)
+    let whole = try bytes(files.map { "whole.\($0)" })
+    let log = try XCTUnwrap(String(bytes: whole[1], encoding: .utf8))
+    XCTAssertTrue(log.hasPrefix("{\"losses\":{\"d.cls\":"), log)
+    XCTAssertEqual(log.split(separator: "\n").count, 1 + 15, log)
+
+    _ = try interrupt(retrain("--steps", "30"), with: SIGKILL, once: "out.safetensors.checkpoint")
+    let (stopped, file) = (retrain("--steps", "30", output: "stopped.safetensors"), "stopped.safetensors.checkpoint")
+    XCTAssertEqual(try interrupt(stopped, with: SIGTERM, once: file), 143)
+    for (arguments, name) in [(retrain("--steps", "30"), "out"), (stopped, "stopped")] {
+      let url = URL(fileURLWithPath: folder.path("\(name).safetensors.checkpoint"))
+      let step = try XCTUnwrap(Safetensors(contentsOf: url).metadata["step"])
+      XCTAssertLessThan(try XCTUnwrap(Int(step)), 30, "the run ended before it was interrupted")
+      XCTAssertEqual(try tsdf(arguments).status, 0)
+      XCTAssertEqual(try bytes(files.map { "\(name).\($0)" }), whole)
+    }
+  }
+
+  func testAutomaticBatchesAndOfficialFiles() throws {
+    let result = try tsdf(
+      retrain("--steps", "1", "--batch-size", "auto", "--memory-limit", "16"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    XCTAssertTrue(result.errors.contains("14 faces in batches of "), result.errors)
+    // The authors' files name no labels: the faces' are taken.
+    func checkpoint(_ name: String) -> String { projectURL("Tests/Goldens/checkpoints/training-\(name).pth").path }
+    for (model, critic) in [("stargan", "stargan-critic"), ("attgan", "attgan")] {
+      let result = try tsdf(
+        "retrain", model, "--weights", checkpoint(model), "--critic", checkpoint(critic), "--data", folder.path("data"),
+        "--output", folder.path("\(model).safetensors"), "--batch", "2", "--steps", "1")
+      XCTAssertEqual(result.status, 0, result.errors)
+      let made = try loadGenerator(URL(fileURLWithPath: folder.path("\(model).safetensors")), on: CPUDevice())
+      XCTAssertEqual(made.attributes, ["A", "B"])
+      XCTAssertEqual(made.imageSize, 16)
+    }
+  }
+
+  func testWrongUsage() throws {
+    for (arguments, message) in [
+      (retrain("--augment", "sharpen"), "there are jpeg"), (retrain("--clean-share", "0.5"), "needs --clean"),
+      (retrain("--clean", "x", "--clean-share", "2"), "from 0.0 to 1.0"),
+      (retrain("--batch", "many"), "many"), (retrain("--accumulate", "5"), "accumulate must be from 1 to 2"),
+      (retrain("--paired", folder.path("data"), "--critic", "x"), "--paired trains without"),
+      (retrain("--lora=-1"), "rank must be"), (["detect", "x.png", "--purify", "blur:1,blur:2"], "one attack"),
+      (["detect", "x.png", "--purify", "average:3"], "evaluate and persist"),
+      (["evaluate", "--data", "x", "--purify", "blur"], "--purify: blur needs a number"),
+      (["persist", "--data", "x", "--output", "y", "--shard", "3/2"], "3/2"),
+    ] {
+      let result = try tsdf(arguments)
+      XCTAssertEqual(result.status, 64, "\(arguments): \(result.errors)")
+      XCTAssertTrue(result.errors.contains(message), "\(arguments): \(result.errors)")
+    }
+    let missing = try tsdf(
+      "retrain", "stargan", "--weights", folder.path("generator.safetensors"), "--data", folder.path("data"),
+      "--output",
+      folder.path("out.safetensors"), "--paired", folder.path("nowhere"))
+    XCTAssertEqual(missing.status, 1)
+    XCTAssertTrue(missing.errors.contains("nowhere/0.png"), missing.errors)
+  }
+
+  // MARK: Persist
+
+  private func writeRecipe(_ change: (inout [String: Any]) -> Void = { _ in }) throws {
+    var recipe: [String: Any] = [
+      "generator": folder.path("generator.safetensors"), "classifier": folder.path("classifier.safetensors"),
+      "size": 64, "firstCollected": 2, "collected": 4, "holdOut": 3, "judged": 3, "seeds": [1, 2], "steps": [0, 1, 3],
+      "batch": 2, "criticSteps": 1, "warmUpSteps": 2, "discriminatorWidth": 4, "discriminatorLayers": 2,
+      "defenders": [
+        ["name": "none"], ["name": "noise", "craft": ["method": "noise", "size": 64, "faces": 2, "batch": 2]],
+        ["name": "Given W", "perturbation": folder.path("perturbation.safetensors")],
+      ] as [[String: Any]],
+      "attackers": [
+        ["name": "nothing", "retrains": false],
+        ["name": "blur", "retrains": false, "purify": "blur:1@photo+average:2"],
+        ["name": "retrains", "cleanShare": 0.5, "augment": ["blur"]], ["name": "patches", "isPaired": true, "rank": 2],
+        ["name": "RetinaFace", "detectors": ["retinaface"]],
+      ] as [[String: Any]],
+    ]
+    change(&recipe)
+    try folder.write(try JSONSerialization.data(withJSONObject: recipe), "recipe.json")
+  }
+
+  private func persist(_ extra: String...) -> [String] {
+    [
+      "persist", "--recipe", folder.path("recipe.json"), "--data", folder.path("data"), "--output", folder.path("p"),
+      "--quiet",
+    ] + extra
+  }
+
+  private var artefacts: [String: Data] {
+    get throws {
+      var found: [String: Data] = [:]
+      for file in folder.files
+      where file.hasPrefix("p/") && [".json", ".jsonl", ".csv", ".png"].contains(where: file.hasSuffix) {
+        found[file] = try Data(contentsOf: URL(fileURLWithPath: folder.path(file)))
+      }
+      return found
+    }
+  }
+
+  func testPersist() throws {
+    try writeRecipe()
+    let result = try tsdf(persist("--json"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    let summary = try JSONDecoder().decode(PersistenceSummary.self, from: Data(result.output.utf8))
+    // Retraining is judged at three steps, but not where nothing was left to train on: these pictures have no face.
+    XCTAssertEqual(summary.rows.count, 3 * (1 + 1 + 3 + 3 + 1))
+    for row in summary.rows {
+      XCTAssertEqual(row.seeds, 2)
+      XCTAssertEqual(row.kept, row.attacker == "RetinaFace" ? 0 : 1, row.attacker)
+      // Without protection and purifiers both edits are the same.
+      if row.defender == "none", row.attacker != "blur" { XCTAssertEqual(row.own?.mean ?? 0, 0, row.attacker) }
+      if row.step == 0 { XCTAssertEqual(row.drift?.mean ?? 0, 0) }
+    }
+    let drifted = summary.rows.filter { $0.attacker == "retrains" && $0.step == 3 }
+    XCTAssertTrue(drifted.allSatisfy { ($0.ssim?.mean ?? 2) <= 1 }, "\(drifted)")
+    let whole = try artefacts
+    XCTAssertEqual(whole.keys.filter { $0.hasSuffix("/result.json") }.count, 30)
+    XCTAssertTrue(folder.files.contains("p/results.csv"))
+    XCTAssertFalse(
+      folder.files.contains { $0.hasSuffix("checkpoint.safetensors") }, "what is done leaves no checkpoint")
+
+    // Killed twice and stopped once, it ends in the same bits.
+    try FileManager.default.removeItem(atPath: folder.path("p"))
+    _ = try interrupt(persist(), with: SIGKILL, once: "p/arms/none/retrains/seed-1/checkpoint.safetensors")
+    _ = try interrupt(persist(), with: SIGKILL, once: "p/arms/noise/patches/seed-1/checkpoint.safetensors")
+    XCTAssertEqual(try interrupt(persist(), with: SIGINT, once: "p/arms/given-w/retrains/seed-1/losses.jsonl"), 130)
+    XCTAssertEqual(try tsdf(persist()).status, 0)
+    XCTAssertEqual(try artefacts, whole)
+
+    // Shards share a folder; another recipe's arms are made anew, and only they.
+    try writeRecipe { $0["seeds"] = [1, 2, 3] }
+    for shard in ["1/2", "2/2"] { XCTAssertEqual(try tsdf(persist("--shard", shard)).status, 0) }
+    let more = try artefacts
+    XCTAssertEqual(more.keys.filter { $0.hasSuffix("/result.json") }.count, 45)
+    for (file, data) in whole where file.hasSuffix("/result.json") { XCTAssertEqual(more[file], data, file) }
+  }
+
+  func testPersistenceRecipesAreChecked() throws {
+    for (field, value, message) in [
+      ("steps", [1, 2], "steps must begin with 0"), ("seeds", [1, 1], "seeds must be different"),
+      ("defenders", [["name": "a"], ["name": "A!"]], "one name twice"), ("defenders", [], "defenders is empty"),
+      ("attackers", [["name": "x", "purify": "sharpen:1"]], "no purifier sharpen"),
+      ("attackers", [["name": "x", "speed": 1]], "unknown field speed"),
+      ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are whole photos"),
+      ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
+      ("defenders", [["name": "x", "refineSteps": 3]], "from nothing"), ("model", "vae", "there are stargan"),
+      ("colour", 1, "unknown field colour"),
+    ] as [(String, Any, String)] {
+      try writeRecipe { $0[field] = value }
+      let result = try tsdf(persist())
+      XCTAssertEqual(result.status, 64, "\(field): \(result.errors)")
+      XCTAssertTrue(result.errors.contains(message), "\(field): \(result.errors)")
+    }
+    try writeRecipe { $0["collected"] = 10 }
+    let result = try tsdf(persist())
+    XCTAssertEqual(result.status, 1)
+    XCTAssertTrue(result.errors.contains("14 faces"), result.errors)
+    // A folder that is not an experiment's is left alone.
+    try writeRecipe()
+    try folder.write(Data("mine".utf8), "p/arms/none/nothing/seed-1/mine.txt")
+    let foreign = try tsdf(persist())
+    XCTAssertEqual(foreign.status, 1)
+    XCTAssertTrue(foreign.errors.contains("was not made by tsdf persist"), foreign.errors)
+    XCTAssertTrue(folder.files.contains("p/arms/none/nothing/seed-1/mine.txt"))
+  }
+}
