@@ -17,6 +17,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.0.0"),
   ],
   // Each target imports only those above it: docs/architecture.md has the drawing.
   targets: [
@@ -35,7 +36,10 @@ let package = Package(
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
     .target(name: "Pictures", dependencies: ["Kernels", "CPNG", "CJPEG"], swiftSettings: threading),
     .target(name: "Networks", dependencies: ["Pictures", "Kernels"], swiftSettings: threading),
-    .target(name: "TSDF", dependencies: ["Networks", "Pictures", "Kernels"], swiftSettings: threading),
+    .target(
+      name: "TSDF",
+      dependencies: ["Networks", "Pictures", "Kernels", .product(name: "Mustache", package: "swift-mustache")],
+      swiftSettings: threading),
     .executableTarget(
       name: "tsdf",
       dependencies: [

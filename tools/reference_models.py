@@ -137,24 +137,31 @@ def declare_attgan(s, width, attributes, layers, shortcuts=1, injections=1):
     s.layer(f"dec_layers.{layers - 1}.layers.0", (channels, 3, 4, 4), bias=3)
 
 
-def run_attgan(p, x, c, training=False):
-    def norm(x, name):
-        if training:
-            return F.batch_norm(x, None, None, p[f"{name}.weight"], p[f"{name}.bias"], training=True)
-        q = [p[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
-        return F.batch_norm(x, *q)
+def attgan_norm(p, x, name, training):
+    if training:
+        return F.batch_norm(x, None, None, p[f"{name}.weight"], p[f"{name}.bias"], training=True)
+    q = [p[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+    return F.batch_norm(x, *q)
 
+
+def attgan_encode(p, x, training=False):
+    layers = len([k for k in p if k.startswith("enc_layers") and k.endswith("layers.0.weight")])
+    codes = []
+    for i in range(layers):
+        z = F.conv2d(codes[-1] if codes else x, p[f"enc_layers.{i}.layers.0.weight"], stride=2, padding=1)
+        codes.append(F.leaky_relu(attgan_norm(p, z, f"enc_layers.{i}.layers.1", training), 0.01))
+    return codes
+
+
+def attgan_decode(p, codes, c, training=False):
     def tiled(z):
         return c[:, :, None, None].expand(-1, -1, *z.shape[2:])
 
-    layers = len([k for k in p if k.startswith("enc_layers") and k.endswith("layers.0.weight")])
-    codes, z = [], x
-    for i in range(layers):
-        z = F.leaky_relu(norm(F.conv2d(z, p[f"enc_layers.{i}.layers.0.weight"], stride=2, padding=1), f"enc_layers.{i}.layers.1"), 0.01)
-        codes.append(z)
-    z = torch.cat([z, tiled(z)], 1)
+    layers = len(codes)
+    z = torch.cat([codes[-1], tiled(codes[-1])], 1)
     for i in range(layers - 1):
-        z = F.relu(norm(F.conv_transpose2d(z, p[f"dec_layers.{i}.layers.0.weight"], stride=2, padding=1), f"dec_layers.{i}.layers.1"))
+        z = F.conv_transpose2d(z, p[f"dec_layers.{i}.layers.0.weight"], stride=2, padding=1)
+        z = F.relu(attgan_norm(p, z, f"dec_layers.{i}.layers.1", training))
         missing = p[f"dec_layers.{i + 1}.layers.0.weight"].shape[0] - z.shape[1]
         shortcut = codes[layers - 2 - i].shape[1]
         if missing >= shortcut:
@@ -162,8 +169,12 @@ def run_attgan(p, x, c, training=False):
         if missing:
             z = torch.cat([z, tiled(z)], 1)
     last = f"dec_layers.{layers - 1}.layers.0"
-    y = torch.tanh(F.conv_transpose2d(z, p[f"{last}.weight"], p[f"{last}.bias"], stride=2, padding=1))
-    return {"y": y, "feature": codes[-1]}
+    return torch.tanh(F.conv_transpose2d(z, p[f"{last}.weight"], p[f"{last}.bias"], stride=2, padding=1))
+
+
+def run_attgan(p, x, c):
+    codes = attgan_encode(p, x)
+    return {"y": attgan_decode(p, codes, c), "feature": codes[-1]}
 
 
 def declare_hisd(s, encoder, translator, extractor, mapper, style, noise, answers):
@@ -601,8 +612,8 @@ def run_hisd_critic(p, x, style, others, tag, answer):
     return hisd_conv(p, joined, f"fcs.{tag}.0").reshape(x.shape[0], 2, -1)[:, :, answer]
 
 
-def attribute_losses(critic, edited, sums, rec):
-    """The losses of WGAN-GP with attributes; `edited(g, labels)` gives an edit and what the cycle or the code gives back."""
+def attribute_losses(critic, edit, both, sums, rec):
+    """The losses of WGAN-GP with attributes; `edit(g, inputs)` gives an edit, `both` also what the cycle or the code gives back."""
 
     def classes(logits, labels):
         loss = F.binary_cross_entropy_with_logits(logits, labels)
@@ -611,7 +622,7 @@ def attribute_losses(critic, edited, sums, rec):
     def d_losses(g, d, inputs):
         x, alpha = inputs["x_real"], inputs["alpha"]
         with torch.no_grad():
-            fake = edited(g, inputs)[0]
+            fake = edit(g, inputs)
         score, logits = critic(d, x)
         between = (alpha * x + (1 - alpha) * fake).requires_grad_()
         slope = torch.autograd.grad(critic(d, between)[0].sum(), between, create_graph=True)[0]
@@ -624,7 +635,7 @@ def attribute_losses(critic, edited, sums, rec):
         return parts, parts["real"] + parts["fake"] + parts["cls"] + 10 * parts["gp"]
 
     def g_losses(g, d, inputs):
-        fake, again = edited(g, inputs)
+        fake, again = both(g, inputs)
         score, logits = critic(d, fake)
         parts = {"adv": -score.mean(), "cls": classes(logits, inputs["c_trg"]), "rec": (again - inputs["x_real"]).abs().mean()}
         return parts, parts["adv"] + (1 if sums else 10) * parts["cls"] + rec * parts["rec"]
@@ -633,15 +644,25 @@ def attribute_losses(critic, edited, sums, rec):
 
 
 def stargan_edits(run):
-    def edited(g, inputs):
-        fake = run(g, inputs["x_real"], inputs["c_trg"])["y"]
+    def edit(g, inputs):
+        return run(g, inputs["x_real"], inputs["c_trg"])["y"]
+
+    def both(g, inputs):
+        fake = edit(g, inputs)
         return fake, run(g, fake, inputs["c_org"])["y"]
 
-    return edited
+    return edit, both
 
 
-def attgan_edits(g, inputs):
-    return [run_attgan(g, inputs["x_real"], inputs[c] - 0.5, training=True)["y"] for c in ("c_trg", "c_org")]
+def attgan_edits():
+    def edit(g, inputs):
+        return attgan_decode(g, attgan_encode(g, inputs["x_real"], True), inputs["c_trg"] - 0.5, True)
+
+    def both(g, inputs):
+        codes = attgan_encode(g, inputs["x_real"], True)
+        return [attgan_decode(g, codes, inputs[c] - 0.5, True) for c in ("c_trg", "c_org")]
+
+    return edit, both
 
 
 def hisd_losses(tag):
@@ -657,8 +678,11 @@ def hisd_losses(tag):
         return run_hisd_critic(d, x, style, inputs["others"], tag, int(inputs[answer]))
 
     def d_losses(g, d, inputs):
-        with torch.no_grad():
-            _, own, wanted, translated, cycled = made(g, inputs)
+        # What the generator's step made, where that was before.
+        if "made" not in inputs:
+            with torch.no_grad():
+                inputs = {**inputs, "made": made(g, inputs)}
+        _, own, wanted, translated, cycled = inputs["made"]
         x = inputs["x_real"].clone().requires_grad_()
         real = score(d, x, own, inputs, "from")
         penalty = 0
@@ -671,7 +695,9 @@ def hisd_losses(tag):
 
     def g_losses(g, d, inputs):
         x = inputs["x_real"]
-        e, own, wanted, translated, cycled = made(g, inputs)
+        e, own, wanted, translated, cycled = parts = made(g, inputs)
+        if "keep" in inputs:
+            inputs["keep"]["made"] = [part.detach() for part in parts]
         adversarial = score(d, x, own, inputs, "from").sum(1).mean() - score(d, translated, wanted.detach(), inputs, "to")[:, 0].mean()
         adversarial = adversarial - score(d, cycled, own.detach(), inputs, "from")[:, 1].mean()
         again = [hisd_decode(g, e), hisd_decode(g, hisd_translate(g, e, own, tag)), cycled]
@@ -687,9 +713,9 @@ def hisd_losses(tag):
 
 # By model: the losses, Adam's rate and betas, as the authors have them.
 TRAINING = {
-    "stargan": (attribute_losses(run_stargan_critic, stargan_edits(run_stargan), True, 10), 1e-4, (0.5, 0.999)),
-    "attentiongan": (attribute_losses(run_stargan_critic, stargan_edits(run_attentiongan), True, 10), 1e-4, (0.5, 0.999)),
-    "attgan": (attribute_losses(run_attgan_critic, attgan_edits, False, 100), 2e-4, (0.5, 0.999)),
+    "stargan": (attribute_losses(run_stargan_critic, *stargan_edits(run_stargan), True, 10), 1e-4, (0.5, 0.999)),
+    "attentiongan": (attribute_losses(run_stargan_critic, *stargan_edits(run_attentiongan), True, 10), 1e-4, (0.5, 0.999)),
+    "attgan": (attribute_losses(run_attgan_critic, *attgan_edits(), False, 100), 2e-4, (0.5, 0.999)),
     "hisd": (hisd_losses(1), 1e-4, (0.0, 0.99)),
 }
 

@@ -19,10 +19,12 @@ struct BenchStepCommand: ParsableCommand {
   @Argument(
     help: """
       gradient (a generator's, to the image), craft (a joint step against all generators and detectors), retinaface, mtcnn \
-      (what they say of every prior) or train (StarGAN, 5 critic steps and 1 generator step).
+      (what they say of every prior) or train (a generator step with its critic steps).
       """) var step: Step
   @Option(help: "A safetensors file with x, and c or reference for generators.") var input: String
   @Option(help: "Where the results go.") var output: String
+  @Option(help: "The discriminator of a training step, whose generator is the only one of --generators, NAME=FILE.")
+  var critic: String?
   @Option(help: "Detectors of a crafting step, separated by commas.") var detectors = "retinaface,mtcnn"
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
@@ -62,13 +64,7 @@ struct BenchStepCommand: ParsableCommand {
         return ["conf": heads.confidence, "loc": heads.location]
       }
     case .train:
-      let c = try source.tensor("c", on: device)
-      var recipe = try TrainingRecipe(defaultsOf: StarGANGenerator.name)
-      recipe.attributes = (0..<c.shape[1]).map { "\($0)" }
-      (recipe.imageSize, recipe.batch) = (x.shape[2], x.shape[0])
-      (recipe.width, recipe.blocks, recipe.discriminatorWidth, recipe.discriminatorLayers) = (16, 4, 32, 5)
-      let faces = FaceSet(images: try Image.images(from: x), attributes: recipe.attributes, labels: try rows(of: c))
-      let trainer = try Trainer(recipe, faces: faces, device: device)
+      let trainer = try trainer(x, labels: source.tensor("c", on: device), on: device)
       body = {
         _ = try trainer.trainStep(reporting: false)
         return [:]
@@ -112,8 +108,23 @@ struct BenchStepCommand: ParsableCommand {
     return try (start - total!.sign() * 0.01).clamped(to: -0.05...0.05)
   }
 
-  private func rows(of c: Tensor) throws -> [[Float]] {
-    let values = try c.values()
-    return (0..<c.shape[0]).map { Array(values[$0 * c.shape[1]..<($0 + 1) * c.shape[1]]) }
+  /// Training that goes on from given networks on the faces x, labelled a, b, c and so on.
+  private func trainer(_ x: Tensor, labels: Tensor, on device: any Device) throws -> Trainer {
+    let item = generatorOptions.generators?.split(separator: "=", maxSplits: 1).map(String.init) ?? []
+    guard item.count == 2, let critic else {
+      throw ValidationError("train takes --generators NAME=FILE and --critic FILE")
+    }
+    let names = (0..<labels.shape[1]).map { String(UnicodeScalar(UInt8(97 + $0))) }
+    let files = TrainingStart.Files(
+      generator: URL(fileURLWithPath: item[1]), critic: URL(fileURLWithPath: critic), imageSize: x.shape[2])
+    let start = try TrainingStart(files, named: item[0], on: device)
+    var recipe = try TrainingRecipe(defaultsOf: item[0])
+    (recipe.batch, recipe.attributes) = (x.shape[0], names)
+    if item[0] == HiSDGenerator.name { recipe.tags = "\(names[0]);\(names[1])" }
+    let values = try labels.values()
+    let rows = (0..<x.shape[0]).map { Array(values[$0 * names.count..<($0 + 1) * names.count]) }
+    return try Trainer(
+      recipe, from: start, data: TrainingData(FaceSet(images: Image.images(from: x), attributes: names, labels: rows)),
+      device: device)
   }
 }

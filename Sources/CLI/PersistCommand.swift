@@ -13,7 +13,7 @@ struct PersistCommand: ParsableCommand {
     discussion: """
       Runs the experiment of --recipe (recipes/persist.json): protects the photos that the attacker collects, prepares and \
       retrains as each attacker does, and judges the retrained generator on held-out faces with the same protection. Writes to \
-      --output a folder for each arm, and results.json, results.csv and a table of them. The same command goes on where it \
+      --output a folder for each arm, and results.json, results.csv and index.html, a page that shows them. The same command goes on where it \
       stopped, at any moment. Arms are shared out over the devices of --devices, and over processes by --shard.
 
       Edits of protected faces are held against the retrained generator's own edits of the originals (own), and against the \
@@ -100,6 +100,9 @@ struct PersistCommand: ParsableCommand {
     try writeAtomically(Data(text.utf8), to: folder.appendingPathComponent("results.json"))
     try writeAtomically(
       Data(PersistenceTable.csv(summary).utf8), to: folder.appendingPathComponent("results.csv"))
+    try writeAtomically(
+      Data(PersistencePage.html(experiment, summary, folder: folder).utf8),
+      to: folder.appendingPathComponent("index.html"))
     print(json ? text : PersistenceTable.text(summary))
     if !failures.isEmpty { throw ExitCode(1) }
   }

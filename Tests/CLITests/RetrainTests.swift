@@ -118,7 +118,7 @@ final class RetrainTests: XCTestCase {
       "batch": 2, "criticSteps": 1, "warmUpSteps": 2, "discriminatorWidth": 4, "discriminatorLayers": 2,
       "defenders": [
         ["name": "none"], ["name": "noise", "craft": ["method": "noise", "size": 64, "faces": 2, "batch": 2]],
-        ["name": "Given W", "perturbation": folder.path("perturbation.safetensors")],
+        ["name": "W & <given>", "perturbation": folder.path("perturbation.safetensors")],
       ] as [[String: Any]],
       "attackers": [
         ["name": "nothing", "retrains": false],
@@ -168,6 +168,17 @@ final class RetrainTests: XCTestCase {
     let whole = try artefacts
     XCTAssertEqual(whole.keys.filter { $0.hasSuffix("/result.json") }.count, 30)
     XCTAssertTrue(folder.files.contains("p/results.csv"))
+    let page = try String(contentsOfFile: folder.path("p/index.html"), encoding: .utf8)
+    for text in [
+      "<th>W &amp; &lt;given&gt;</th>", "<th>retrains</th>", "photos that survive preparation",
+      "retraining steps</text>",
+      "data:image/png;base64,", "judged\non 3 other faces with the same protection, 2 times",
+      "&quot;firstCollected&quot; : 2",
+    ] {
+      XCTAssertTrue(page.contains(text), "\(text) is not on the page")
+    }
+    XCTAssertFalse(page.contains("http"), "the page needs nothing from elsewhere")
+    XCTAssertFalse(page.contains("{{"))
     XCTAssertFalse(
       folder.files.contains { $0.hasSuffix("checkpoint.safetensors") }, "what is done leaves no checkpoint")
 
@@ -175,7 +186,7 @@ final class RetrainTests: XCTestCase {
     try FileManager.default.removeItem(atPath: folder.path("p"))
     _ = try interrupt(persist(), with: SIGKILL, once: "p/arms/none/retrains/seed-1/checkpoint.safetensors")
     _ = try interrupt(persist(), with: SIGKILL, once: "p/arms/noise/patches/seed-1/checkpoint.safetensors")
-    XCTAssertEqual(try interrupt(persist(), with: SIGINT, once: "p/arms/given-w/retrains/seed-1/losses.jsonl"), 130)
+    XCTAssertEqual(try interrupt(persist(), with: SIGINT, once: "p/arms/w-given/retrains/seed-1/losses.jsonl"), 130)
     XCTAssertEqual(try tsdf(persist()).status, 0)
     XCTAssertEqual(try artefacts, whole)
 

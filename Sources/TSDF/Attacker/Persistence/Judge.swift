@@ -73,6 +73,30 @@ final class Judge {
     return result
   }
 
+  /// What edits look like, a row a face, for the first few: the original, its protected copy as the generator gets it, the edit of the
+  /// original before any retraining, that of the protected copy, and both after it.
+  func strip(
+    _ generator: any Generator, protected: [Image], attack: Purification?, seed: UInt64, rows: Int = 3
+  ) throws -> Image {
+    let tasks = tasks(seed: seed)
+    var sheet = PictureSheet(cell: original.imageSize)
+    for (face, broken) in try protectedInputs(Array(protected.prefix(rows)), attack, seed: seed).enumerated() {
+      let plain = try input(clean[face])
+      func edited(_ generator: any Generator, _ image: Tensor) throws -> Tensor {
+        var random = RandomStream(seed: seed &+ UInt64(face))
+        let condition = try generator.condition(
+          [tasks[face].edit], labels: [tasks[face].labels], random: &random, device: device)
+        return try generator(image, condition: condition).image
+      }
+      let pictures = try [
+        plain, broken, edited(original, plain), edited(original, broken), edited(generator, plain),
+        edited(generator, broken),
+      ]
+      sheet.addRow(try pictures.map { try Image.images(from: $0)[0] })
+    }
+    return sheet.image()
+  }
+
   private struct Face {
     var own: Double?, cross: Double?, drift: Double?
     var ssim: Double

@@ -10,6 +10,8 @@ public struct PersistenceArm: Sendable {
   public var path: String { "arms/\(folderName(defender.name))/\(folderName(attacker.name))/seed-\(seed)" }
 
   static let resultName = "result.json"
+  /// Of what edits look like.
+  static let stripName = "strip.png"
 }
 
 extension PersistenceRecipe {

@@ -44,6 +44,7 @@ extension PersistenceExperiment {
     } else {
       let generator = try loadGenerator(models.locate(recipe.generator), named: recipe.model, on: device)
       try measure(generator, arm, photos.judged, step: 0, &result)
+      try show(generator, arm, photos.judged, stage)
     }
     try writeAtomically(Data((try canonicalJSON(result) + "\n").utf8), to: stage.url(PersistenceArm.resultName))
     for name in ["checkpoint.safetensors", "measurements.json"] {
@@ -54,15 +55,23 @@ extension PersistenceExperiment {
 
   private static let denoiser = "weights/denoiser.safetensors"
 
+  private func attack(_ arm: PersistenceArm) throws -> Purification? {
+    try arm.attacker.purify.map {
+      try Purification(PurificationRecipe($0), denoiser: models.locate(Self.denoiser), on: device)
+    }
+  }
+
+  private func show(_ generator: any Generator, _ arm: PersistenceArm, _ protected: [Image], _ stage: Stage) throws {
+    let strip = try loadJudge().strip(generator, protected: protected, attack: attack(arm), seed: arm.seed)
+    try writeAtomically(encodePNG(strip), to: stage.url(PersistenceArm.stripName))
+  }
+
   private func measure(
     _ generator: any Generator, _ arm: PersistenceArm, _ protected: [Image], step: Int,
     _ result: inout PersistenceResult
   ) throws {
-    let attack = try arm.attacker.purify.map {
-      try Purification(PurificationRecipe($0), denoiser: models.locate(Self.denoiser), on: device)
-    }
     result.measurements.append(
-      try loadJudge().measure(generator, protected: protected, attack: attack, seed: arm.seed, step: step))
+      try loadJudge().measure(generator, protected: protected, attack: attack(arm), seed: arm.seed, step: step))
   }
 
   // MARK: Retraining
@@ -109,6 +118,7 @@ extension PersistenceExperiment {
       try settle(force: shouldStop())
       try checkStop()
     }
+    try show(trainer.generator, arm, judged, stage)
   }
 
   private func trainer(_ arm: PersistenceArm, _ crops: PreparedCrops) throws -> Trainer {
