@@ -1,7 +1,7 @@
 """Golden outputs and input gradients of whole networks, computed with PyTorch in float64 (tools/reference_models.py).
 
 Inputs, and the larger networks' weights, are not stored: both sides draw them from the same Philox streams. Outputs are
-stored at a stride. RetinaFace's and MTCNN's weights are those of tools/fetch-models. The small generators are written as
+stored at a stride. The weights of RetinaFace, MTCNN, LPIPS and the identity network are those of tools/fetch-models. The small generators are written as
 PyTorch writes their official checkpoints, to be loaded as such.
 
 Usage: python tools/make-model-goldens.py MODELS_DIRECTORY GOLDENS_DIRECTORY
@@ -53,6 +53,17 @@ for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_ds
     declare(s)
     x = image((1, 3, 68, 92), 23)
     record(name, x, run(s.tensors, x), (1, 1, 31, 17, 7))
+
+# The learned metrics, with their published weights.
+p = {k: v.double() for k, v in load_file(os.path.join(models, "lpips.safetensors")).items()}
+x = image((2, 3, 64, 71), 41)
+record("lpips", x, {"distance": run_lpips(p, x, image((2, 3, 64, 71), 42).detach())}, (1,))
+p = {k: v.double() for k, v in load_file(os.path.join(models, "identity.safetensors")).items()}
+x = image((2, 3, 97, 83), 43)
+record("identity", x, {"embedding": run_identity(p, x)}, (1,))
+p = {k: v.double() for k, v in load_file(os.path.join(models, "inception.safetensors")).items()}
+with torch.no_grad():
+    store("inception-published/features", run_inception(p, image((1, 3, 75, 61), 44)), 3)
 
 # Inception's features, and the Frechet distance of two sets, by the matrix square root.
 s = Source(19, kaiming=True)

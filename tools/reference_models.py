@@ -815,3 +815,45 @@ def run_inception(p, x):
         pooled = F.max_pool2d(x, 3, 1, 1) if n == "Mixed_7c" else mean(x)
         x = torch.cat([conv(x, f"{n}.branch1x1"), conv(short, f"{n}.branch3x3_2a"), conv(short, f"{n}.branch3x3_2b"), conv(long, f"{n}.branch3x3dbl_3a"), conv(long, f"{n}.branch3x3dbl_3b"), conv(pooled, f"{n}.branch_pool")], 1)
     return x.mean((2, 3))
+
+
+# Learned perceptual image patch similarity, with AlexNet.
+
+
+def run_lpips(p, a, b):
+    shift = torch.tensor([-0.030, -0.088, -0.188], dtype=a.dtype)[None, :, None, None]
+    scale = torch.tensor([0.458, 0.448, 0.450], dtype=a.dtype)[None, :, None, None]
+
+    def features(x):
+        x, found = (x - shift) / scale, []
+        for position, stride, padding in ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1)):
+            if position in (3, 6):
+                x = F.max_pool2d(x, 3, 2)
+            x = F.relu(F.conv2d(x, p[f"features.{position}.weight"], p[f"features.{position}.bias"], stride, padding))
+            found.append(x / (x.pow(2).sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    pairs = enumerate(zip(features(a), features(b)))
+    return sum(F.conv2d((u - v) ** 2, p[f"lin{i}.model.1.weight"]).mean((1, 2, 3)) for i, (u, v) in pairs)
+
+
+# dlib's face recognition network.
+
+
+def run_identity(p, x):
+    def conv(x, name, **arguments):
+        return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], **arguments)
+
+    x = F.interpolate(x, size=(150, 150), mode="bilinear", align_corners=False)
+    x = ((x + 1) * 127.5 - p["mean"][None, :, None, None]) / 256
+    x = F.max_pool2d(F.relu(conv(x, "conv1", stride=2)), 3, 2)
+    for block in range(14):
+        name, down = f"blocks.{block}", block in (3, 7, 10, 13)
+        y = F.relu(conv(x, f"{name}.conv1", stride=2) if down else conv(x, f"{name}.conv1", padding=1))
+        y = conv(y, f"{name}.conv2", padding=1)
+        x = F.avg_pool2d(x, 2) if down else x
+        # The smaller of the two is taken for zero beyond its channels, rows and columns.
+        extents = [max(a, b) for a, b in zip(x.shape[1:], y.shape[1:])]
+        x, y = (F.pad(z, [n for e, m in zip(extents[::-1], z.shape[:0:-1]) for n in (0, e - m)]) for z in (x, y))
+        x = F.relu(x + y)
+    return F.linear(x.mean((2, 3)), p["fc.weight"])

@@ -46,9 +46,15 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Detectors, separated by commas, or none.") var detectors = fetchedDetectorNames.joined(separator: ",")
   @Option(
     help: """
-      Inception v3's weights as pytorch-fid has them (pt_inception-2015-12-05.pth), for the Frechet inception distance \
-      between the edits; without them that column is left out.
-      """) var inception: String?
+      What networks say of edits besides, separated by commas: lpips (how different they look), identity (the cosine of whom they \
+      show), fid (the Frechet inception distance of all). tools/fetch-models gets the weights.
+      """) var metrics: String?
+  @Option(help: "Inception v3's weights in place of the fetched: pytorch-fid's pt_inception-2015-12-05.pth, say.")
+  var inception: String?
+  @Flag(
+    help: """
+      Also judge after each of \(robustnessProbes.map(\.name).joined(separator: ", ")), and how much of L2mask is kept on average.
+      """) var robustness = false
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(name: .shortAndLong, help: "A folder for report.json, report.csv and sheet.png.") var output: String?
   @Flag(help: "The report as JSON on stdout instead of the table.") var json = false
@@ -61,6 +67,9 @@ struct EvaluateCommand: ParsableCommand {
     try require("--size", size, 64...8192)
     try require("--refine", refine, 0...1_000_000)
     try require("--hold-out", holdOut, 0...largestCount)
+    for name in metrics.map(items(of:)) ?? [] where !Self.metricNames.contains(name) {
+      throw ValidationError("there is no metric \(name); there are \(Self.metricNames.joined(separator: ", "))")
+    }
     if !jpeg.allSatisfy((1...100).contains) { throw ValidationError("--jpeg takes qualities from 1 to 100") }
   }
 
@@ -130,6 +139,23 @@ struct EvaluateCommand: ParsableCommand {
     return (variants, hashes)
   }
 
+  private static let metricNames = ["lpips", "identity", "fid"]
+
+  private func networks(on device: any Device) throws -> MetricNetworks {
+    func state(_ name: String, _ path: String? = nil) throws -> StateDictionary {
+      let url = path.map { URL(fileURLWithPath: $0) } ?? models.directory.appendingPathComponent("\(name).safetensors")
+      guard path != nil || FileManager.default.fileExists(atPath: url.path) else {
+        throw FileError(url.path, "does not exist; tools/fetch-models gets it")
+      }
+      return try StateDictionary.read(url, on: device).state
+    }
+    let wanted = metrics.map(items(of:)) ?? []
+    return MetricNetworks(
+      inception: wanted.contains("fid") || inception != nil ? try InceptionV3(state("inception", inception)) : nil,
+      lpips: wanted.contains("lpips") ? try LPIPS(state("lpips")) : nil,
+      identity: wanted.contains("identity") ? try IdentityNetwork(state("identity")) : nil)
+  }
+
   func run() throws {
     let device = try common.openDevice()
     let progress = common.progress
@@ -151,19 +177,18 @@ struct EvaluateCommand: ParsableCommand {
 
     let evaluator = Evaluator(
       generators: generators, detectors: found,
-      inception: try inception.map {
-        try InceptionV3(StateDictionary.read(URL(fileURLWithPath: $0), on: device).state)
-      }, seed: seed, device: device)
+      networks: try networks(on: device), seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
     let attacks = try purifiers.load(
-      jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") } + purifiers.recipes(), on: device)
+      (robustness ? robustnessProbes : []) + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
+        + purifiers.recipes(), on: device)
     let baseline = try evaluator.baseline(photos, progress: report)
     let (variants, hashes) = try variants(generators, on: device)
     var reports: [VariantReport] = []
     var shown: [Image] = []
     for variant in variants {
       let (found, images) = try evaluator.evaluate(variant, baseline, attacks: attacks, progress: report)
-      reports += found
+      reports += robustness ? found.withRobustness() : found
       shown = images
     }
     let whole = try jsonText(

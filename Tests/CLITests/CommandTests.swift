@@ -251,7 +251,12 @@ final class CommandTests: XCTestCase {
       XCTAssertTrue(bad.errors.contains(message) && bad.errors.contains("bad.json"), bad.errors)
     }
     for name in try FileManager.default.contentsOfDirectory(atPath: projectURL("recipes").path) {
-      XCTAssertNoThrow(try CraftRecipe(contentsOf: projectURL("recipes/\(name)")), name)
+      let url = projectURL("recipes/\(name)")
+      if name.hasPrefix("persist") {
+        XCTAssertNoThrow(try PersistenceRecipe(contentsOf: url), name)
+      } else {
+        XCTAssertNoThrow(try CraftRecipe(contentsOf: url), name)
+      }
     }
   }
 

@@ -109,6 +109,26 @@ final class RetrainTests: XCTestCase {
     XCTAssertTrue(missing.errors.contains("nowhere/0.png"), missing.errors)
   }
 
+  /// What is kept over the probes is the mean of their shares, none counting more than whole.
+  func testRobustness() throws {
+    let result = try tsdf(
+      "evaluate", "--data", folder.path("data"), "--hold-out", "0", "--count", "2", "--size", "64", "--generators",
+      folder.path("generator.safetensors"), "--detectors", "none", "--compare", folder.path("perturbation.safetensors"),
+      "--refine-detectors", "none", "--robustness", "--metrics", "lpips", "--json", "--quiet")
+    XCTAssertEqual(result.status, 0, result.errors)
+    let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+    let variants = try XCTUnwrap(report?["variants"] as? [[String: Any]])
+    XCTAssertEqual(variants.compactMap { $0["attack"] as? String }, robustnessProbes.map(\.name))
+    let generators = try variants.map { try XCTUnwrap(($0["generators"] as? [[String: Any]])?.first) }
+    let errors = try generators.map { try XCTUnwrap($0["l2Mask"] as? Double) }
+    let kept = errors.dropFirst().map { min(1, $0 / errors[0]) }
+    XCTAssertEqual(
+      try XCTUnwrap(generators[0]["robustness"] as? Double), kept.reduce(0, +) / Double(kept.count), accuracy: 1e-9)
+    XCTAssertNil(generators[1]["robustness"])
+    XCTAssertGreaterThan(try XCTUnwrap(generators[0]["lpips"] as? Double), 0)
+    XCTAssertGreaterThan(try XCTUnwrap(variants[0]["watermarkLPIPS"] as? Double), 0)
+  }
+
   // MARK: Persist
 
   private func writeRecipe(_ change: (inout [String: Any]) -> Void = { _ in }) throws {

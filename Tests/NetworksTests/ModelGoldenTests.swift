@@ -112,6 +112,56 @@ final class ModelGoldenTests: XCTestCase {
     }
   }
 
+  private func fetched(_ name: String, on device: any Device) throws -> StateDictionary {
+    try StateDictionary.read(projectURL("models/\(name).safetensors"), on: device).state
+  }
+
+  func testLPIPS() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    for device in try testDevices() {
+      let lpips = try LPIPS(fetched("lpips", on: device))
+      let x = try image([2, 3, 64, 71], seed: 41, on: device)
+      let y = try image([2, 3, 64, 71], seed: 42, on: device).detached()
+      try check("lpips", golden, x: x, outputs: [("distance", lpips(x, y))])
+      XCTAssertEqual(try lpips(y, y).values(), [0, 0])
+      // Where nothing is found, the gradient is a number still.
+      let flat = try Tensor(repeating: 0.1, shape: [1, 3, 40, 40], device: device).requiringGradient()
+      let other = try image([1, 3, 40, 40], seed: 45, on: device).detached()
+      let gradient = try gradients(of: lpips(flat, other).sum(), withRespectTo: [flat])[0].values()
+      XCTAssertTrue(gradient.allSatisfy(\.isFinite))
+      XCTAssertThrowsError(try lpips(flat, y.sliced(axis: 2, 0..<30)))
+    }
+    XCTAssertThrowsError(try LPIPS(fetched("mtcnn", on: CPUDevice()))) {
+      XCTAssertTrue("\($0)".contains("no tensor named features.0.weight"), "\($0)")
+    }
+  }
+
+  func testIdentity() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    for device in try testDevices() {
+      let network = try IdentityNetwork(fetched("identity", on: device))
+      let x = try image([2, 3, 97, 83], seed: 43, on: device)
+      let embeddings = try network(x)
+      XCTAssertEqual(embeddings.shape, [2, IdentityNetwork.embeddingCount])
+      try check("identity", golden, x: x, outputs: [("embedding", embeddings)])
+      let a = try Tensor([3, 4, 1, 0], shape: [2, 2], device: device)
+      let b = try Tensor([4, 3, 0, -2], shape: [2, 2], device: device)
+      for (found, expected) in [
+        (try IdentityNetwork.similarities(a, b), [0.96, 0]),
+        (try IdentityNetwork.distances(a, b), [Float(2).squareRoot(), Float(5).squareRoot()]),
+      ] as [(Tensor, [Float])] { XCTAssertLessThan(relativeError(try found.values(), expected), 1e-6) }
+    }
+  }
+
+  func testPublishedInception() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("models"))
+    let device = try selectDevice().device
+    let inception = try InceptionV3(fetched("inception", on: device))
+    let all = try inception(image([1, 3, 75, 61], seed: 44, on: device).detached()).values()
+    let sampled = stride(from: 0, to: all.count, by: 3).map { all[$0] }
+    XCTAssertLessThan(relativeError(sampled, try golden.values(of: "inception-published/features")), 1e-4)
+  }
+
   func testFrechetInceptionDistance() throws {
     let golden = try Safetensors(contentsOf: goldenURL("models"))
     let device = try selectDevice().device

@@ -3,6 +3,7 @@ import Kernels
 import Networks
 import Pictures
 import TSDF
+import TestSupport
 import XCTest
 
 final class MetricsTests: XCTestCase {
@@ -128,5 +129,48 @@ final class MetricsTests: XCTestCase {
     let integers = try Safetensors(contentsOf: file(#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#))
     XCTAssertThrowsError(try integers.values(of: "a")) { XCTAssertTrue("\($0)".contains("I64"), "\($0)") }
     XCTAssertThrowsError(try integers.values(of: "b")) { XCTAssertTrue("\($0)".contains("no tensor named b"), "\($0)") }
+  }
+
+  /// The fetched networks: nothing between a picture and itself, more the more it changes; the same person in a darker picture, not in
+  /// another's.
+  func testMetricNetworks() throws {
+    let device = try selectDevice().device
+    func state(_ name: String) throws -> StateDictionary {
+      try StateDictionary.read(projectURL("models/\(name).safetensors"), on: device).state
+    }
+    let (lpips, identity) = (try LPIPS(state("lpips")), try IdentityNetwork(state("identity")))
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let face = try photo.cropped(x: 160, y: 60, width: 140, height: 140).tensor(on: device)
+    var random = RandomStream(seed: 1)
+    let noise = try random.normal(face.shape, device: device)
+    let distances = try [0, 0.05, 0.2].map { try lpips(face, face + noise * $0).item() }
+    XCTAssertEqual(distances[0], 0)
+    XCTAssertGreaterThan(distances[1], 0.01)
+    XCTAssertGreaterThan(distances[2], 2 * distances[1])
+    let darker = try identity(face * 0.8 - 0.1)
+    let other = try identity(photo.cropped(x: 300, y: 300, width: 140, height: 140).tensor(on: device))
+    XCTAssertLessThan(try IdentityNetwork.distances(identity(face), darker).item(), 0.3)
+    XCTAssertGreaterThan(try IdentityNetwork.distances(identity(face), other).item(), 0.6)
+    XCTAssertGreaterThan(
+      try IdentityNetwork.similarities(identity(face), darker).item(),
+      try IdentityNetwork.similarities(identity(face), other).item())
+  }
+
+  /// The bootstrap's interval holds the mean, is the same every time, and is narrower for more values.
+  func testBootstrap() throws {
+    XCTAssertNil(bootstrap([[nil, nil], []]))
+    let same = try XCTUnwrap(bootstrap([[2, 2], [2, nil]]))
+    XCTAssertEqual([same.mean, same.low, same.high, Double(same.count)], [2, 2, 2, 3])
+    var random = RandomStream(seed: 3)
+    func groups(_ count: Int) -> [[Double?]] { (0..<3).map { _ in (0..<count).map { _ in Double(random.unit()) } } }
+    let (few, many) = (groups(10), groups(400))
+    let (wide, narrow) = (try XCTUnwrap(bootstrap(few)), try XCTUnwrap(bootstrap(many)))
+    XCTAssertEqual(bootstrap(few), wide)
+    XCTAssertTrue(wide.low < wide.mean && wide.mean < wide.high)
+    XCTAssertLessThan(narrow.high - narrow.low, 0.5 * (wide.high - wide.low))
+    XCTAssertEqual(narrow.mean, 0.5, accuracy: 0.03)
+    // The deviation of uniform values is 0.289. Of 1,200 of one kind the interval were 0.033; three groups may differ, so it is wider.
+    XCTAssertGreaterThan(narrow.high - narrow.low, 0.033)
+    XCTAssertLessThan(narrow.high - narrow.low, 0.1)
   }
 }

@@ -20,7 +20,8 @@ public func frechetDistance(_ a: [[Float]], _ b: [[Float]]) -> Double {
   let shift = zip(meanA, meanB).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
   let cross = rowsB.map { column in rowsA.map { row in zip(row, column).reduce(0) { $0 + $1.0 * $1.1 } } }
   let common = sumOfSingularValues(columns: cross) / Double((a.count - 1) * (b.count - 1)).squareRoot()
-  return shift + trace(rowsA) + trace(rowsB) - 2 * common
+  // Of equal sets it is 0 but for rounding.
+  return max(0, shift + trace(rowsA) + trace(rowsB) - 2 * common)
 }
 
 /// By one-sided Jacobi rotations (Hestenes, 1958) until all columns are orthogonal: then their lengths are the values.

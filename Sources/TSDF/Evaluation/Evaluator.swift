@@ -8,15 +8,15 @@ import Pictures
 public final class Evaluator {
   private let generators: [(name: String, generator: any Generator)]
   private let detectors: [(name: String, detector: any FaceDetector)]
-  private let inception: InceptionV3?
+  private let networks: MetricNetworks
   private let device: any Device
   private let seed: UInt64
 
   public init(
     generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
-    inception: InceptionV3? = nil, seed: UInt64, device: any Device
+    networks: MetricNetworks = MetricNetworks(), seed: UInt64, device: any Device
   ) {
-    (self.generators, self.detectors, self.inception) = (generators, detectors, inception)
+    (self.generators, self.detectors, self.networks) = (generators, detectors, networks)
     (self.seed, self.device) = (seed, device)
   }
 
@@ -66,11 +66,13 @@ public final class Evaluator {
       var tally = Tally(attack: attack?.recipe.name, generators.count, detectors.count)
       for (index, (photo, clean)) in zip(baseline.photos, baseline.looks).enumerated() {
         let view = try View(of: index, in: protected, baseline.photos, attack, seed: seed, device: device)
-        tally.add(view.image, try look(view), photo, clean, generators.map(\.generator.imageSize))
+        let seen = try look(view)
+        tally.add(view.image, seen, photo, clean, generators.map(\.generator.imageSize))
+        try compare(clean, seen, photo, view.image, in: &tally)
         if let attack { progress("\(variant.name), \(attack.recipe.name)", index + 1) }
       }
       let distances = generators.indices.map { i in
-        inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
+        networks.inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
       }
       return tally.report(variant, distances, generators.map(\.name), detectors.map(\.name))
     }
@@ -86,7 +88,10 @@ public final class Evaluator {
       }
     }
     return Look(
-      edits: made, features: try zip(generators, made).map { try features($1, $0.generator) },
+      edits: made,
+      features: try zip(generators, made).map {
+        try networks.features($1.map(\.output), side: $0.generator.imageSize, on: device)
+      },
       detections: try detectors.map { try view.detections($0.detector) })
   }
 
@@ -102,14 +107,19 @@ public final class Evaluator {
     return (0..<count).map { Edit(input: given, output: Array(values[$0 * size..<($0 + 1) * size])) }
   }
 
-  /// Inception's features of some edits.
-  private func features(_ edits: [Edit], _ generator: any Generator) throws -> [[Float]] {
-    guard let inception, !edits.isEmpty else { return [] }
-    let side = generator.imageSize
-    let images = try Tensor(edits.flatMap(\.output), shape: [edits.count, 3, side, side], device: device)
-    let values = try Autograd.withoutRecording { try inception(images.clamped(to: -1...1)).values() }
-    let count = InceptionV3.featureCount
-    return (0..<edits.count).map { Array(values[$0 * count..<($0 + 1) * count]) }
+  /// What networks say of edits of a photo and of what was made of it, and of both.
+  private func compare(_ clean: Look, _ seen: Look, _ photo: JudgedPhoto, _ image: Image, in tally: inout Tally) throws
+  {
+    for (index, generator) in generators.map(\.generator).enumerated() {
+      let (before, after) = (clean.edits[index].map(\.output), seen.edits[index].map(\.output))
+      tally.lpips[index] += try networks.distances(before, after, side: generator.imageSize, on: device)
+      tally.similarities[index] += try networks.similarities(before, after, side: generator.imageSize, on: device)
+    }
+    for face in photo.faces {
+      let side = Int(face.width)
+      tally.visibleDistances += try networks.distances(
+        [photo.image.cropped(to: face).planes()], [image.cropped(to: face).planes()], side: side, on: device)
+    }
   }
 
   /// What is added up over the photos, as they are or after one attack.
@@ -120,11 +130,17 @@ public final class Evaluator {
     var features: [[[Float]]]
     var detection: [DetectionMetrics]
     var visibility: [(psnr: Double, ssim: Double)] = []
+    /// Of each generator's edits; empty without the networks.
+    var lpips: [[Double]], similarities: [[Double]]
+    /// LPIPS between faces and what was made of them.
+    var visibleDistances: [Double] = []
 
     init(attack: String?, _ generators: Int, _ detectors: Int) {
       self.attack = attack
       interruption = .init(repeating: InterruptionMetrics(), count: generators)
       features = .init(repeating: [], count: generators)
+      lpips = .init(repeating: [], count: generators)
+      similarities = .init(repeating: [], count: generators)
       detection = .init(repeating: DetectionMetrics(), count: detectors)
     }
 
@@ -157,11 +173,13 @@ public final class Evaluator {
         refineSteps: variant.refineSteps,
         watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
         watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
-        generators: zip(generators, zip(interruption, distances)).map { name, judged in
-          let metrics = judged.0
+        watermarkLPIPS: mean(visibleDistances),
+        generators: generators.indices.map { index in
+          let metrics = interruption[index]
           return .init(
-            name: name, edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
-            successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: judged.1)
+            name: generators[index], edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
+            successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: distances[index],
+            lpips: mean(lpips[index]), identity: mean(similarities[index]))
         },
         detectors: zip(detectors, detection).map { name, metrics in
           .init(
@@ -219,3 +237,8 @@ public final class Evaluator {
 
 @available(*, unavailable)
 extension Evaluator: Sendable {}
+
+/// The mean; nil of none.
+private func mean(_ values: [Double]) -> Double? {
+  values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+}

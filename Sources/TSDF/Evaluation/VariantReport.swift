@@ -9,6 +9,8 @@ public struct VariantReport: Encodable, Sendable {
   public var refineSteps: Int
   /// Between original and protected faces.
   public var watermarkPSNR: Double, watermarkSSIM: Double
+  /// Nil without LPIPS's weights.
+  public var watermarkLPIPS: Double?
   public var generators: [GeneratorReport]
   public var detectors: [DetectorReport]
 
@@ -21,6 +23,12 @@ public struct VariantReport: Encodable, Sendable {
     /// Frechet inception distance between the edits of the originals and of the protected; nil without Inception's
     /// weights.
     public var fid: Double?
+    /// Between the edits of the originals and of the protected: LPIPS, and the cosine of the faces' identities; nil without
+    /// the networks.
+    public var lpips: Double?, identity: Double?
+    /// What is kept over the probes of `robustnessProbes`: the mean of L2mask after each over L2mask before, at most 1 each. Only
+    /// where these were asked for.
+    public var robustness: Double?
   }
 
   public struct DetectorReport: Encodable, Sendable {

@@ -1,0 +1,259 @@
+"""The formats in which weights are published, read without executing anything: {name: (shape, little-endian float32 bytes)}.
+
+Needs Python 3.8, no more: no NumPy, no PyTorch.
+"""
+
+import array
+import collections
+import json
+import os
+import pickle
+import re
+import struct
+import sys
+
+
+def floats(data):
+    """An array of little-endian float32."""
+    values = array.array("f", data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def packed(values):
+    """Little-endian bytes of an array of float32."""
+    if sys.byteorder == "big":
+        values = array.array("f", values)
+        values.byteswap()
+    return values.tobytes()
+
+
+def strided(data, offset, size, stride):
+    """The bytes of a strided view of a storage, in order. Not every tensor is contiguous: some were saved transposed."""
+    count, is_contiguous = 1, True
+    for extent, step in zip(reversed(size), reversed(stride)):
+        is_contiguous &= extent == 1 or step == count
+        count *= extent
+    if is_contiguous:
+        return data[4 * offset : 4 * (offset + count)]
+    places = [offset]
+    for extent, step in zip(size, stride):
+        places = [place + i * step for place in places for i in range(extent)]
+    return b"".join(data[4 * place : 4 * place + 4] for place in places)
+
+
+class Reader(pickle.Unpickler):
+    """An unpickler that refuses every name that is not on a list, and takes storages for their keys."""
+
+    def __init__(self, file, allowed, default=None):
+        super().__init__(file, encoding="utf-8")
+        self.allowed, self.default = allowed, default
+
+    def find_class(self, module, name):
+        found = self.allowed.get((module, name)) or (self.default(module) if self.default else None)
+        if found is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return found
+
+    def persistent_load(self, identifier):
+        return identifier[2]
+
+
+TORCH = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda key, offset, size, stride, *_: (key, offset, size, stride),
+    ("torch", "FloatStorage"): "FloatStorage",
+    ("torch.jit._pickle", "build_intlist"): list,
+}
+
+
+def read_legacy(file):
+    """The tensors of a PyTorch file of floats written before 1.6."""
+    for _ in range(3):
+        Reader(file, TORCH).load()  # magic number, protocol, system
+    tensors = Reader(file, TORCH).load()
+    storages = {}
+    for key in Reader(file, TORCH).load():
+        (count,) = struct.unpack("<q", file.read(8))
+        storages[key] = file.read(4 * count)
+    return {
+        name: (list(size), strided(storages[key], offset, size, stride))
+        for name, (key, offset, size, stride) in tensors.items()
+    }
+
+
+class Module:
+    """A module of a TorchScript program: its attributes, and none of its code."""
+
+
+def read_torchscript(archive):
+    """The tensors of a TorchScript program of floats (a zip archive), by the path of attributes that leads to them."""
+    (index,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    folder = index.rpartition("/")[0]
+    tensors = {}
+
+    def visit(module, path):
+        for name, value in vars(module).items():
+            if isinstance(value, Module):
+                visit(value, path + [name])
+            elif isinstance(value, tuple):
+                key, offset, size, stride = value
+                data = archive.read(f"{folder}/data/{key}")
+                tensors[".".join(path + [name])] = (list(size), strided(data, offset, size, stride))
+
+    with archive.open(index) as file:
+        visit(Reader(file, TORCH, lambda module: Module if module.startswith("__torch__.") else None).load(), [])
+    return tensors
+
+
+class Array:
+    """What NumPy's pickles rebuild arrays and their types of."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+NUMPY = {
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: Array(),
+    ("numpy", "ndarray"): Array,
+    ("numpy", "dtype"): Array,
+}
+
+
+def read_numpy_pickle(file):
+    """The arrays of floats in nested dictionaries that were pickled, by the keys that lead to them."""
+    arrays = {}
+
+    def visit(value, path):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                visit(inner, path + [key])
+            return
+        _, shape, dtype, is_fortran, data = value.state
+        if dtype.arguments[0] != "f4" or dtype.state[1] != "<" or is_fortran:
+            raise ValueError(f"{'.'.join(path)} is not of little-endian float32 in C's order")
+        arrays[".".join(path)] = (list(shape), data)
+
+    visit(Reader(file, NUMPY).load(), [])
+    return arrays
+
+
+class DlibReader:
+    """Reads dlib's serialisation: an integer is a byte of its length and sign, then its bytes."""
+
+    def __init__(self, data, at=0):
+        self.data, self.at = data, at
+
+    def integer(self):
+        control = self.data[self.at]
+        end = self.at + 1 + (control & 15)
+        value = int.from_bytes(self.data[self.at + 1 : end], "little")
+        self.at = end
+        return -value if control & 128 else value
+
+    def number(self):
+        """A floating-point number: mantissa and exponent."""
+        mantissa = self.integer()
+        return mantissa * 2.0 ** self.integer()
+
+    def tensor(self):
+        """The values of a tensor: a version, four extents, and float32."""
+        count = 1
+        for extent in [self.integer() for _ in range(5)][1:]:
+            count *= extent
+        self.at += 4 * count
+        return floats(self.data[self.at - 4 * count : self.at])
+
+
+def read_dlib(data):
+    """The mean colour of a dlib network's input, and its layers in order: convolutions as (filters, height, width, weights
+    and biases), affine layers as (scales and shifts), dense ones as (outputs, inputs, weights)."""
+    mean, layers = None, []
+    # Each layer starts with its name, a string of the length before it.
+    for found in re.finditer(rb"\x01\x15(input_rgb_image_sized)|\x01\x05(con_4)|\x01\x07(affine_)|\x01\x04(fc_2)", data):
+        reader = DlibReader(data, found.end())
+        kind = found.group()[2:].decode()
+        if kind == "input_rgb_image_sized":
+            mean = [reader.number() for _ in range(3)]
+        elif kind == "con_4":
+            values = reader.tensor()
+            filters, height, width = (reader.integer() for _ in range(3))
+            layers.append((kind, filters, height, width, values))
+        elif kind == "affine_":
+            layers.append((kind, reader.tensor()))
+        else:
+            outputs, inputs = reader.integer(), reader.integer()
+            layers.append((kind, outputs, inputs, reader.tensor()))
+    return mean, layers
+
+
+def protobuf_fields(data):
+    """(field number, value) pairs of a protocol buffer message; values are ints or bytes."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        tag = varint()
+        if tag & 7 == 0:
+            yield tag >> 3, varint()
+        elif tag & 7 == 2:
+            length = varint()
+            yield tag >> 3, data[at : at + length]
+            at += length
+        else:
+            width = 8 if tag & 7 == 1 else 4
+            yield tag >> 3, data[at : at + width]
+            at += width
+
+
+def read_onnx(data):
+    """({name: (shape, bytes)}, [(node name, operation, [inputs])]) of an ONNX model (onnx.proto: fields by number)."""
+    (graph,) = [value for number, value in protobuf_fields(data) if number == 7]
+    tensors, nodes = {}, []
+    for number, value in protobuf_fields(graph):
+        fields = list(protobuf_fields(value)) if number in (1, 5) else []
+        if number == 1:
+            inputs = [v.decode() for n, v in fields if n == 1]
+            (name,) = [v.decode() for n, v in fields if n == 3] or [""]
+            (operation,) = [v.decode() for n, v in fields if n == 4]
+            nodes.append((name, operation, inputs))
+        elif number == 5:
+            dims = []
+            for n, v in fields:
+                if n == 1:
+                    dims += [v] if isinstance(v, int) else list(v)
+            (name,) = [v.decode() for n, v in fields if n == 8]
+            raw = [v for n, v in fields if n == 9]
+            if raw:
+                tensors[name] = (dims, raw[0])
+    return tensors, nodes
+
+
+def write_safetensors(tensors, metadata, path):
+    """Writes beside the target, then renames."""
+    header, end = {"__metadata__": metadata}, 0
+    for name, (shape, data) in sorted(tensors.items()):
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + len(data)]}
+        end += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path + ".partial", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, (_, data) in sorted(tensors.items()):
+            file.write(data)
+    os.replace(path + ".partial", path)
+    print(path)
