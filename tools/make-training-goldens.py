@@ -44,7 +44,18 @@ for name, (declare, shape, declare_critic, critic_shape, nesting) in MODELS.item
     made = training_step(name, *({k: v.double() for k, v in state.items()} for state in states), inputs)
     results.update({f"{name}/{k}": v for k, v in {**inputs, **made}.items()})
     files = [os.path.join(sys.argv[1], "checkpoints", f"training-{name}{part}.pth") for part in ("", "-critic")]
-    if nesting:
+    if name == "attgan":
+        # Its authors keep their optimisers too: here after a step each, the moments of which a test looks for.
+        optimisers = {}
+        for key, state in zip(("optim_G", "optim_D"), states):
+            leaves = [torch.nn.Parameter(v.clone()) for k, v in state.items() if "running_" not in k]
+            optimiser = torch.optim.Adam(leaves, 2e-4, (0.5, 0.999))
+            for number, leaf in enumerate(leaves):
+                leaf.grad = torch.full_like(leaf, number + 1)
+            optimiser.step()
+            optimisers[key] = optimiser.state_dict()
+        torch.save({**dict(zip(nesting, states)), **optimisers}, files[0])
+    elif nesting:
         # Whatever is not trained on lies beside it: the averaged weights, spoilt.
         spoilt = {"gen_test": {k: v * 0 for k, v in states[0].items()}} if name == "hisd" else {}
         torch.save({**dict(zip(nesting, states)), **spoilt}, files[0])

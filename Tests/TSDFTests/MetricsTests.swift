@@ -131,29 +131,102 @@ final class MetricsTests: XCTestCase {
     XCTAssertThrowsError(try integers.values(of: "b")) { XCTAssertTrue("\($0)".contains("no tensor named b"), "\($0)") }
   }
 
-  /// The fetched networks: nothing between a picture and itself, more the more it changes; the same person in a darker picture, not in
-  /// another's.
-  func testMetricNetworks() throws {
+  private func weights(_ name: String, on device: any Device) throws -> StateDictionary {
+    try StateDictionary.read(projectURL("models/\(name).safetensors"), on: device).state
+  }
+
+  /// On a photo, the values of PyTorch and of dlib itself.
+  func testLearnedMetrics() throws {
     let device = try selectDevice().device
-    func state(_ name: String) throws -> StateDictionary {
-      try StateDictionary.read(projectURL("models/\(name).safetensors"), on: device).state
-    }
-    let (lpips, identity) = (try LPIPS(state("lpips")), try IdentityNetwork(state("identity")))
     let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
-    let face = try photo.cropped(x: 160, y: 60, width: 140, height: 140).tensor(on: device)
-    var random = RandomStream(seed: 1)
-    let noise = try random.normal(face.shape, device: device)
-    let distances = try [0, 0.05, 0.2].map { try lpips(face, face + noise * $0).item() }
-    XCTAssertEqual(distances[0], 0)
-    XCTAssertGreaterThan(distances[1], 0.01)
-    XCTAssertGreaterThan(distances[2], 2 * distances[1])
-    let darker = try identity(face * 0.8 - 0.1)
-    let other = try identity(photo.cropped(x: 300, y: 300, width: 140, height: 140).tensor(on: device))
-    XCTAssertLessThan(try IdentityNetwork.distances(identity(face), darker).item(), 0.3)
-    XCTAssertGreaterThan(try IdentityNetwork.distances(identity(face), other).item(), 0.6)
-    XCTAssertGreaterThan(
-      try IdentityNetwork.similarities(identity(face), darker).item(),
-      try IdentityNetwork.similarities(identity(face), other).item())
+    let x = try photo.tensor(on: device)
+    let lpips = try LPIPS(weights("lpips", on: device))
+    let blurred = try x.resized(height: 128, width: 128).resized(height: 512, width: 512)
+    XCTAssertEqual(try lpips(x, blurred).item(), 0.30261, accuracy: 1e-4)
+    let mirrored = try photo.upright(from: 2).tensor(on: device)
+    XCTAssertEqual(try lpips(x, mirrored).item(), 0.72573, accuracy: 1e-4)
+
+    // dlib 19.24, given the same pixels.
+    let face = photo.cropped(x: 150, y: 60, width: 150, height: 150)
+    let network = try IdentityNetwork(weights("identity", on: device))
+    let a = try network(face.tensor(on: device))
+    let b = try network(face.upright(from: 2).tensor(on: device))
+    for (found, expected) in zip(try a.values(), [-0.0863414, 0.0667078, 0.0146528, -0.0540023] as [Float]) {
+      XCTAssertEqual(found, expected, accuracy: 1e-5)
+    }
+    XCTAssertEqual(try IdentityNetwork.distances(a, b).item(), 0.291994, accuracy: 1e-4)
+    XCTAssertEqual(try IdentityNetwork.similarities(a, b).item(), 0.981771, accuracy: 1e-4)
+
+    // The TorchScript program that Inception's weights were fetched in, given the photo at 299 pixels.
+    let features = try InceptionV3(weights("inception", on: device))(x).values()
+    for (found, expected) in zip(features, [1.051240, 0.500764, 0.242534, 0.348570] as [Float]) {
+      XCTAssertEqual(found, expected, accuracy: 1e-4)
+    }
+    XCTAssertEqual(features.reduce(0, +) / Float(features.count), 0.354516, accuracy: 1e-4)
+  }
+
+  func testEvaluatorWithLearnedMetrics() throws {
+    let device = try selectDevice().device
+    let folder = try TemporaryFolder()
+    for name in ["astronaut", "coffee"] {
+      try folder.write(try Data(contentsOf: projectURL("photos/\(name).png")), "\(name).png")
+    }
+    let photos = try JudgedPhoto.aligned(Dataset(images: folder.url), size: 64)
+    let generator = try StarGANGenerator(
+      width: 8, blocks: 1, attributes: ["a", "b"], imageSize: 64, seed: 3, device: device)
+    let lpips = try LPIPS(weights("lpips", on: device))
+    let identity = try IdentityNetwork(weights("identity", on: device))
+    let evaluator = Evaluator(
+      generators: [("stargan", generator)], detectors: [],
+      networks: MetricNetworks(
+        inception: try InceptionV3(weights("inception", on: device)), lpips: lpips, identity: identity),
+      seed: 1, device: device)
+    let baseline = try evaluator.baseline(photos) { _, _ in }
+    let same = try evaluator.evaluate(.none, baseline, attacks: []) { _, _ in }.reports[0]
+    XCTAssertEqual(same.watermarkLPIPS, 0)
+    XCTAssertEqual(same.generators[0].lpips, 0)
+    XCTAssertEqual(try XCTUnwrap(same.generators[0].identity), 1, accuracy: 1e-5)
+    XCTAssertEqual(try XCTUnwrap(same.generators[0].fid), 0, accuracy: 1e-6)
+
+    var random = RandomStream(seed: 5)
+    var settings = ProtectionSettings()
+    (settings.region, settings.epsilon) = (.image, 0.1)
+    let protector = try Protector(
+      perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detector: nil,
+      refiner: nil, device: device)
+    let (reports, protected) = try evaluator.evaluate(
+      .protector(protector, name: "noise"), baseline,
+      attacks: [
+        Purification(PurificationRecipe("jpeg:50@photo"), denoiser: URL(fileURLWithPath: "/nowhere"), on: device)
+      ]
+    ) { _, _ in }
+    // What the report says is what the networks say of the pictures.
+    let originals = try Tensor.concatenated(photos.map { try $0.image.tensor(on: device) }, axis: 0)
+    let changed = try Tensor.concatenated(protected.map { try $0.tensor(on: device) }, axis: 0)
+    let shown = try lpips(originals, changed).values()
+    XCTAssertEqual(try XCTUnwrap(reports[0].watermarkLPIPS), Double(shown[0] + shown[1]) / 2, accuracy: 1e-5)
+    XCTAssertGreaterThan(shown[0] + shown[1], 0.001)
+    // Uniform in +-0.1 of the 2 wide range has a mean square of 0.01 / 3.
+    XCTAssertEqual(reports[0].watermarkPSNR, 30.8, accuracy: 0.5)
+    var (distances, cosines): ([Float], [Float]) = ([], [])
+    for edit in generator.edits.indices {
+      let labels = [[Float]](repeating: photos[0].labels(named: generator.attributes), count: 2)
+      let condition = try generator.condition([edit, edit], labels: labels, random: &random, device: device)
+      let before = try generator(originals, condition: condition).image.clamped(to: -1...1)
+      let after = try generator(changed, condition: condition).image.clamped(to: -1...1)
+      distances += try lpips(before, after).values()
+      cosines += try IdentityNetwork.similarities(identity(before), identity(after)).values()
+    }
+    func mean(_ values: [Float]) -> Double { Double(values.reduce(0, +)) / Double(values.count) }
+    let report = reports[0].generators[0]
+    XCTAssertEqual(try XCTUnwrap(report.lpips), mean(distances), accuracy: 1e-4)
+    XCTAssertEqual(try XCTUnwrap(report.identity), mean(cosines), accuracy: 1e-4)
+    XCTAssertGreaterThan(mean(distances), 0.001)
+    XCTAssertLessThan(mean(cosines), 0.9999)
+    XCTAssertGreaterThan(try XCTUnwrap(report.fid), 0.1)
+    XCTAssertNotEqual(reports[0].watermarkLPIPS, reports[1].watermarkLPIPS)
+    let table = EvaluationTable.text(reports)
+    XCTAssertTrue(table.contains("| LPIPS ") && table.contains("| FID ") && table.contains("| identity "), table)
   }
 
   /// The bootstrap's interval holds the mean, is the same every time, and is narrower for more values.

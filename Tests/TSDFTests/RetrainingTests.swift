@@ -216,4 +216,38 @@ final class RetrainingTests: XCTestCase {
     XCTAssertEqual(check.complaint([("a", 31)]), "a is 31.0, over 10.0 times what it was at first")
     XCTAssertEqual(check.complaint([("a", .nan)]), "a is nan")
   }
+
+  /// The optimisers' states go on: ours, and PyTorch's, which numbers parameters in the network's order and has moments of 0.5 and 0.001
+  /// of the gradient and its square, here the parameter's number, after a step.
+  func testGoesOnWithOptimizers() throws {
+    let url = try trained("attgan")
+    let ours = try TrainingStart(.init(generator: url, critic: url), on: device)
+    var recipe = try recipe("attgan")
+    recipe.retraining = RetrainingRecipe()
+    let target = folder.url.appendingPathComponent("again")
+    try Trainer(recipe, from: ours, data: TrainingData(faces()), device: device).writeCheckpoint(to: target)
+    let (before, after) = (try Safetensors(contentsOf: url), try Safetensors(contentsOf: target))
+    for optimizer in ["optim_G", "optim_D"] {
+      XCTAssertEqual(after.metadata["\(optimizer)_steps"], before.metadata["\(optimizer)_steps"])
+      for name in before.names where name.hasPrefix(optimizer) {
+        XCTAssertEqual(try after.values(of: name), try before.values(of: name), name)
+      }
+    }
+
+    let official = projectURL("Tests/Goldens/checkpoints/training-attgan.pth")
+    let start = try TrainingStart(.init(generator: official, critic: official), named: "attgan", on: device)
+    (recipe.attributes, recipe.batch) = (["A", "B"], 2)
+    try Trainer(recipe, from: start, data: TrainingData(faces()), device: device).writeCheckpoint(to: target)
+    let file = try Safetensors(contentsOf: target)
+    XCTAssertEqual(file.metadata["optim_G_steps"], "1")
+    XCTAssertEqual(file.metadata["optim_D_steps"], "1")
+    for (name, number) in [
+      ("optim_G.enc_layers.0.layers.0.weight", 1), ("optim_G.enc_layers.1.layers.0.weight", 4),
+      ("optim_D.conv.0.layers.0.weight", 1), ("optim_D.conv.0.layers.1.bias", 3),
+    ] as [(String, Float)] {
+      for (moment, value) in [("m", 0.5 * number), ("v", 0.001 * number * number)] {
+        for found in try file.values(of: "\(name).\(moment)") { XCTAssertEqual(found, value, accuracy: 1e-6 * number) }
+      }
+    }
+  }
 }

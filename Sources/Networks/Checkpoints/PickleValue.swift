@@ -24,12 +24,15 @@ struct PickleContents {
   var storages: [TorchStorage] = []
   var tensors: [TorchTensor] = []
 
-  /// The entries of a dictionary whose keys are text, in order.
+  /// The entries of a dictionary whose keys are text, or whole numbers as text, in order.
   func entries(of dictionary: Int) -> [(key: String, value: PickleValue)] {
     let items = containers[dictionary]
     return stride(from: 0, to: items.count - 1, by: 2).compactMap { i in
-      guard case .string(let key) = items[i] else { return nil }
-      return (key, items[i + 1])
+      switch items[i] {
+      case .string(let key): return (key, items[i + 1])
+      case .int(let key): return ("\(key)", items[i + 1])
+      default: return nil
+      }
     }
   }
 }

@@ -128,6 +128,58 @@ public struct TorchCheckpoint: Sendable {
     return result
   }
 
+  /// The state of one of PyTorch's Adam optimisers: how many steps it took, and its moments, `NAME.m` and `NAME.v`, by the names of
+  /// the parameters that it moves, which PyTorch numbers in the order of the network's own; nil where there is none.
+  /// - Parameters:
+  ///   - key: of the optimiser.
+  ///   - network: the key of the network, whose buffers (norms' statistics) no optimiser moves.
+  /// - Throws: `FileError` as `tensors(under:on:)`, and where it is not that network's.
+  package func adamState(under key: String, of network: String, on device: any Device) throws -> (
+    stepCount: Int, moments: [String: Tensor]
+  )? {
+    guard contains(key: key), contains(key: network) else { return nil }
+    let parameters = try named().filter { $0.name.hasPrefix(network + ".") }.map {
+      String($0.name.dropFirst(network.count + 1))
+    }.filter { !$0.contains(".running_") && !$0.hasSuffix(".num_batches_tracked") }
+    let found = try tensors(under: key, on: device)
+    guard found.keys.contains(where: { $0.hasSuffix(".exp_avg") }) else { return nil }
+    var moments: [String: Tensor] = [:]
+    var stepCount = 0
+    for (name, tensor) in found {
+      let parts = name.split(separator: ".")
+      guard parts.count == 3, parts[0] == "state", let number = Int(parts[1]), parameters.indices.contains(number)
+      else {
+        throw FileError(
+          path, "\(key) has the state \(name), which is none of \(network)'s \(parameters.count) parameters")
+      }
+      switch parts[2] {
+      case "exp_avg": moments["\(parameters[number]).m"] = tensor
+      case "exp_avg_sq": moments["\(parameters[number]).v"] = tensor
+      // Newer versions of PyTorch keep the count as a tensor.
+      case "step": stepCount = try max(stepCount, steps(tensor.item()))
+      default: break
+      }
+    }
+    if stepCount == 0, case .int(let count)? = value(at: [key, "state", "0", "step"]) { stepCount = max(0, count) }
+    guard stepCount > 0 else { throw FileError(path, "\(key) does not say how many steps it took") }
+    return (stepCount, moments)
+  }
+
+  private func steps(_ value: Float) throws -> Int {
+    guard let count = Int(exactly: value.rounded()), count >= 0 else {
+      throw FileError(path, "has an optimiser of \(value) steps")
+    }
+    return count
+  }
+
+  /// What lies under keys within keys.
+  private func value(at keys: [String]) -> PickleValue? {
+    keys.reduce(root) { value, key in
+      guard case .dictionary(let number)? = value else { return nil }
+      return contents.entries(of: number).last { $0.key == key }?.value
+    }
+  }
+
   /// All tensors that lie in dictionaries within dictionaries, in order.
   private func named() throws -> [(name: String, tensor: TorchTensor)] {
     var found: [(name: String, tensor: TorchTensor)] = []

@@ -66,6 +66,20 @@ public final class Trainer {
     adversary = try adapted(adversary)
     objective = retraining.isPaired ? try paired(adversary.generator) : adversary
     run = try TrainingRun(recipe, data: data, device: device)
+    if !retraining.isPaired, retraining.rank == 0 { try takeOver(start.optimizers) }
+  }
+
+  /// Goes on with optimisers' states.
+  private func takeOver(_ states: [String: OptimizerState]) throws {
+    for (name, state) in states {
+      let parameters = objective.state[name == "D" ? "D" : "G"] ?? [:]
+      for (moment, tensor) in state.moments {
+        guard parameters[String(moment.dropLast(2))]?.shape == tensor.shape else {
+          throw KernelsError.usage("the state of an optimiser, \(moment) of \(tensor.shape), is not of this network")
+        }
+      }
+      run.optimizers[name]?.restore(stepCount: state.stepCount, state: state.moments)
+    }
   }
 
   /// Critic steps that are left before the first generator step.

@@ -18,6 +18,8 @@ public struct TrainingStart {
   }
   /// Pixels a side of what the networks are trained on.
   public var imageSize: Int { get throws { try trainableType(model).objective.imageSize(of: self) } }
+  /// The states of optimisers, by name, where the files have them.
+  let optimizers: [String: OptimizerState]
   /// The SHA-256 of the files.
   public let generatorDigest: String, criticDigest: String?
 
@@ -49,6 +51,10 @@ public struct TrainingStart {
     var description = try file.description()
     if let side = files.imageSize { description.imageSize = side }
     (self.model, self.generator, self.description) = (model, file.state, description)
+    optimizers = try file.optimizers(["G", "M"], of: type.generatorKeys, on: device).merging(
+      criticURL.map { try NetworkFile($0, part: "D", under: type.criticKeys, on: device) }?
+        .optimizers(["D"], of: type.criticKeys, on: device) ?? [:]
+    ) { $1 }
     average = try type.averageKeys.isEmpty ? nil : file.average(under: type.averageKeys, on: device)
     critic = try criticURL.map { try NetworkFile($0, part: "D", under: type.criticKeys, on: device).state }
     generatorDigest = sha256(try Data(contentsOf: url, options: .alwaysMapped)).hexadecimal
@@ -58,6 +64,12 @@ public struct TrainingStart {
 
 @available(*, unavailable)
 extension TrainingStart: Sendable {}
+
+/// What an optimiser goes on from: how many steps it took, and its moments by parameter, `NAME.m` and `NAME.v`.
+struct OptimizerState {
+  var stepCount: Int
+  var moments: [String: Tensor]
+}
 
 /// A file that holds a network, alone or among others.
 private struct NetworkFile {
@@ -90,6 +102,25 @@ private struct NetworkFile {
     (description.attributes, description.imageSize) = (recipe.attributes, recipe.imageSize)
     description.tags = recipe.tags.isEmpty ? nil : recipe.tags
     return description
+  }
+
+  /// The states of a network's optimisers beside it: ours by name, an official checkpoint's under `optim_G` or `optim_D`.
+  func optimizers(_ names: [String], of keys: [String], on device: any Device) throws -> [String: OptimizerState] {
+    var found: [String: OptimizerState] = [:]
+    if metadata["kind"] == TrainingCheckpoint.kind {
+      let all = try StateDictionary.read(url, on: device).state
+      for name in names {
+        let moments = all.part("optim_\(name)").tensors
+        guard let text = metadata["optim_\(name)_steps"], let count = Int(text), count > 0, !moments.isEmpty else {
+          continue
+        }
+        found[name] = OptimizerState(stepCount: count, moments: moments)
+      }
+    } else if metadata.isEmpty, let checkpoint = try? TorchCheckpoint(contentsOf: url), let key = keys.first {
+      let state = try checkpoint.adamState(under: "optim_\(names[0])", of: key, on: device)
+      found[names[0]] = state.map { OptimizerState(stepCount: $0.stepCount, moments: $0.moments) }
+    }
+    return found
   }
 
   /// The averaged weights beside the network; nil where there are none.
