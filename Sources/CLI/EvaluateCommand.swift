@@ -96,11 +96,10 @@ struct EvaluateCommand: ParsableCommand {
     [ProtectionVariant], hashes: [String: String]
   ) {
     let targets = try models.loadDetectors(refineDetectors, on: device).map(\.detector)
+    let refined = refine > 0 ? try generatorsToRefine(generators, on: device) : []
     let refiner =
       refine > 0
-      ? try Refiner(
-        generators: try generatorsToRefine(generators, on: device), detectors: targets, goal: detectorGoal,
-        device: device) : nil
+      ? try Refiner(generators: refined, detectors: targets, goal: detectorGoal, device: device) : nil
     func variant(_ name: String, _ perturbation: Tensor, _ epsilon: Float, steps: Int = 0) throws -> ProtectionVariant {
       var settings = ProtectionSettings()
       (settings.region, settings.epsilon, settings.refineSteps, settings.seed) = (region, epsilon, steps, seed)
@@ -131,9 +130,13 @@ struct EvaluateCommand: ParsableCommand {
           .pgd(pgd, name: name, steps: recipe.imageSteps, epsilon: epsilon, seed: seed, on: device))
       } else {
         variants.append(try variant(name, universal, epsilon))
-      }
-      if index == paths.count - 1, refine > 0 {
-        variants.append(try variant("\(name) + \(refine) steps", universal, epsilon, steps: refine))
+        // An item is a model, or MODEL=FILE.
+        let targets = recipe.map { Set($0.generators.map { String($0.prefix { $0 != "=" }) }) }
+        variants[variants.count - 1].targets = targets
+        if index == paths.count - 1, refine > 0 {
+          variants.append(try variant("\(name) + \(refine) steps", universal, epsilon, steps: refine))
+          variants[variants.count - 1].targets = targets?.union(refined.map { type(of: $0).name })
+        }
       }
     }
     return (variants, hashes)

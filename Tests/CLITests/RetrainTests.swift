@@ -129,6 +129,30 @@ final class RetrainTests: XCTestCase {
     XCTAssertGreaterThan(try XCTUnwrap(variants[0]["watermarkLPIPS"] as? Double), 0)
   }
 
+  /// What a perturbation does to generators that it was not made against is told apart, where its file says which it was.
+  func testTransfer() throws {
+    let device = CPUDevice()
+    let known = folder.path("known.safetensors")
+    let tensor = try Safetensors(contentsOf: URL(fileURLWithPath: folder.path("perturbation.safetensors"))).tensor(
+      "perturbation", on: device)
+    for (generators, expected) in [(["attgan"], true), (["stargan"], false)] {
+      var recipe = CraftRecipe()
+      recipe.generators = generators
+      let json = String(decoding: try JSONEncoder().encode(recipe), as: UTF8.self)
+      try Safetensors.write(
+        ["perturbation": tensor], metadata: ["epsilon": "0.05", "recipe": json], to: URL(fileURLWithPath: known))
+      let result = try tsdf(
+        "evaluate", "--data", folder.path("data"), "--hold-out", "0", "--count", "2", "--size", "64", "--generators",
+        folder.path("generator.safetensors"), "--detectors", "none", "--compare", known, "--refine-detectors", "none",
+        "--json", "--quiet")
+      XCTAssertEqual(result.status, 0, result.errors)
+      let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+      let variant = try XCTUnwrap((report?["variants"] as? [[String: Any]])?.first)
+      let rate = (variant["generators"] as? [[String: Any]])?.first?["successRate"] as? Double
+      XCTAssertEqual(variant["transfer"] as? Double, expected ? rate : nil)
+    }
+  }
+
   // MARK: Persist
 
   private func writeRecipe(_ change: (inout [String: Any]) -> Void = { _ in }) throws {
@@ -209,6 +233,12 @@ final class RetrainTests: XCTestCase {
     XCTAssertEqual(try interrupt(persist(), with: SIGINT, once: "p/arms/w-given/retrains/seed-1/losses.jsonl"), 130)
     XCTAssertEqual(try tsdf(persist()).status, 0)
     XCTAssertEqual(try artefacts, whole)
+
+    // Several devices take turns at the arms.
+    let devices = try tsdf(
+      Array(persist("--devices", "auto,cpu").map { $0 == folder.path("p") ? folder.path("q") : $0 }))
+    XCTAssertEqual(devices.status, 0, devices.errors)
+    XCTAssertEqual(folder.files.filter { $0.hasPrefix("q/arms/") && $0.hasSuffix("/result.json") }.count, 30)
 
     // Shards share a folder; another recipe's arms are made anew, and only they.
     try writeRecipe { $0["seeds"] = [1, 2, 3] }

@@ -144,7 +144,6 @@ public struct TorchCheckpoint: Sendable {
     let found = try tensors(under: key, on: device)
     guard found.keys.contains(where: { $0.hasSuffix(".exp_avg") }) else { return nil }
     var moments: [String: Tensor] = [:]
-    var stepCount = 0
     for (name, tensor) in found {
       let parts = name.split(separator: ".")
       guard parts.count == 3, parts[0] == "state", let number = Int(parts[1]), parameters.indices.contains(number)
@@ -155,21 +154,23 @@ public struct TorchCheckpoint: Sendable {
       switch parts[2] {
       case "exp_avg": moments["\(parameters[number]).m"] = tensor
       case "exp_avg_sq": moments["\(parameters[number]).v"] = tensor
-      // Newer versions of PyTorch keep the count as a tensor.
-      case "step": stepCount = try max(stepCount, steps(tensor.item()))
       default: break
       }
     }
-    if stepCount == 0, case .int(let count)? = value(at: [key, "state", "0", "step"]) { stepCount = max(0, count) }
-    guard stepCount > 0 else { throw FileError(path, "\(key) does not say how many steps it took") }
-    return (stepCount, moments)
-  }
-
-  private func steps(_ value: Float) throws -> Int {
-    guard let count = Int(exactly: value.rounded()), count >= 0 else {
-      throw FileError(path, "has an optimiser of \(value) steps")
+    let steps: Float?
+    switch value(at: [key, "state", "0", "step"]) {
+    case .int(let count): steps = Float(count)
+    // Newer versions of PyTorch keep the count as a tensor.
+    case .tensor(let number):
+      let tensor = contents.tensors[number]
+      steps = try StridedView(tensor, of: contents.storages[tensor.storage], in: storages, path: path, name: "step")
+        .values().first
+    default: steps = nil
     }
-    return count
+    guard let steps, let stepCount = Int(exactly: steps.rounded()), stepCount > 0 else {
+      throw FileError(path, "\(key) does not say how many steps it took")
+    }
+    return (stepCount, moments)
   }
 
   /// What lies under keys within keys.

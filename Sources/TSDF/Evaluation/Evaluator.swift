@@ -74,7 +74,9 @@ public final class Evaluator {
       let distances = generators.indices.map { i in
         networks.inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
       }
-      return tally.report(variant, distances, generators.map(\.name), detectors.map(\.name))
+      return tally.report(
+        variant, distances, generators.map(\.name), models: generators.map { type(of: $0.generator).name },
+        detectors.map(\.name))
     }
     return (reports, protected)
   }
@@ -164,7 +166,10 @@ public final class Evaluator {
       for i in detection.indices { detection[i].add(clean: clean.detections[i], protected: look.detections[i]) }
     }
 
-    func report(_ variant: ProtectionVariant, _ distances: [Double?], _ generators: [String], _ detectors: [String])
+    func report(
+      _ variant: ProtectionVariant, _ distances: [Double?], _ generators: [String], models: [String],
+      _ detectors: [String]
+    )
       -> VariantReport
     {
       let finite = visibility.map(\.psnr).filter(\.isFinite)
@@ -174,6 +179,9 @@ public final class Evaluator {
         watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
         watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
         watermarkLPIPS: mean(visibleDistances),
+        transfer: variant.targets.flatMap { targets in
+          mean(models.indices.filter { !targets.contains(models[$0]) }.map { interruption[$0].successRate })
+        },
         generators: generators.indices.map { index in
           let metrics = interruption[index]
           return .init(

@@ -7,7 +7,13 @@ public struct ProtectionVariant {
   public let name: String
   /// Gradient steps for each face.
   public let refineSteps: Int
+  /// The generators that it was made against, by model; nil where that is not known.
+  public var targets: Set<String>?
   let protect: (JudgedPhoto) throws -> Image
+
+  private init(name: String, refineSteps: Int, protect: @escaping (JudgedPhoto) throws -> Image) {
+    (self.name, self.refineSteps, self.protect) = (name, refineSteps, protect)
+  }
 
   /// Pictures as they are.
   public static var none: ProtectionVariant { ProtectionVariant(name: "none", refineSteps: 0) { $0.image } }

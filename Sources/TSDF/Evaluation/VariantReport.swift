@@ -11,6 +11,8 @@ public struct VariantReport: Encodable, Sendable {
   public var watermarkPSNR: Double, watermarkSSIM: Double
   /// Nil without LPIPS's weights.
   public var watermarkLPIPS: Double?
+  /// The mean SR_mask of the generators that it was not made against; nil where there is none, or that is not known.
+  public var transfer: Double?
   public var generators: [GeneratorReport]
   public var detectors: [DetectorReport]
 

@@ -59,6 +59,12 @@ public enum EvaluationTable: Sendable {
     for g in first.generators {
       text += "; \(g.name): \(g.edits) edits judged, \(g.emptyMasks) without a change left out"
     }
+    for r in reports where r.attack == nil {
+      if let transfer = r.transfer {
+        text +=
+          "; \(r.variant): SR_mask \(number(transfer, 2)) on average against generators that it was not made against"
+      }
+    }
     for d in first.detectors where d.withoutFace > 0 {
       text += "; \(d.name) finds no face in \(d.withoutFace) clean photos"
     }
