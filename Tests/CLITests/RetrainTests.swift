@@ -254,7 +254,7 @@ final class RetrainTests: XCTestCase {
       ("defenders", [["name": "a"], ["name": "A!"]], "one name twice"), ("defenders", [], "defenders is empty"),
       ("attackers", [["name": "x", "purify": "sharpen:1"]], "no purifier sharpen"),
       ("attackers", [["name": "x", "speed": 1]], "unknown field speed"),
-      ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are whole photos"),
+      ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are of all photos"),
       ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
       ("defenders", [["name": "x", "refineSteps": 3]], "from nothing"), ("model", "vae", "there are stargan"),
       ("colour", 1, "unknown field colour"),

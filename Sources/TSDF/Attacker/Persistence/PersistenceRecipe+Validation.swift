@@ -60,7 +60,7 @@ extension PersistenceRecipe {
         "attackers", "has \(attacker.name) with a clean share outside 0 to 1 or a rank outside 0 to 4096")
     }
     guard !attacker.isPaired || attacker.detectors.isEmpty else {
-      throw RecipeError("attackers", "has \(attacker.name) who is paired and cuts faces out: pairs are whole photos")
+      throw RecipeError("attackers", "has \(attacker.name) who is paired and uses detectors: pairs are of all photos")
     }
     guard attacker.retrains || (attacker.augment.isEmpty && !attacker.isPaired && attacker.rank == 0) else {
       throw RecipeError("attackers", "has \(attacker.name) who does not retrain, but how he would is said")

@@ -55,7 +55,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
   /// Whoever collects them.
   public struct Attacker: Codable, Equatable, Sendable {
     public var name = ""
-    /// Detectors whose union says what is kept, cut out by the boxes; with none, all photos are kept as they are.
+    /// Detectors whose union says which photos are kept, and what else is cut out; with none, all photos are kept.
     public var detectors: [String] = []
     /// What photos are put through before the generator edits them, as a `PurificationRecipe` is written.
     public var purify: String?

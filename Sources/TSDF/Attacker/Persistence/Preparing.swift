@@ -12,8 +12,10 @@ struct PreparedCrops {
 }
 
 extension PersistenceExperiment {
-  /// Cuts the faces out of collected photos as the attacker does; the truth is what his detectors find in the photos before they were
-  /// protected.
+  /// What the attacker's detectors leave of the collected photos; the truth is what they find in the photos before they were protected.
+  /// The photos are aligned faces already, as those are that he uses the generator on: one whose face is found stays as it is. (Cut
+  /// out and resized anew, faces no longer lay as those that the generator is then used on, and retraining on them taught it
+  /// nothing about the perturbation.) Whatever else is found is cut out: junk.
   func prepared(_ photos: [Image], _ arm: PersistenceArm) throws -> PreparedCrops {
     guard !arm.attacker.detectors.isEmpty else {
       return PreparedCrops(
@@ -33,11 +35,19 @@ extension PersistenceExperiment {
       var isKept = false
       for face in try ensemble.faces(in: photo, settings) {
         let overlap = truth.map { $0.iou(face.detection.box) }.max() ?? 0
-        crops.images.append(
-          photo.warped(by: FaceAlignment.transform(for: face.detection, settings), size: settings.size))
-        crops.labels.append(labels)
         overlaps.append(Double(overlap))
-        if overlap >= 0.5 { isKept = true } else { crops.summary.junk += 1 }
+        if overlap >= 0.5 {
+          isKept = true
+        } else {
+          let crop = photo.warped(by: FaceAlignment.transform(for: face.detection, settings), size: settings.size)
+          crops.images.append(crop)
+          crops.labels.append(labels)
+          crops.summary.junk += 1
+        }
+      }
+      if isKept {
+        crops.images.append(photo)
+        crops.labels.append(labels)
       }
       if isKept { crops.summary.kept += 1 } else { crops.summary.lost += 1 }
     }
