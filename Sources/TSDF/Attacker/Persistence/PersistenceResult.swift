@@ -30,7 +30,5 @@ public struct PersistenceResult: Codable, Equatable, Sendable {
     public var ssim: [Double]
     /// Whether a classifier finds what was asked for in z and in z'; nil where it does not know the attribute.
     public var cleanSuccess: [Bool?], protectedSuccess: [Bool?]
-    /// LPIPS of z' and z; nil without weights.
-    public var lpips: [Double]?
   }
 }
