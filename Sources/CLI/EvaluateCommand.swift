@@ -53,7 +53,7 @@ struct EvaluateCommand: ParsableCommand {
   var inception: String?
   @Flag(
     help: """
-      Also judge after each of \(robustnessProbes.map(\.name).joined(separator: ", ")), and how much of L2mask is kept on average.
+      Also judge after each of \(robustnessProbes.joined(separator: ", ")), and how much of L2mask is kept on average.
       """) var robustness = false
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(name: .shortAndLong, help: "A folder for report.json, report.csv and sheet.png.") var output: String?
@@ -183,7 +183,8 @@ struct EvaluateCommand: ParsableCommand {
       networks: try networks(on: device), seed: seed, device: device)
     let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
     let attacks = try purifiers.load(
-      (robustness ? robustnessProbes : []) + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
+      (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
+        + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
         + purifiers.recipes(), on: device)
     let baseline = try evaluator.baseline(photos, progress: report)
     let (variants, hashes) = try variants(generators, on: device)

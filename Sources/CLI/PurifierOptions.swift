@@ -31,7 +31,7 @@ struct PurifierOptions: ParsableArguments {
       what N other protected pictures have in common.
       """, valueName: "list"))
   var purify: String?
-  @Option(help: "The denoiser's weights. (default: weights/denoiser.safetensors)") var denoiser: String?
+  @Option(help: "The denoiser's weights. (default: \(Purification.shippedDenoiser))") var denoiser: String?
 
   func validate() throws { _ = try recipes() }
 
@@ -47,7 +47,7 @@ struct PurifierOptions: ParsableArguments {
   /// Attacks ready to run.
   func load(_ recipes: [PurificationRecipe], on device: any Device) throws -> [Purification] {
     try recipes.map {
-      try Purification($0, denoiser: locate(denoiser ?? "weights/denoiser.safetensors"), on: device)
+      try Purification($0, denoiser: locate(denoiser ?? Purification.shippedDenoiser), on: device)
     }
   }
 }

@@ -97,15 +97,11 @@ struct RetrainCommand: ParsableCommand {
     let faces = collected[0..<collected.count - holdOut]
 
     let side = try start.imageSize
-    if discriminatorLayers == nil { recipe.discriminatorLayers = min(recipe.discriminatorLayers, side.halvings) }
-    try recipe.setBatch(batch, from: files, capacity: common.capacity(of: device))
-    try requireMemory(forFaces: faces.count * (paired == nil ? 1 : 2), size: side, batch: recipe.batch)
-    let planned = try Trainer.plannedByteCounts(recipe, from: files)
-    try requireMemory(planned.least, for: "a step with one face", limit: common.capacity(of: device), of: device.name)
-    progress.note(
-      String(
-        format: "%d faces in batches of %d; a step takes about %.0f MiB of device memory", faces.count, recipe.batch,
-        planned.whole / Double(1 << 20)))
+    if discriminatorLayers == nil {
+      recipe.discriminatorLayers = min(recipe.discriminatorLayers, side.trailingZeroBitCount)
+    }
+    try common.plan(
+      &recipe, batch: batch, from: files, faces: faces.count * (paired == nil ? 1 : 2), size: side, on: device)
     let trainer = try Trainer(
       recipe, from: start,
       data: TrainingData(
@@ -147,43 +143,4 @@ struct RetrainCommand: ParsableCommand {
     recipe.retraining = retraining
     return recipe
   }
-}
-
-/// Faces a batch: a number, or as many as the device holds.
-enum BatchSize: ExpressibleByArgument {
-  case auto
-  case faces(Int)
-
-  static let help: ArgumentHelp = "Faces a batch, or auto: as many as the device's memory holds."
-
-  init?(argument: String) {
-    if argument == "auto" {
-      self = .auto
-    } else if let count = Int(argument) {
-      self = .faces(count)
-    } else {
-      return nil
-    }
-  }
-
-  /// Nil where it is to be found out.
-  var count: Int? {
-    if case .faces(let count) = self { count } else { nil }
-  }
-}
-
-extension TrainingRecipe {
-  /// Sets the batch where it is automatic: the largest power of two, up to 256, that fits into a part of the memory that leaves room
-  /// for what estimates leave out.
-  mutating func setBatch(_ size: BatchSize?, from files: TrainingStart.Files? = nil, capacity: Int) throws {
-    guard case .auto = size else { return }
-    let room = Double(capacity) * 0.7
-    batch = 256
-    while batch > 1, try Trainer.plannedByteCounts(self, from: files).whole > room { batch /= 2 }
-  }
-}
-
-extension Int {
-  /// How often this can be halved.
-  var halvings: Int { self > 0 ? trailingZeroBitCount : 0 }
 }

@@ -78,12 +78,7 @@ struct TrainGeneratorCommand: ParsableCommand {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
     var recipe = try recipe(attributes: dataset.attributes)
-    try recipe.setBatch(batch, capacity: common.capacity(of: device))
-    try requireMemory(forFaces: dataset.count, size: recipe.imageSize, batch: recipe.batch)
-    let planned = try Trainer.plannedByteCounts(recipe)
-    try requireMemory(
-      planned.least, for: "a step with one face", limit: common.capacity(of: device), of: device.name)
-    progress.note(String(format: "a step takes about %.0f MiB of device memory", planned.whole / Double(1 << 20)))
+    try common.plan(&recipe, batch: batch, faces: dataset.count, size: recipe.imageSize, on: device)
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut
     let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)

@@ -30,11 +30,8 @@ struct SupervisedOptions: ParsableArguments {
   func train(_ recipe: TrainingRecipe, _ faces: Dataset, originals: Dataset? = nil, on device: any Device) throws {
     var recipe = recipe
     recipe.attributes = faces.attributes
-    try recipe.setBatch(batch, capacity: common.capacity(of: device))
-    let planned = try Trainer.plannedByteCounts(recipe)
-    try requireMemory(planned.least, for: "a step with one face", limit: common.capacity(of: device), of: device.name)
-    try requireMemory(
-      forFaces: faces.count * (originals == nil ? 1 : 2), size: recipe.imageSize, batch: recipe.batch)
+    try common.plan(
+      &recipe, batch: batch, faces: faces.count * (originals == nil ? 1 : 2), size: recipe.imageSize, on: device)
     let trainer = try Trainer(
       recipe, faces: FaceSet(faces, size: recipe.imageSize),
       originals: originals.map { try FaceSet($0, size: recipe.imageSize) }, device: device)

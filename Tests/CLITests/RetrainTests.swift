@@ -118,7 +118,7 @@ final class RetrainTests: XCTestCase {
     XCTAssertEqual(result.status, 0, result.errors)
     let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
     let variants = try XCTUnwrap(report?["variants"] as? [[String: Any]])
-    XCTAssertEqual(variants.compactMap { $0["attack"] as? String }, robustnessProbes.map(\.name))
+    XCTAssertEqual(variants.compactMap { $0["attack"] as? String }, robustnessProbes)
     let generators = try variants.map { try XCTUnwrap(($0["generators"] as? [[String: Any]])?.first) }
     let errors = try generators.map { try XCTUnwrap($0["l2Mask"] as? Double) }
     let kept = errors.dropFirst().map { min(1, $0 / errors[0]) }

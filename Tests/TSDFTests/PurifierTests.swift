@@ -16,7 +16,9 @@ final class PurifierTests: XCTestCase {
   ) throws -> [Float] {
     var random = RandomStream(seed: seed)
     let attack = try Purification(PurificationRecipe(text), denoiser: denoiser ?? nowhere, on: device)
-    return try attack(images, at: .network, collection: { collection }, random: &random).values()
+    return try attack(
+      images, at: .network, collection: { try collection?.slice(0..<min($0, collection!.shape[0])) }, random: &random
+    ).values()
   }
 
   private func noise(_ shape: Shape, seed: UInt64 = 5) throws -> Tensor {

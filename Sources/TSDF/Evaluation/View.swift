@@ -34,12 +34,14 @@ struct View {
     image =
       try attack?(
         stored,
-        collection: {
-          try Self.joined(
-            all.filter { $0.image.width == stored.width && $0.image.height == stored.height }.map {
-              try $0.image.tensor(on: device)
-            })
+        collection: { count in
+          try Self.joined(Self.alike(all, stored).prefix(count).map { try $0.tensor(on: device) })
         }, random: &random, on: device) ?? stored
+  }
+
+  /// The photos of an image's size.
+  private static func alike(_ photos: [(image: Image, face: Box)], _ image: Image) -> some Sequence<Image> {
+    photos.lazy.map(\.image).filter { $0.width == image.width && $0.height == image.height }
   }
 
   private static func joined(_ images: [Tensor]) throws -> Tensor? {
@@ -52,8 +54,8 @@ struct View {
     func input(_ image: Image, _ box: Box) throws -> Tensor {
       try embedded.input(image.cropped(to: box).tensor(on: device))
     }
-    return try purified(input(image, photo.faces[face])) {
-      try Self.joined(others.map { try input($0.image, $0.face) })
+    return try purified(input(image, photo.faces[face])) { count in
+      try Self.joined(others.prefix(count).map { try input($0.image, $0.face) })
     }
   }
 
@@ -61,16 +63,14 @@ struct View {
   func detections(_ detector: any FaceDetector) throws -> [Detection] {
     guard let attack, attack.recipe.works(at: .network) else { return try detector.detect(image, on: device) }
     return try detector.detect(image, on: device) { seen in
-      try purified(seen) {
+      try purified(seen) { count in
         try Self.joined(
-          others.filter { $0.image.width == image.width && $0.image.height == image.height }.map {
-            try $0.image.tensor(shrunkTo: defaultLongestSide, on: device)
-          })
+          Self.alike(others, image).prefix(count).map { try $0.tensor(shrunkTo: defaultLongestSide, on: device) })
       }
     }
   }
 
-  private func purified(_ images: Tensor, collection: () throws -> Tensor?) throws -> Tensor {
+  private func purified(_ images: Tensor, collection: (Int) throws -> Tensor?) throws -> Tensor {
     var random = RandomStream(seed: seed)
     return try attack?(images, at: .network, collection: collection, random: &random) ?? images
   }

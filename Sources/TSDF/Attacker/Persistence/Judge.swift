@@ -7,22 +7,17 @@ import Pictures
 final class Judge {
   private let original: any Generator
   private let classifier: AttributeClassifier
-  private let clean: [Image]
-  private let labels: [[Float]]
-  private let attributes: [String]
+  let photos: [JudgedPhoto]
   private let device: any Device
   private static let batch = 16
 
   /// - Parameters:
   ///   - original: the generator before any retraining.
-  ///   - clean: aligned faces of one size.
-  ///   - labels: of each, of the names `attributes`.
+  ///   - photos: aligned faces of one size, unprotected.
   init(
-    _ original: any Generator, classifier: AttributeClassifier, clean: [Image], labels: [[Float]], attributes: [String],
-    device: any Device
+    _ original: any Generator, classifier: AttributeClassifier, photos: [JudgedPhoto], device: any Device
   ) {
-    (self.original, self.classifier, self.clean, self.labels) = (original, classifier, clean, labels)
-    (self.attributes, self.device) = (attributes, device)
+    (self.original, self.classifier, self.photos, self.device) = (original, classifier, photos, device)
   }
 
   /// What a face is asked for, and which edit that is; the same for a seed whatever is judged.
@@ -35,9 +30,9 @@ final class Judge {
 
   private func tasks(seed: UInt64) -> [Task] {
     var random = RandomStream(seed: seed &+ 77)
-    return labels.map { known in
+    return photos.map { photo in
       let edit = random.integer(below: original.edits.count)
-      let own = selectLabels(known, of: attributes, named: original.attributes)
+      let own = photo.labels(named: original.attributes)
       let (attribute, value) = original.asked(edit, labels: own)
       return Task(edit: edit, labels: own, attribute: attribute, value: value)
     }
@@ -53,7 +48,7 @@ final class Judge {
     var result = PersistenceResult.Measurement(
       step: step, own: [], cross: [], drift: [], ssim: [], cleanSuccess: [], protectedSuccess: [])
     let tasks = tasks(seed: seed)
-    let inputs = try protectedInputs(protected, attack, seed: seed)
+    let inputs = try photos.indices.map { try input($0, protected, attack, seed: seed) }
     let order = tasks.indices.sorted { (tasks[$0].edit, $0) < (tasks[$1].edit, $1) }
     var byFace: [Int: Face] = [:]
     // Generators with tags want edits ascending.
@@ -80,13 +75,10 @@ final class Judge {
   ) throws -> Image {
     let tasks = tasks(seed: seed)
     var sheet = PictureSheet(cell: original.imageSize)
-    for (face, broken) in try protectedInputs(Array(protected.prefix(rows)), attack, seed: seed).enumerated() {
-      let plain = try input(clean[face])
+    for face in 0..<min(rows, photos.count) {
+      let (plain, broken) = (try input(face), try input(face, protected, attack, seed: seed))
       func edited(_ generator: any Generator, _ image: Tensor) throws -> Tensor {
-        var random = RandomStream(seed: seed &+ UInt64(face))
-        let condition = try generator.condition(
-          [tasks[face].edit], labels: [tasks[face].labels], random: &random, device: device)
-        return try generator(image, condition: condition).image
+        try edits(by: generator, of: image, [face], tasks, seed: seed)
       }
       let pictures = try [
         plain, broken, edited(original, plain), edited(original, broken), edited(generator, plain),
@@ -107,14 +99,10 @@ final class Judge {
     _ generator: any Generator, _ faces: [Int], _ tasks: [Task], _ inputs: [Tensor], seed: UInt64
   ) throws -> [Face] {
     let side = generator.imageSize
-    let x = try Tensor.concatenated(faces.map { try input(clean[$0]) }, axis: 0)
+    let x = try Tensor.concatenated(faces.map { try input($0) }, axis: 0)
     let protected = try Tensor.concatenated(faces.map { inputs[$0] }, axis: 0)
     func edited(_ generator: any Generator, _ images: Tensor) throws -> Tensor {
-      // The same styles for all three.
-      var random = RandomStream(seed: seed &+ UInt64(faces[0]))
-      let condition = try generator.condition(
-        faces.map { tasks[$0].edit }, labels: faces.map { tasks[$0].labels }, random: &random, device: device)
-      return try generator(images, condition: condition).image
+      try edits(by: generator, of: images, faces, tasks, seed: seed)
     }
     return try Autograd.withoutRecording {
       let (before, after, broken) = (
@@ -140,23 +128,23 @@ final class Judge {
     }
   }
 
-  /// A face as generators get it.
-  private func input(_ image: Image) throws -> Tensor {
-    try EmbeddedGenerator(original).input(image.tensor(on: device))
+  /// The edits that faces are asked for; the same styles whatever generator makes them.
+  private func edits(
+    by generator: any Generator, of images: Tensor, _ faces: [Int], _ tasks: [Task], seed: UInt64
+  ) throws -> Tensor {
+    var random = RandomStream(seed: seed &+ UInt64(faces[0]))
+    let condition = try generator.condition(
+      faces.map { tasks[$0].edit }, labels: faces.map { tasks[$0].labels }, random: &random, device: device)
+    return try generator(images, condition: condition).image
   }
 
-  /// The protected faces as generators get them, after the attack; who learns from others' photos learns from those that follow.
-  private func protectedInputs(_ protected: [Image], _ attack: Purification?, seed: UInt64) throws -> [Tensor] {
-    guard let attack else { return try protected.map(input) }
-    return try protected.indices.map { index in
-      var random = RandomStream(seed: seed &+ UInt64(index))
-      let others = Array(protected[(index + 1)...] + protected[..<index])
-      let stored = try attack(
-        protected[index], collection: { try Tensor.concatenated(others.map { try $0.tensor(on: device) }, axis: 0) },
-        random: &random, on: device)
-      return try attack(
-        input(stored), at: .network, collection: { try Tensor.concatenated(others.map(input), axis: 0) },
-        random: &random)
-    }
+  /// A face as generators get it.
+  private func input(_ face: Int) throws -> Tensor {
+    try View(photos[face], device: device).input(original, face: 0)
+  }
+
+  /// Its protected copy, after the attack.
+  private func input(_ face: Int, _ protected: [Image], _ attack: Purification?, seed: UInt64) throws -> Tensor {
+    try View(of: face, in: protected, photos, attack, seed: seed, device: device).input(original, face: 0)
   }
 }

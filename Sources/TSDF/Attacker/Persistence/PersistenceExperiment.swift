@@ -39,7 +39,6 @@ public final class PersistenceExperiment {
   private let dataset: Dataset
   private var judge: Judge?
   private var collectedImages: [Image] = []
-  private var judgedImages: [Image] = []
 
   /// - Parameters:
   ///   - dataset: labelled aligned faces.
@@ -81,8 +80,7 @@ public final class PersistenceExperiment {
   }
 
   func judgedPhotos() throws -> [Image] {
-    if judgedImages.isEmpty { judgedImages = try images(judged) }
-    return judgedImages
+    try loadJudge().photos.map(\.image)
   }
 
   private func images(_ dataset: Dataset) throws -> [Image] {
@@ -116,8 +114,8 @@ public final class PersistenceExperiment {
     if let judge { return judge }
     let made = Judge(
       try loadGenerator(models.locate(recipe.generator), named: recipe.model, on: device),
-      classifier: try loadClassifier(models.locate(recipe.classifier), on: device), clean: try judgedPhotos(),
-      labels: judged.items.map(\.labels), attributes: attributes, device: device)
+      classifier: try loadClassifier(models.locate(recipe.classifier), on: device),
+      photos: try JudgedPhoto.aligned(judged, size: recipe.size), device: device)
     judge = made
     return made
   }

@@ -48,8 +48,10 @@ extension PersistenceExperiment {
       if isKept {
         crops.images.append(photo)
         crops.labels.append(labels)
+        crops.summary.kept += 1
+      } else {
+        crops.summary.lost += 1
       }
-      if isKept { crops.summary.kept += 1 } else { crops.summary.lost += 1 }
     }
     crops.summary.crops = crops.images.count
     if !overlaps.isEmpty { crops.summary.meanIoU = overlaps.reduce(0, +) / Double(overlaps.count) }

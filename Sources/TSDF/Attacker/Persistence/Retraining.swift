@@ -20,7 +20,7 @@ extension PersistenceExperiment {
     var files = [recipe.generator, recipe.classifier] + (recipe.critic.map { [$0] } ?? [])
     if let purify = arm.attacker.purify {
       for case .denoiser(let path) in try PurificationRecipe(purify).steps.map(\.kind) {
-        files.append(path ?? Self.denoiser)
+        files.append(path ?? Purification.shippedDenoiser)
       }
     }
     let stage = try Stage(
@@ -53,11 +53,9 @@ extension PersistenceExperiment {
     return result
   }
 
-  private static let denoiser = "weights/denoiser.safetensors"
-
   private func attack(_ arm: PersistenceArm) throws -> Purification? {
     try arm.attacker.purify.map {
-      try Purification(PurificationRecipe($0), denoiser: models.locate(Self.denoiser), on: device)
+      try Purification(PurificationRecipe($0), denoiser: models.locate(Purification.shippedDenoiser), on: device)
     }
   }
 

@@ -8,6 +8,9 @@ public final class Purification {
   public let recipe: PurificationRecipe
   private var denoisers: [String?: Denoiser] = [:]
 
+  /// The denoiser that ships, which recipes mean that name none.
+  public static let shippedDenoiser = "weights/denoiser.safetensors"
+
   /// - Parameter denoiser: the file of the denoiser that a recipe means which names none.
   /// - Throws: `FileError` where a denoiser's file is none.
   public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
@@ -19,10 +22,10 @@ public final class Purification {
   }
 
   /// Purified images [N, 3, H, W] in [-1, 1], by the steps of one place.
-  /// - Parameter collection: other protected pictures of the images' size, as many as there are, [M, 3, H, W], which the attacker
-  ///   may learn from; nil where there are none.
+  /// - Parameter collection: so many other protected pictures of the images' size, or as many as there are, [M, 3, H, W], which the
+  ///   attacker may learn from; nil where there are none.
   public func callAsFunction(
-    _ images: Tensor, at place: PurifierPlace, collection: () throws -> Tensor? = { nil },
+    _ images: Tensor, at place: PurifierPlace, collection: (_ count: Int) throws -> Tensor? = { _ in nil },
     random: inout RandomStream
   ) throws -> Tensor {
     var images = images
@@ -31,9 +34,8 @@ public final class Purification {
       case .purifier(let type, let strength):
         images = try purifierTypes[type].init(strength)(images, random: &random)
       case .average(let count):
-        guard let others = try collection() else { continue }
-        let common = try commonResidual(of: others.slice(0..<min(count, others.shape[0])))
-        images = try (images - common).clamped(to: -1...1)
+        guard let others = try collection(count) else { continue }
+        images = try (images - commonResidual(of: others)).clamped(to: -1...1)
       case .denoiser(let path):
         images = try denoisers[path]!(images)
       }
@@ -43,7 +45,8 @@ public final class Purification {
 
   /// The same of a picture as it is stored, as 8-bit RGB.
   public func callAsFunction(
-    _ image: Image, collection: () throws -> Tensor? = { nil }, random: inout RandomStream, on device: any Device
+    _ image: Image, collection: (_ count: Int) throws -> Tensor? = { _ in nil }, random: inout RandomStream,
+    on device: any Device
   ) throws -> Image {
     guard recipe.works(at: .photo) else { return image }
     let purified = try self(image.tensor(on: device), at: .photo, collection: collection, random: &random)

@@ -29,7 +29,7 @@ extension Trainer {
         try start.map {
           try Trainer(recipe, from: $0, data: TrainingData(faces, originals: faces), device: device)
         } ?? Trainer(recipe, faces: faces, originals: faces, device: device)
-      if trainer.warmUpStepsLeft > 0 { trainer.warmUpStep += trainer.warmUpStepsLeft }
+      trainer.warmUpStep += trainer.warmUpStepsLeft
       _ = try trainer.trainStep(reporting: false)
       return Double(device.memory.peak)
     }

@@ -51,12 +51,12 @@ public struct TrainingStart {
     var description = try file.description()
     if let side = files.imageSize { description.imageSize = side }
     (self.model, self.generator, self.description) = (model, file.state, description)
+    let judge = try criticURL.map { try NetworkFile($0, part: "D", under: type.criticKeys, on: device) }
+    critic = judge?.state
     optimizers = try file.optimizers(["G", "M"], of: type.generatorKeys, on: device).merging(
-      criticURL.map { try NetworkFile($0, part: "D", under: type.criticKeys, on: device) }?
-        .optimizers(["D"], of: type.criticKeys, on: device) ?? [:]
+      judge?.optimizers(["D"], of: type.criticKeys, on: device) ?? [:]
     ) { $1 }
     average = try type.averageKeys.isEmpty ? nil : file.average(under: type.averageKeys, on: device)
-    critic = try criticURL.map { try NetworkFile($0, part: "D", under: type.criticKeys, on: device).state }
     generatorDigest = sha256(try Data(contentsOf: url, options: .alwaysMapped)).hexadecimal
     criticDigest = try criticURL.map { sha256(try Data(contentsOf: $0, options: .alwaysMapped)).hexadecimal }
   }
@@ -74,6 +74,8 @@ struct OptimizerState {
 /// A file that holds a network, alone or among others.
 private struct NetworkFile {
   let state: StateDictionary
+  /// All that the file holds, where it is a checkpoint of ours.
+  private let checkpoint: StateDictionary?
   private let url: URL
   private let metadata: [String: String]
   private let recipe: TrainingRecipe?
@@ -86,10 +88,10 @@ private struct NetworkFile {
     let (whole, metadata) = try StateDictionary.read(url, under: keys, on: device)
     self.metadata = metadata
     guard metadata["kind"] == TrainingCheckpoint.kind else {
-      (state, recipe) = (whole, nil)
+      (state, checkpoint, recipe) = (whole, nil, nil)
       return
     }
-    state = whole.part(part)
+    (state, checkpoint) = (whole.part(part), whole)
     guard !state.tensors.isEmpty else { throw FileError(url.path, "has no network \(part)") }
     recipe = metadata["recipe"].flatMap { try? JSONDecoder().decode(TrainingRecipe.self, from: Data($0.utf8)) }
   }
@@ -107,10 +109,9 @@ private struct NetworkFile {
   /// The states of a network's optimisers beside it: ours by name, an official checkpoint's under `optim_G` or `optim_D`.
   func optimizers(_ names: [String], of keys: [String], on device: any Device) throws -> [String: OptimizerState] {
     var found: [String: OptimizerState] = [:]
-    if metadata["kind"] == TrainingCheckpoint.kind {
-      let all = try StateDictionary.read(url, on: device).state
+    if let checkpoint {
       for name in names {
-        let moments = all.part("optim_\(name)").tensors
+        let moments = checkpoint.part("optim_\(name)").tensors
         guard let text = metadata["optim_\(name)_steps"], let count = Int(text), count > 0, !moments.isEmpty else {
           continue
         }
@@ -125,8 +126,7 @@ private struct NetworkFile {
 
   /// The averaged weights beside the network; nil where there are none.
   func average(under keys: [String], on device: any Device) throws -> StateDictionary? {
-    if metadata["kind"] == TrainingCheckpoint.kind {
-      let extra = try StateDictionary.read(url, on: device).state.part("extra")
+    if let extra = checkpoint?.part("extra") {
       return extra.tensors.isEmpty ? nil : extra
     }
     let found = try StateDictionary.read(url, under: keys, on: device).state
