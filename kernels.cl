@@ -525,6 +525,110 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     sums[group] = total;
 }
 
+// The gradient of normalize_gradient's dx, u coming in: with h, k and invstd as there, m = dy * (z > 0 ? 1 : slope), n the
+// count of a group, and of a group A = sum (u - mean(u)) * h, B = sum (m - mean(m)) * h, C = sum (u - mean(u)) * (m - mean(m)),
+//   ddy = (z > 0 ? 1 : slope) * gamma * invstd * (u - mean(u) - h * k * A / n)
+//   dx = -gamma * invstd^2 * k / n * (h * (C - q * k * A * B / n) + B * (u - mean(u)) + A * (m - mean(m)))
+//   dgamma[group] = invstd * (C - k * A * B / n)      (instance norm: still to be added over the images)
+// q is 3; under `unbiased`, where k depends on x too, 3 + epsilon * invstd / (1 - epsilon * invstd). beta's is 0.
+// dx may be u's own memory, as in normalize_gradient. Work sizes and layouts as in normalize_forward.
+kernel void normalize_second_gradient(
+    global const float *restrict x, global const float *restrict dy, global const float *u,
+    global const float *restrict gamma, global const float *restrict beta,
+    global const float2 *restrict statistics, global float *dx, global float *restrict ddy,
+    global float *restrict dgamma, local float2 *restrict scratch, const uint channels, const uint planes,
+    const uint area, const uint planeStride, const float epsilon, const uint unbiased, const float slope) {
+  const uint lid = get_local_id(0);
+  const uint size = get_local_size(0);
+  const uint group = get_group_id(0);
+  const uint start = group * area;
+  const uint vectors = area / WIDTH;
+  const float count = (float)(planes * area);
+  const float mean = statistics[group].s0;
+  const float invstd = statistics[group].s1;
+  const float scale = gamma[group % channels];
+  const float shift = beta[group % channels];
+
+  wide u16 = 0.0f, m16 = 0.0f;
+  float2 rest = 0.0f;
+  for (uint p = 0; p < planes; ++p) {
+    const uint first = start + p * planeStride;
+    global const float *from = x + first, *inner = dy + first, *up = u + first;
+    for (uint i = lid; i < vectors; i += size) {
+      const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
+      const wide d = WIDE_LOAD(i, inner);
+      m16 += select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
+      u16 += WIDE_LOAD(i, up);
+    }
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
+      const float h = (from[i] - mean) * invstd;
+      rest += (float2)(up[i], fma(h, scale, shift) > 0.0f ? inner[i] : slope * inner[i]);
+    }
+  }
+  const float2 means = group_sum2(scratch, rest + (float2)(folded(u16), folded(m16)), lid, size) / count;
+
+  wide a16 = 0.0f, b16 = 0.0f, c16 = 0.0f;
+  rest = 0.0f;
+  float restC = 0.0f;
+  for (uint p = 0; p < planes; ++p) {
+    const uint first = start + p * planeStride;
+    global const float *from = x + first, *inner = dy + first, *up = u + first;
+    for (uint i = lid; i < vectors; i += size) {
+      const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
+      const wide d = WIDE_LOAD(i, inner);
+      const wide m = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f) - means.s1;
+      const wide v = WIDE_LOAD(i, up) - means.s0;
+      a16 = fma(v, h, a16);
+      b16 = fma(m, h, b16);
+      c16 = fma(v, m, c16);
+    }
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
+      const float h = (from[i] - mean) * invstd;
+      const float m = (fma(h, scale, shift) > 0.0f ? inner[i] : slope * inner[i]) - means.s1;
+      const float v = up[i] - means.s0;
+      rest += (float2)(v * h, m * h);
+      restC += v * m;
+    }
+  }
+  const float2 ab = group_sum2(scratch, rest + (float2)(folded(a16), folded(b16)), lid, size);
+  const float c = group_sum2(scratch, (float2)(restC + folded(c16), 0.0f), lid, size).s0;
+
+  const float room = fmax(1.0f - epsilon * invstd, 1e-6f);
+  const float k = unbiased ? count / fmax(count - 1.0f, 1.0f) / room : 1.0f;
+  const float q = unbiased ? 3.0f + epsilon * invstd / room : 3.0f;
+  const float kab = k * ab.s0 * ab.s1 / count;
+  const float outer = scale * invstd;
+  const float factor = -outer * invstd * k / count;
+  const float meanA = k * ab.s0 / count;
+  const float inH = c - q * kab;
+  for (uint p = 0; p < planes; ++p) {
+    const uint first = start + p * planeStride;
+    global const float *from = x + first, *inner = dy + first, *up = u + first;
+    global float *out = dx + first, *outInner = ddy + first;
+    for (uint i = lid; i < vectors; i += size) {
+      const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
+      const wide d = WIDE_LOAD(i, inner);
+      const wide z = fma(h, (wide)(scale), (wide)(shift));
+      const wide m = select(slope * d, d, z > 0.0f) - means.s1;
+      const wide v = WIDE_LOAD(i, up) - means.s0;
+      const wide plain = outer * (v - h * meanA);
+      WIDE_STORE(select(slope * plain, plain, z > 0.0f), i, outInner);
+      WIDE_STORE(factor * (h * inH + ab.s1 * v + ab.s0 * m), i, out);
+    }
+    for (uint i = vectors * WIDTH + lid; i < area; i += size) {
+      const float h = (from[i] - mean) * invstd;
+      const int passes = fma(h, scale, shift) > 0.0f;
+      const float m = (passes ? inner[i] : slope * inner[i]) - means.s1;
+      const float v = up[i] - means.s0;
+      const float plain = outer * (v - h * meanA);
+      outInner[i] = passes ? plain : slope * plain;
+      out[i] = factor * (h * inH + ab.s1 * v + ab.s0 * m);
+    }
+  }
+  if (lid == 0)
+    dgamma[group] = invstd * (c - kab);
+}
+
 // == section: gemm ==
 
 // Packs a matrix A[batch][rows][depth], given by strides, into row panels

@@ -224,6 +224,31 @@ def median_pool(x, size):
 case("median_pool", lambda x: median_pool(x, 3), normal(2, 3, 9, 8))
 case("median_pool_5", lambda x: median_pool(x, 5), normal(1, 2, 7, 11))
 
+# A norm's output times its slope along g: what a gradient penalty differentiates, up to the third order.
+def with_slope(norm):
+    def function(x, w, b, g):
+        y = norm(x, w, b)
+        (d,) = torch.autograd.grad(y, x, g, create_graph=True)
+        return y * d
+
+    return function
+
+
+# By hand: PyTorch's own stops at the second order.
+def biased_norm(axes):
+    def function(x, w, b):
+        h = x - x.mean(axes, keepdim=True)
+        h = h / (h.square().mean(axes, keepdim=True) + 1e-5).sqrt()
+        return F.leaky_relu(h * w.reshape(-1, 1, 1) + b.reshape(-1, 1, 1), 0.2)
+
+    return function
+
+
+case("instance_norm_slope", with_slope(biased_norm([2, 3])), normal(2, 3, 9, 7), normal(3), normal(3), normal(2, 3, 9, 7))
+case("unbiased_norm_slope", with_slope(unbiased_norm), normal(2, 3, 5, 4), normal(3), normal(3), normal(2, 3, 5, 4))
+case("adaptive_norm_slope", with_slope(unbiased_norm), normal(2, 3, 4, 9), normal(2, 3), normal(2, 3), normal(2, 3, 4, 9))
+case("batch_norm_slope", with_slope(biased_norm([0, 2, 3])), normal(3, 2, 5, 7), normal(2), normal(2), normal(3, 2, 5, 7))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

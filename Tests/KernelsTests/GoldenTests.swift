@@ -37,6 +37,14 @@ final class GoldenTests: XCTestCase {
     "instance_norm_unbiased": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
     "instance_norm_adaptive": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
     "instance_norm_residual": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.3, adding: $0[3]) },
+    "instance_norm_slope": withSlope { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2) },
+    "unbiased_norm_slope": withSlope {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true)
+    },
+    "adaptive_norm_slope": withSlope {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true)
+    },
+    "batch_norm_slope": withSlope { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2], slope: 0.2).output },
     "batch_norm_train": { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2]).output },
     "relu": { try $0[0].relu() },
     "leaky_relu": { try $0[0].leakyReLU(slope: 0.01) },
@@ -106,6 +114,14 @@ final class GoldenTests: XCTestCase {
       return try (norm - 1).squared().mean()
     },
   ]
+
+  /// A function's value times its slope along the last input.
+  private static func withSlope(_ function: @escaping Function) -> Function {
+    { input in
+      let y = try function(input)
+      return try y * gradients(of: y, withRespectTo: [input[0]], seed: input[3], createGraph: true)[0]
+    }
+  }
 
   func testAgainstPyTorch() throws { try checkAll(tolerance: 1e-4) }
 

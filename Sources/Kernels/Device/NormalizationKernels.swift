@@ -14,9 +14,13 @@ public protocol NormalizationKernels {
   func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
     _ geometry: NormGeometry, slope: Float) throws
-  /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the gradient before
-  /// the activation.
+  /// dx, which may be dy's memory, and for each group (the sum of g * h, the sum of g) with h the normalised value and g the
+  /// gradient before the activation.
   func normalizeGradient(
     _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
     _ geometry: NormGeometry, slope: Float) throws
+  /// The gradient of `normalizeGradient`'s dx, u coming in: dx, which may be u's memory, ddy, and dgamma for each group.
+  func normalizeSecondGradient(
+    _ x: Buffer, _ dy: Buffer, _ u: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer,
+    ddy: Buffer, dgamma: Buffer, _ geometry: NormGeometry, slope: Float) throws
 }

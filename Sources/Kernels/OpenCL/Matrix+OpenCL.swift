@@ -8,6 +8,16 @@ extension OpenCLDevice: MatrixKernels {
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
     depth: Int
   ) throws {
+    if transposingB, rows < columns {
+      // The transposed product, C^T = B^T A^T: B's rows, the many, are read as they are, and A's are the columns to be packed.
+      let packedA = try packColumns(
+        a, columns: rows, depth: depth, depthStride: transposingA ? rows : 1, columnInner: rows,
+        innerStride: transposingA ? 1 : depth)
+      var transposed = MatrixTarget(columns: 1)
+      transposed.columnBlockStride = columns
+      return try gemm(
+        .plain(b, rowStride: depth), packedA, into: c, rows: columns, columns: rows, depth: depth, transposed)
+    }
     let panels =
       try transposingA
       ? .packed(

@@ -20,4 +20,15 @@ extension OpenCLDevice: NormalizationKernels {
       .uint(geometry.planes), .uint(geometry.area), .uint(geometry.planeStride), .float(geometry.epsilon),
       .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
   }
+
+  public func normalizeSecondGradient(
+    _ x: Buffer, _ dy: Buffer, _ u: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer,
+    ddy: Buffer, dgamma: Buffer, _ geometry: NormGeometry, slope: Float
+  ) throws {
+    try launch(
+      .norm, "normalize_second_gradient", .groups, global: [geometry.groups], .buffer(x), .buffer(dy), .buffer(u),
+      .buffer(gamma), .buffer(beta), .buffer(statistics), .buffer(dx), .buffer(ddy), .buffer(dgamma),
+      .localPerItem(8), .uint(geometry.channels), .uint(geometry.planes), .uint(geometry.area),
+      .uint(geometry.planeStride), .float(geometry.epsilon), .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
+  }
 }

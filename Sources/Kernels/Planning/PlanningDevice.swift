@@ -71,6 +71,10 @@ extension PlanningDevice {
     _: Buffer, _: Buffer, gamma _: Buffer, beta _: Buffer, statistics _: Buffer, into _: Buffer, sums _: Buffer,
     _: NormGeometry, slope _: Float
   ) {}
+  public func normalizeSecondGradient(
+    _: Buffer, _: Buffer, _: Buffer, gamma _: Buffer, beta _: Buffer, statistics _: Buffer, into _: Buffer,
+    ddy _: Buffer, dgamma _: Buffer, _: NormGeometry, slope _: Float
+  ) {}
   public func conv2d(
     _: Buffer, _: Buffer, bias _: Buffer?, _: Rectifier, into _: Buffer, _: Conv2dGeometry
   ) {}

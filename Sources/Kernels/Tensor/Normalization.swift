@@ -81,12 +81,14 @@ extension Tensor {
       let passed = wanted.count > 3 ? [wanted[3] ? g : nil] : []
       guard wanted.prefix(3).contains(true) else { return [nil, nil, nil] + passed }
       let x = try kept!.restored()
+      let norm = NormCall(gamma: gamma, beta: beta, statistics: statistics, geometry, axes: axes, slope)
       if Autograd.isRecording {
-        // For a gradient of this gradient: the same function in operations that have second derivatives.
-        let plain = try x.composed(gamma, beta, geometry, axes: axes, slope)
+        if !wanted[1], !wanted[2] { return [try norm.gradient(x, kept!, g), nil, nil] + passed }
+        // For a gradient of the parameters' gradients: the same function in operations that have second derivatives.
         let inputs = [x, gamma, beta]
         let asked = inputs.indices.filter { wanted[$0] }
-        let found = try gradients(of: plain, withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
+        let found = try gradients(
+          of: norm.composed(x), withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
         return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } } + passed
       }
       let dx = try g.successor()
@@ -118,13 +120,59 @@ extension Tensor {
     }
     return (result, Tensor(shape: [geometry.groups, 2], device: device, buffer: statistics))
   }
+}
+
+/// A normalisation that has been computed: its parameters and the statistics that it found.
+private struct NormCall {
+  let gamma: Tensor, beta: Tensor
+  let statistics: Buffer
+  let geometry: NormGeometry
+  let axes: [Int]
+  let slope: Float
+
+  init(gamma: Tensor, beta: Tensor, statistics: Buffer, _ geometry: NormGeometry, axes: [Int], _ slope: Float) {
+    (self.gamma, self.beta, self.statistics) = (gamma, beta, statistics)
+    (self.geometry, self.axes, self.slope) = (geometry, axes, slope)
+  }
+
+  /// The gradient of the input `x`, recorded for its own; `g` is the output's.
+  func gradient(_ x: Tensor, _ kept: KeptTensor, _ g: Tensor) throws -> Tensor {
+    let device = x.device
+    let dx = try device.allocate(x.count)
+    try device.normalizeGradient(
+      x.buffer, g.buffer, gamma: gamma.buffer, beta: beta.buffer, statistics: statistics, into: dx,
+      sums: device.allocate(geometry.groups * 2), geometry, slope: slope)
+    let inputs = [x, g, gamma, beta]
+    let keptG = inputs.contains(where: \.isTracked) ? try KeptTensor(g) : nil
+    return Tensor(shape: x.shape, device: device, buffer: dx).recorded("normGradient", inputs) { u, wanted in
+      let (x, g) = (try kept.restored(), try keptG!.restored())
+      if Autograd.isRecording {
+        let slope = try gradients(of: composed(x), withRespectTo: [x], seed: g, createGraph: true)[0]
+        let inputs = [x, g, gamma, beta]
+        let asked = inputs.indices.filter { wanted[$0] }
+        let found = try gradients(of: slope, withRespectTo: asked.map { inputs[$0] }, seed: u, createGraph: true)
+        return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } }
+      }
+      let (dx, ddy, dgamma) = (
+        try u.successor(), try device.allocate(x.count), try device.allocate(geometry.groups)
+      )
+      try device.normalizeSecondGradient(
+        x.buffer, g.buffer, u.buffer, gamma: gamma.buffer, beta: beta.buffer, statistics: statistics, into: dx,
+        ddy: ddy, dgamma: dgamma, geometry, slope: slope)
+      let images = [geometry.groups / geometry.channels, geometry.channels]
+      return [
+        Tensor(shape: x.shape, device: device, buffer: dx), Tensor(shape: x.shape, device: device, buffer: ddy),
+        wanted[2]
+          ? try Tensor(shape: images, device: device, buffer: dgamma).sum(axes: [0]).reshaped(gamma.shape) : nil,
+        nil,
+      ]
+    }
+  }
 
   /// What the fused kernel computes, in elementary operations.
-  private func composed(_ gamma: Tensor, _ beta: Tensor, _ geometry: NormGeometry, axes: [Int], _ slope: Float) throws
-    -> Tensor
-  {
+  func composed(_ x: Tensor) throws -> Tensor {
     let channels = gamma.shape + [1, 1]
-    let centred = try self - mean(axes: axes, keepingAxes: true)
+    let centred = try x - x.mean(axes: axes, keepingAxes: true)
     let variance = try centred.squared().mean(axes: axes, keepingAxes: true)
     let count = Float(geometry.planes * geometry.area)
     let deviation =

@@ -54,7 +54,7 @@ public struct AttGANDiscriminator: AttributeCritic {
     parameters = try source.finished()
   }
 
-  public func callAsFunction(_ images: Tensor) throws -> (realness: Tensor, attributes: Tensor) {
+  package func features(of images: Tensor) throws -> Tensor {
     try requireImages(images, size: imageSize, "AttGAN's discriminator")
     var x = images
     for layer in 0..<layers {
@@ -63,15 +63,19 @@ public struct AttGANDiscriminator: AttributeCritic {
         .instanceNormalized(
           gamma: parameters["\(name).1.weight"]!, beta: parameters["\(name).1.bias"]!, slope: 0.01)
     }
-    x = try x.reshaped([images.shape[0], -1])
-    func head(_ name: String) throws -> Tensor {
-      func linear(_ x: Tensor, _ layer: Int) throws -> Tensor {
-        try x.linear(
-          weight: parameters["\(name).\(layer).layers.0.weight"]!, bias: parameters["\(name).\(layer).layers.0.bias"]!)
-      }
-      return try linear(linear(x, 0).relu(), 1)
+    return try x.reshaped([images.shape[0], -1])
+  }
+
+  package func realness(fromFeatures features: Tensor) throws -> Tensor { try head("fc_adv", features) }
+
+  package func attributes(fromFeatures features: Tensor) throws -> Tensor { try head("fc_cls", features) }
+
+  private func head(_ name: String, _ features: Tensor) throws -> Tensor {
+    func linear(_ x: Tensor, _ layer: Int) throws -> Tensor {
+      try x.linear(
+        weight: parameters["\(name).\(layer).layers.0.weight"]!, bias: parameters["\(name).\(layer).layers.0.bias"]!)
     }
-    return (try head("fc_adv"), try head("fc_cls"))
+    return try linear(linear(features, 0).relu(), 1)
   }
 }
 

@@ -12,8 +12,23 @@ package protocol AttributeCritic: Network {
   /// Pixels a side of what it judges.
   var imageSize: Int { get }
 
-  /// Realness scores, of any shape with images first, and attribute logits [N, attributes] of images [N, 3, size, size].
-  func callAsFunction(_ images: Tensor) throws -> (realness: Tensor, attributes: Tensor)
+  /// What both answers are made from, of images [N, 3, size, size].
+  func features(of images: Tensor) throws -> Tensor
+  /// Scores, of any shape with images first.
+  func realness(fromFeatures features: Tensor) throws -> Tensor
+  /// Logits [N, attributes].
+  func attributes(fromFeatures features: Tensor) throws -> Tensor
+}
+
+extension AttributeCritic {
+  /// Both answers on images [N, 3, size, size].
+  package func callAsFunction(_ images: Tensor) throws -> (realness: Tensor, attributes: Tensor) {
+    let features = try features(of: images)
+    return (try realness(fromFeatures: features), try attributes(fromFeatures: features))
+  }
+
+  /// The scores alone of images [N, 3, size, size].
+  package func realness(of images: Tensor) throws -> Tensor { try realness(fromFeatures: features(of: images)) }
 }
 
 /// StarGAN's discriminator, and AttentionGAN's: strided 4x4 convolutions with leaky ReLU, then a patch of realness scores
@@ -58,7 +73,7 @@ public struct StarGANDiscriminator: AttributeCritic {
     parameters = try source.finished()
   }
 
-  public func callAsFunction(_ images: Tensor) throws -> (realness: Tensor, attributes: Tensor) {
+  package func features(of images: Tensor) throws -> Tensor {
     try requireImages(images, size: imageSize, "StarGAN's discriminator")
     var x = images
     for layer in 0..<layers {
@@ -66,11 +81,15 @@ public struct StarGANDiscriminator: AttributeCritic {
         with: parameters["main.\(2 * layer).weight"]!, bias: parameters["main.\(2 * layer).bias"]!, stride: 2,
         padding: 1, slope: 0.01)
     }
-    let logits = try x.convolved(with: parameters["conv2.weight"]!)
-    return (
-      try x.convolved(with: parameters["conv1.weight"]!, padding: 1),
-      try logits.reshaped([images.shape[0], attributeCount])
-    )
+    return x
+  }
+
+  package func realness(fromFeatures features: Tensor) throws -> Tensor {
+    try features.convolved(with: parameters["conv1.weight"]!, padding: 1)
+  }
+
+  package func attributes(fromFeatures features: Tensor) throws -> Tensor {
+    try features.convolved(with: parameters["conv2.weight"]!).reshaped([features.shape[0], attributeCount])
   }
 }
 

@@ -146,11 +146,11 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
   {
     let (realScore, realLogits) = try critic(batch.images)
     let real = try -realScore.mean()
-    let made = try critic(fake).realness.mean()
+    let made = try critic.realness(of: fake).mean()
     let classes = try classificationLoss(realLogits, batch.labels)
     // The slope of the critic on straight lines between real and fake must be 1.
     let between = try (alpha * batch.images + (1 - alpha) * fake).requiringGradient()
-    let score = try critic(between).realness
+    let score = try critic.realness(of: between)
     let slope = try gradients(of: score.sum(), withRespectTo: [between], createGraph: true)[0]
     // A critic may be flat somewhere, and a root has no slope at 0; what is added is lost in rounding elsewhere.
     let norm = try (slope.reshaped([batch.images.shape[0], -1]).squared().sum(axes: [1]) + Float(1e-12)).sqrt()
