@@ -26,6 +26,20 @@ enum BatchSize: ExpressibleByArgument {
   }
 }
 
+/// How much of a batch a training works on at once, and what it keeps of it.
+struct BatchOptions: ParsableArguments {
+  @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var size: BatchSize?
+  @Option(help: "Parts that a batch is worked on in, one after another, whose gradients are added: less memory.")
+  var accumulate: Int?
+  @Flag(help: "Compute inner activations a second time for their gradients: less memory, more time.")
+  var recompute = false
+
+  func apply(to recipe: inout TrainingRecipe) {
+    if let count = size?.count { recipe.batch = count }
+    (recipe.accumulate, recipe.recomputes) = (accumulate, recompute ? true : nil)
+  }
+}
+
 extension CommonOptions {
   /// Settles a training's batch, refuses what the machine or the device does not hold, and says what a step takes.
   /// - Parameters:

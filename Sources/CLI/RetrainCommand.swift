@@ -37,9 +37,6 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: "Pixels a side, where neither file says.") var imageSize: Int?
   @Option(help: "The last this many faces of --data are not trained on.") var holdOut = 0
   @Option(help: "Generator steps.") var steps = 100
-  @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var batch: BatchSize?
-  @Option(help: "Parts that a batch is worked on in, one after another, whose gradients are added: less memory.")
-  var accumulate: Int?
   @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
   @Option(help: "Adam's learning rate.") var learningRate: Float?
   @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps = 0
@@ -62,6 +59,7 @@ struct RetrainCommand: ParsableCommand {
   var freeze: String?
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @OptionGroup var loop: TrainingLoopOptions
+  @OptionGroup var batch: BatchOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
@@ -101,7 +99,7 @@ struct RetrainCommand: ParsableCommand {
       recipe.discriminatorLayers = min(recipe.discriminatorLayers, side.trailingZeroBitCount)
     }
     try common.plan(
-      &recipe, batch: batch, from: files, faces: faces.count * (paired == nil ? 1 : 2), size: side, on: device)
+      &recipe, batch: batch.size, from: files, faces: faces.count * (paired == nil ? 1 : 2), size: side, on: device)
     let trainer = try Trainer(
       recipe, from: start,
       data: TrainingData(
@@ -128,8 +126,7 @@ struct RetrainCommand: ParsableCommand {
     (recipe.seed, recipe.holdOut, recipe.steps, recipe.decaySteps) = (seed, max(1, holdOut), steps, decaySteps)
     set(\.keptPrecision, gradientOptions.keptPrecision)
     set(\.tags, tags)
-    set(\.batch, batch?.count)
-    set(\.accumulate, accumulate)
+    batch.apply(to: &recipe)
     recipe.augment = augment.map(items(of:))
     set(\.criticSteps, criticSteps)
     set(\.learningRate, learningRate)

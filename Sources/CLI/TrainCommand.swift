@@ -39,9 +39,6 @@ struct TrainGeneratorCommand: ParsableCommand {
   @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth: Int?
   @Option(help: "Layers of the discriminator.") var discriminatorLayers: Int?
   @Option(help: "Units of hidden layers (attgan), values of a style (hisd).") var hiddenCount: Int?
-  @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var batch: BatchSize?
-  @Option(help: "Parts that a batch is worked on in, one after another, whose gradients are added: less memory.")
-  var accumulate: Int?
   @Option(help: "Generator steps.") var steps: Int?
   @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
   @Option(help: "Adam's learning rate.") var learningRate: Float?
@@ -58,6 +55,7 @@ struct TrainGeneratorCommand: ParsableCommand {
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Steps between sample sheets.") var sampleEvery = 200
   @OptionGroup var loop: TrainingLoopOptions
+  @OptionGroup var batch: BatchOptions
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var common: CommonOptions
 
@@ -78,7 +76,7 @@ struct TrainGeneratorCommand: ParsableCommand {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
     var recipe = try recipe(attributes: dataset.attributes)
-    try common.plan(&recipe, batch: batch, faces: dataset.count, size: recipe.imageSize, on: device)
+    try common.plan(&recipe, batch: batch.size, faces: dataset.count, size: recipe.imageSize, on: device)
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut
     let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)
@@ -110,8 +108,7 @@ struct TrainGeneratorCommand: ParsableCommand {
     set(\.discriminatorWidth, discriminatorWidth)
     set(\.discriminatorLayers, discriminatorLayers)
     set(\.hiddenCount, hiddenCount)
-    set(\.batch, batch?.count)
-    set(\.accumulate, accumulate)
+    batch.apply(to: &recipe)
     set(\.steps, steps)
     set(\.criticSteps, criticSteps)
     set(\.learningRate, learningRate)

@@ -250,13 +250,69 @@ final class PropertyTests: XCTestCase {
   }
 
   /// A loss after 16 layers of convolution and norm, each of which keeps 256 KiB for its gradient, and the weights.
-  private func chainOfNorms(on device: any Device) throws -> (loss: Tensor, weights: [Tensor]) {
+  /// - Parameter length: of segments, where the device is to recompute.
+  private func chainOfNorms(on device: any Device, segments length: Int? = nil) throws -> (
+    loss: Tensor, weights: [Tensor]
+  ) {
     var random = RandomStream(seed: 5)
     let weights = try (0..<16).map { _ in try random.normal([4, 4, 1, 1], device: device).requiringGradient() }
     let (gamma, beta) = (try random.normal([4], device: device), try random.normal([4], device: device))
     var x = try random.normal([1, 4, 128, 128], device: device)
-    for weight in weights { x = try x.convolved(with: weight).instanceNormalized(gamma: gamma, beta: beta, slope: 0) }
+    for first in stride(from: 0, to: 16, by: length ?? 1) {
+      x = try Autograd.recomputing(length != nil) {
+        try Autograd.segment { [x] in
+          try weights[first..<first + (length ?? 1)].reduce(x) {
+            try $0.convolved(with: $1).instanceNormalized(gamma: gamma, beta: beta, slope: 0)
+          }
+        }
+      }
+    }
     return (try x.squared().mean(), weights)
+  }
+
+  /// Segments of four layers keep four activations, and four more while one of them is computed again: the same gradients
+  /// within half of the memory.
+  func testSegmentsAreRecomputed() throws {
+    func weightGradients(on device: any Device, segments: Int?) throws -> [[Float]] {
+      let (loss, weights) = try chainOfNorms(on: device, segments: segments)
+      return try gradients(of: loss, withRespectTo: weights).map { try $0.values() }
+    }
+    XCTAssertThrowsError(try weightGradients(on: CPUDevice(memoryLimit: 16 * 256 << 10), segments: nil))
+    XCTAssertEqual(
+      try weightGradients(on: CPUDevice(memoryLimit: 16 * 256 << 10), segments: 4),
+      try weightGradients(on: CPUDevice(), segments: nil))
+  }
+
+  /// A weight that two segments and what is outside them share, and the second derivative through them.
+  func testGradientsThroughSegments() throws {
+    for device in try testDevices() {
+      var random = RandomStream(seed: 6)
+      let weight = try random.normal([3, 3, 3, 3], device: device).requiringGradient()
+      let images = try random.normal([2, 3, 7, 6], device: device)
+      func found(_ recomputes: Bool) throws -> [[Float]] {
+        try Autograd.recomputing(recomputes) {
+          let x = images.requiringGradient()
+          func layer(_ x: Tensor) throws -> Tensor { try x.convolved(with: weight, padding: 1).tanh() }
+          let inner = try Autograd.segment { try layer(x) }
+          let outer = try layer(Autograd.segment { try layer(layer(inner)) }) + inner
+          let slope = try gradients(of: outer.squared().sum(), withRespectTo: [x], createGraph: true)[0]
+          let seconds = try gradients(of: slope.squared().sum(), withRespectTo: [x, weight])
+          return try ([slope] + seconds).map { try $0.values() }
+        }
+      }
+      for (again, kept) in zip(try found(true), try found(false)) {
+        XCTAssertLessThan(relativeError(again, kept), 1e-5, device.name)
+      }
+    }
+  }
+
+  /// A segment that depends on nothing that gradients are taken of is a constant.
+  func testConstantSegments() throws {
+    let device = CPUDevice()
+    let x = try Tensor([1, 2], shape: [2], device: device)
+    let y = try Autograd.recomputing { try Autograd.segment { try x * x } }
+    XCTAssertFalse(y.requiresGradient)
+    XCTAssertEqual(try y.values(), [1, 4])
   }
 
   /// With the norms' outputs, what is kept would fill twice as much: all of the memory that there is here.

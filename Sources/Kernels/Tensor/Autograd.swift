@@ -9,6 +9,8 @@ final class GradientNode {
   /// Computes the elements anew from what the operation keeps for its gradient anyway, where that costs less than keeping
   /// them for others': a pass over the memory.
   var recomputation: (() throws -> Buffer)?
+  /// The part of the graph that it was recorded in; nil outside any.
+  let segment = Autograd.currentSegment
 
   init(operation: String, inputs: [GradientNode?], pullback: Pullback?) {
     self.operation = operation
@@ -57,9 +59,13 @@ extension Tensor {
 
   /// This value, remembered as the result of an operation on `inputs`.
   func recorded(_ operation: String, _ inputs: [Tensor], pullback: @escaping Pullback) -> Tensor {
-    guard Autograd.isRecording, inputs.contains(where: { $0.node != nil }) else { return self }
+    recorded(operation, nodes: inputs.map(\.node), pullback: pullback)
+  }
+
+  func recorded(_ operation: String, nodes: [GradientNode?], pullback: @escaping Pullback) -> Tensor {
+    guard Autograd.isRecording, nodes.contains(where: { $0 != nil }) else { return self }
     var result = self
-    result.node = GradientNode(operation: operation, inputs: inputs.map(\.node), pullback: pullback)
+    result.node = GradientNode(operation: operation, inputs: nodes, pullback: pullback)
     return result
   }
 
@@ -82,11 +88,10 @@ public func gradients(
   guard let root = output.node else {
     throw KernelsError.usage("gradients: the output does not depend on any tensor that requires a gradient")
   }
-  let targets = try inputs.map { input -> ObjectIdentifier in
+  let targets = try inputs.map { input -> GradientNode in
     guard let node = input.node else { throw KernelsError.usage("gradients: an input does not require a gradient") }
-    return ObjectIdentifier(node)
+    return node
   }
-  let wanted = Set(targets)
   if let seed {
     try output.requireSameDevice(as: seed, for: "gradients")
     guard seed.shape == output.shape else {
@@ -94,13 +99,28 @@ public func gradients(
     }
   }
 
+  let found = try gradients(
+    of: root, to: targets, seed: seed ?? Tensor(repeating: 1, shape: output.shape, device: output.device),
+    createGraph: createGraph)
+  return try zip(inputs, found).map { input, gradient in
+    try gradient ?? Tensor(repeating: 0, shape: input.shape, device: input.device)
+  }
+}
+
+/// The gradients of nodes; nil for those that the root does not depend on.
+/// - Parameter stops: whether what lies behind the targets is left alone.
+func gradients(
+  of root: GradientNode, to targets: [GradientNode], seed: Tensor, createGraph: Bool, stoppingThere stops: Bool = false
+) throws -> [Tensor?] {
   // Post-order over the graph by an explicit stack, marking the nodes on a path to a wanted input.
+  let wanted = Set(targets.map { ObjectIdentifier($0) })
+  func ends(_ node: GradientNode) -> Bool { stops && wanted.contains(ObjectIdentifier(node)) }
   var order: [GradientNode] = []
   var leads: [ObjectIdentifier: Bool] = [:]
   var stack: [(node: GradientNode, next: Int)] = [(root, 0)]
   leads[ObjectIdentifier(root)] = wanted.contains(ObjectIdentifier(root))
   while let (node, next) = stack.last {
-    if next < node.inputs.count {
+    if next < node.inputs.count, !ends(node) {
       stack[stack.count - 1].next += 1
       if let input = node.inputs[next], leads[ObjectIdentifier(input)] == nil {
         leads[ObjectIdentifier(input)] = wanted.contains(ObjectIdentifier(input))
@@ -108,7 +128,7 @@ public func gradients(
       }
     } else {
       stack.removeLast()
-      if node.inputs.contains(where: { $0.map { leads[ObjectIdentifier($0)]! } ?? false }) {
+      if !ends(node), node.inputs.contains(where: { $0.map { leads[ObjectIdentifier($0)]! } ?? false }) {
         leads[ObjectIdentifier(node)] = true
       }
       order.append(node)
@@ -116,15 +136,14 @@ public func gradients(
   }
 
   var pending: [ObjectIdentifier: Tensor] = [:]
-  pending[ObjectIdentifier(root)] =
-    try seed ?? Tensor(repeating: 1, shape: output.shape, device: output.device)
+  pending[ObjectIdentifier(root)] = seed
   var results: [ObjectIdentifier: Tensor] = [:]
   try Autograd.$isRecording.withValue(createGraph) {
     while let node = order.popLast() {
       let id = ObjectIdentifier(node)
       guard var gradient = pending.removeValue(forKey: id) else { continue }
       if wanted.contains(id) { results[id] = gradient }
-      guard let pullback = node.pullback else { continue }
+      guard !ends(node), let pullback = node.pullback else { continue }
       let asked = node.inputs.map { $0.map { leads[ObjectIdentifier($0)]! } ?? false }
       guard asked.contains(true) else { continue }
       let parts = try pullback(&gradient, asked)
@@ -143,9 +162,7 @@ public func gradients(
       }
     }
   }
-  return try zip(inputs, targets).map { input, id in
-    try results[id] ?? Tensor(repeating: 0, shape: input.shape, device: input.device)
-  }
+  return targets.map { results[ObjectIdentifier($0)] }
 }
 
 /// What stands in for the pullback of an operation whose graph has been consumed.

@@ -147,22 +147,30 @@ public struct AttGANGenerator: Generator {
     return GeneratorOutput(image: try decode(codes, condition.values), feature: codes.last!)
   }
 
-  /// The outputs of all encoder layers.
+  /// The outputs of the last encoder layers: those that the decoder takes.
   package func encode(_ images: Tensor) throws -> [Tensor] {
     try require(images, sidesOfMultiple: 1 << layers)
-    var codes: [Tensor] = []
-    for layer in 0..<layers {
-      codes.append(
-        try block("enc_layers.\(layer).layers", slope: Self.encoderSlope) { weight, bias in
-          try (codes.last ?? images).convolved(
-            with: weight, bias: bias, stride: 2, padding: 1, slope: bias == nil ? 1 : Self.encoderSlope)
-        })
+    func encoded(_ x: Tensor, _ layer: Int) throws -> Tensor {
+      try block("enc_layers.\(layer).layers", slope: Self.encoderSlope) { weight, bias in
+        try x.convolved(
+          with: weight, bias: bias, stride: 2, padding: 1, slope: bias == nil ? 1 : Self.encoderSlope)
+      }
+    }
+    // The decoder takes the last codes alone.
+    let first = layers - 1 - shortcuts
+    var codes = [try Autograd.segment { try (0...first).reduce(images) { try encoded($0, $1) } }]
+    for layer in first + 1..<layers {
+      codes.append(try Autograd.segment { [x = codes.last!] in try encoded(x, layer) })
     }
     return codes
   }
 
   /// The image of a code and attributes [N, attributes].
   package func decode(_ codes: [Tensor], _ values: Tensor) throws -> Tensor {
+    try Autograd.segment { try decoded(codes, values) }
+  }
+
+  private func decoded(_ codes: [Tensor], _ values: Tensor) throws -> Tensor {
     func planes(like x: Tensor) throws -> Tensor {
       try values.reshaped(values.shape + [1, 1]).broadcast(to: values.shape + x.shape.suffix(2))
     }
@@ -173,7 +181,7 @@ public struct AttGANGenerator: Generator {
         return bias == nil ? y : try y.relu()
       }
       var joined = [x]
-      if layer < shortcuts { joined.append(codes[layers - 2 - layer]) }
+      if layer < shortcuts { joined.append(codes[codes.count - 2 - layer]) }
       if layer < injections { joined.append(try planes(like: x)) }
       if joined.count > 1 { x = try Tensor.concatenated(joined, axis: 1) }
     }
@@ -194,7 +202,7 @@ public struct AttGANGenerator: Generator {
       ).leakyReLU(slope: slope)
     }
     let (output, mean, variance) = try y.batchNormalized(gamma: part("weight"), beta: part("bias"), slope: slope)
-    training.observed["\(name).1"] = (mean.detached(), variance.detached())
+    if !Autograd.isRecomputing { training.observed["\(name).1"] = (mean.detached(), variance.detached()) }
     return output
   }
 }

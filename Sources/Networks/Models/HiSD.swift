@@ -268,9 +268,11 @@ public struct HiSDGenerator: Generator {
     var x = try convolve(images, "encoder.0")
     for i in 1...halvings {
       let name = "encoder.\(i)"
-      let inner = try convolve(normalized(x, "\(name).in1"), "\(name).conv1", padding: 1).averagePooled(size: 2)
-      let outer = try convolve(normalized(inner, "\(name).in2"), "\(name).conv2", padding: 1)
-      x = try joined(convolve(x, "\(name).sc").averagePooled(size: 2), outer)
+      x = try Autograd.segment { [x] in
+        let inner = try convolve(normalized(x, "\(name).in1"), "\(name).conv1", padding: 1).averagePooled(size: 2)
+        let outer = try convolve(normalized(inner, "\(name).in2"), "\(name).conv2", padding: 1)
+        return try joined(convolve(x, "\(name).sc").averagePooled(size: 2), outer)
+      }
     }
     return x
   }
@@ -280,9 +282,11 @@ public struct HiSDGenerator: Generator {
     var x = code
     for i in 0..<doublings {
       let name = "decoder.\(i)"
-      let inner = try convolve(doubled(normalized(x, "\(name).in1")), "\(name).conv1", padding: 1)
-      let outer = try convolve(normalized(inner, "\(name).in2"), "\(name).conv2", padding: 1)
-      x = try joined(doubled(convolve(x, "\(name).sc")), outer)
+      x = try Autograd.segment { [x] in
+        let inner = try convolve(doubled(normalized(x, "\(name).in1")), "\(name).conv1", padding: 1)
+        let outer = try convolve(normalized(inner, "\(name).in2"), "\(name).conv2", padding: 1)
+        return try joined(doubled(convolve(x, "\(name).sc")), outer)
+      }
     }
     return try convolve(x, "decoder.\(doublings)")
   }
@@ -298,16 +302,20 @@ public struct HiSDGenerator: Generator {
       return try values.sliced(axis: 1, taken..<taken + count)
     }
     /// Shift, then scale less one, are the style's.
-    func adapted(_ x: Tensor) throws -> Tensor {
-      let shift = try next(x.shape[1])
-      let scale = try next(x.shape[1]) + 1
-      return try x.instanceNormalized(gamma: scale, beta: shift, slope: Self.slope, isUnbiased: true)
+    func adaptive(_ channels: Int) throws -> (shift: Tensor, scale: Tensor) {
+      (try next(channels), try next(channels) + 1)
+    }
+    func adapted(_ x: Tensor, _ style: (shift: Tensor, scale: Tensor)) throws -> Tensor {
+      try x.instanceNormalized(gamma: style.scale, beta: style.shift, slope: Self.slope, isUnbiased: true)
     }
     var x = try convolve(code, "\(name).model.0")
     for i in 1..<configuration.translator.count {
       let block = "\(name).model.\(i)"
-      let inner = try convolve(adapted(x), "\(block).conv1", padding: 1)
-      x = try joined(convolve(x, "\(block).sc"), convolve(adapted(inner), "\(block).conv2", padding: 1))
+      let styles = (try adaptive(x.shape[1]), try adaptive(parameters["\(block).conv1.weight"]!.shape[0]))
+      x = try Autograd.segment { [x] in
+        let inner = try convolve(adapted(x, styles.0), "\(block).conv1", padding: 1)
+        return try joined(convolve(x, "\(block).sc"), convolve(adapted(inner, styles.1), "\(block).conv2", padding: 1))
+      }
     }
     let mask = try convolve(x, "\(name).masks.0").sigmoid()
     return try code + mask * (convolve(x, "\(name).features.0") - code)
@@ -344,9 +352,11 @@ extension Network {
     }
     var x = try convolve(images, "\(name).0")
     for i in 1...layers {
-      let inner = try convolve(x.leakyReLU(slope: 0.2), "\(name).\(i).conv1", padding: 1).averagePooled(size: 2)
-      let outer = try convolve(inner.leakyReLU(slope: 0.2), "\(name).\(i).conv2", padding: 1)
-      x = try joined(convolve(x, "\(name).\(i).sc").averagePooled(size: 2), outer)
+      x = try Autograd.segment { [x] in
+        let inner = try convolve(x.leakyReLU(slope: 0.2), "\(name).\(i).conv1", padding: 1).averagePooled(size: 2)
+        let outer = try convolve(inner.leakyReLU(slope: 0.2), "\(name).\(i).conv2", padding: 1)
+        return try joined(convolve(x, "\(name).\(i).sc").averagePooled(size: 2), outer)
+      }
     }
     return try x.mean(axes: [2, 3], keepingAxes: true)
   }

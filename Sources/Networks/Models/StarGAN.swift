@@ -56,23 +56,32 @@ public struct StarGANBackbone {
 
   /// The last convolution's output, and the feature after the residual blocks.
   func callAsFunction(_ images: Tensor, condition: Tensor) throws -> (output: Tensor, feature: Tensor) {
-    var x = try images.convolved(with: weight("main.0"), joining: condition)
-    x = try normalized(x, "main.1", slope: 0)
-    for position in [3, 6] {
-      x = try x.convolved(with: weight("main.\(position)"), stride: 2, padding: 1)
-      x = try normalized(x, "main.\(position + 1)", slope: 0)
+    var x = try Autograd.segment {
+      var x = try images.convolved(with: weight("main.0"), joining: condition)
+      x = try normalized(x, "main.1", slope: 0)
+      for position in [3, 6] {
+        x = try x.convolved(with: weight("main.\(position)"), stride: 2, padding: 1)
+        x = try normalized(x, "main.\(position + 1)", slope: 0)
+      }
+      return x
     }
     for block in 0..<blocks {
       let base = "main.\(9 + block).main"
-      let inner = try normalized(x.convolved(with: weight("\(base).0"), padding: 1), "\(base).1", slope: 0)
-      x = try normalized(inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", slope: 1, adding: x)
+      x = try Autograd.segment { [x] in
+        let inner = try normalized(x.convolved(with: weight("\(base).0"), padding: 1), "\(base).1", slope: 0)
+        return try normalized(inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", slope: 1, adding: x)
+      }
     }
     let feature = x
-    for position in [up, up + 3] {
-      x = try x.transposeConvolved(with: weight("main.\(position)"), stride: 2, padding: 1)
-      x = try normalized(x, "main.\(position + 1)", slope: 0)
+    let output = try Autograd.segment {
+      var x = feature
+      for position in [up, up + 3] {
+        x = try x.transposeConvolved(with: weight("main.\(position)"), stride: 2, padding: 1)
+        x = try normalized(x, "main.\(position + 1)", slope: 0)
+      }
+      return try x.convolved(with: weight("main.\(up + 6)"), padding: 3)
     }
-    return (try x.convolved(with: weight("main.\(up + 6)"), padding: 3), feature)
+    return (output, feature)
   }
 
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }

@@ -265,7 +265,8 @@ struct HiSDObjective: AdversarialObjective {
       try critic(x, style: style, others: batch.others, tag: batch.tag, answer: answer)
     }
     let images = batch.images.requiringGradient()
-    let realScores = try scores(images, made.own, batch.from)
+    // A gradient that is differentiated again needs the activations at once.
+    let realScores = try Autograd.recomputing(false) { try scores(images, made.own, batch.from) }
     let real = try (Float(1) - realScores).relu().sum(axes: [1]).mean()
     // The squared slope of each of the two scores at real images.
     var penalty: Tensor?

@@ -94,17 +94,21 @@ public final class Trainer {
       optimizer.learningRate = share * (name == "M" ? recipe.mapperLearningRate : recipe.learningRate)
     }
     let reported = try Autograd.keeping(recipe.keptPrecision) {
-      if warmUpStepsLeft > 0, var adversary = objective as? any AdversarialObjective {
-        let reported = try adversary.criticStep(run)
-        objective = adversary
-        warmUpStep += 1
-        return reported
-      }
-      let reported = try objective.step(run)
-      step += 1
-      return reported
+      try Autograd.recomputing(recipe.recomputes ?? false, takeStep)
     }
     return reporting ? try reported.map { ($0.name, try $0.value.item()) } : nil
+  }
+
+  private func takeStep() throws -> [LossPart] {
+    if warmUpStepsLeft > 0, var adversary = objective as? any AdversarialObjective {
+      let reported = try adversary.criticStep(run)
+      objective = adversary
+      warmUpStep += 1
+      return reported
+    }
+    let reported = try objective.step(run)
+    step += 1
+    return reported
   }
 
   /// What is trained alone, a generator under official names, with what is needed to use and to judge it.

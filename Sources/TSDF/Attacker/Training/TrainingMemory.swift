@@ -4,7 +4,7 @@ import Pictures
 
 extension Trainer {
   /// The memory that training takes on a device, in bytes: what one face a slice takes, which is the least, and what whole
-  /// batches take. From dry runs of steps with one face and with two: the rest of a batch adds up.
+  /// batches take. From dry runs of steps.
   /// - Parameter files: what a run with `retraining` goes on from.
   /// - Throws: `RecipeError` when the recipe holds what cannot be.
   public static func plannedByteCounts(_ recipe: TrainingRecipe, from files: TrainingStart.Files? = nil) throws -> (
@@ -33,7 +33,6 @@ extension Trainer {
       _ = try trainer.trainStep(reporting: false)
       return Double(device.memory.peak)
     }
-    let (one, two) = (try peak(batch: 1), try peak(batch: 2))
-    return (one, one + (two - one) * Double((recipe.sliceLength ?? recipe.batch) - 1))
+    return (try peak(batch: 1), try peak(batch: recipe.sliceLength ?? recipe.batch))
   }
 }

@@ -34,6 +34,8 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   public var styleWeight: Float = 1
   public var seed: UInt64 = 1
   public var keptPrecision = KeptPrecision.single
+  /// Whether inner activations are computed a second time for their gradients, in place of being kept. Not where it is not set.
+  public var recomputes: Bool?
   /// The last this many faces of the list are never trained on.
   public var holdOut = 480
   /// Parts that a batch is worked on in, one after another; their gradients are added. 1 where it is not set.

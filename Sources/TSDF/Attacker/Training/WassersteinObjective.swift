@@ -144,13 +144,14 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
   private func criticLoss(_ critic: Model.Critic, _ batch: Batch, fake: Tensor, alpha: Tensor, _ recipe: TrainingRecipe)
     throws -> TrainingLoss
   {
-    let (realScore, realLogits) = try critic(batch.images)
-    let real = try -realScore.mean()
-    let made = try critic.realness(of: fake).mean()
-    let classes = try classificationLoss(realLogits, batch.labels)
+    let features = try Autograd.segment { try critic.features(of: batch.images) }
+    let real = try -critic.realness(fromFeatures: features).mean()
+    let made = try Autograd.segment { try critic.realness(of: fake).mean() }
+    let classes = try classificationLoss(critic.attributes(fromFeatures: features), batch.labels)
     // The slope of the critic on straight lines between real and fake must be 1.
     let between = try (alpha * batch.images + (1 - alpha) * fake).requiringGradient()
-    let score = try critic.realness(of: between)
+    // A gradient that is differentiated again needs the activations at once.
+    let score = try Autograd.recomputing(false) { try critic.realness(of: between) }
     let slope = try gradients(of: score.sum(), withRespectTo: [between], createGraph: true)[0]
     // A critic may be flat somewhere, and a root has no slope at 0; what is added is lost in rounding elsewhere.
     let norm = try (slope.reshaped([batch.images.shape[0], -1]).squared().sum(axes: [1]) + Float(1e-12)).sqrt()
