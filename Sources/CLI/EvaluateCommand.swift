@@ -67,8 +67,9 @@ struct EvaluateCommand: ParsableCommand {
     try require("--size", size, 64...8192)
     try require("--refine", refine, 0...1_000_000)
     try require("--hold-out", holdOut, 0...largestCount)
-    for name in metrics.map(items(of:)) ?? [] where !Self.metricNames.contains(name) {
-      throw ValidationError("there is no metric \(name); there are \(Self.metricNames.joined(separator: ", "))")
+    let known = MetricName.allCases.map(\.rawValue)
+    for name in metrics.map(items(of:)) ?? [] where !known.contains(name) {
+      throw ValidationError("there is no metric \(name); there are \(known.joined(separator: ", "))")
     }
     if !jpeg.allSatisfy((1...100).contains) { throw ValidationError("--jpeg takes qualities from 1 to 100") }
   }
@@ -142,21 +143,14 @@ struct EvaluateCommand: ParsableCommand {
     return (variants, hashes)
   }
 
-  private static let metricNames = ["lpips", "identity", "fid"]
-
   private func networks(on device: any Device) throws -> MetricNetworks {
-    func state(_ name: String, _ path: String? = nil) throws -> StateDictionary {
-      let url = path.map { URL(fileURLWithPath: $0) } ?? models.directory.appendingPathComponent("\(name).safetensors")
-      guard path != nil || FileManager.default.fileExists(atPath: url.path) else {
-        throw FileError(url.path, "does not exist; tools/fetch-models gets it")
-      }
-      return try StateDictionary.read(url, on: device).state
-    }
-    let wanted = metrics.map(items(of:)) ?? []
-    return MetricNetworks(
-      inception: wanted.contains("fid") || inception != nil ? try InceptionV3(state("inception", inception)) : nil,
-      lpips: wanted.contains("lpips") ? try LPIPS(state("lpips")) : nil,
-      identity: wanted.contains("identity") ? try IdentityNetwork(state("identity")) : nil)
+    let wanted = metrics.map(items(of:))?.compactMap(MetricName.init) ?? []
+    return try MetricNetworks(
+      wanted + (inception == nil ? [] : [.fid]),
+      from: { name in
+        if name == .fid, let inception { return URL(fileURLWithPath: inception) }
+        return models.weights(of: name)
+      }, on: device)
   }
 
   func run() throws {

@@ -2,16 +2,20 @@ import ArgumentParser
 import Foundation
 import Kernels
 import Networks
+import TSDF
 
-/// Where detectors' weights are.
+/// Where the weights of detectors and metrics are.
 struct DetectorOptions: ParsableArguments {
-  @Option(help: "The folder with the detectors' weights. (default: TSDF_MODELS, else models)")
+  @Option(help: "The folder with the weights of detectors and metrics. (default: TSDF_MODELS, else models)")
   var models: String?
 
-  /// The folder of the detectors' weights.
+  /// The folder of the weights.
   var directory: URL {
     locate(models ?? ProcessInfo.processInfo.environment["TSDF_MODELS"] ?? "models")
   }
+
+  /// Where the weights of a metric's network are.
+  func weights(of metric: MetricName) -> URL { directory.appendingPathComponent("\(metric.weights).safetensors") }
 
   func loadDetector(_ name: String, on device: any Device) throws -> any FaceDetector {
     try requireDetector(name)

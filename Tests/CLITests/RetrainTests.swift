@@ -248,6 +248,26 @@ final class RetrainTests: XCTestCase {
     for (file, data) in whole where file.hasSuffix("/result.json") { XCTAssertEqual(more[file], data, file) }
   }
 
+  /// Networks judge edits where the recipe asks: equal pictures are at no distance, others are.
+  func testPersistWithMetrics() throws {
+    try writeRecipe {
+      ($0["metrics"], $0["seeds"]) = (["lpips", "fid"], [1])
+      $0["defenders"] = [["name": "none"], ["name": "W", "perturbation": folder.path("perturbation.safetensors")]]
+      $0["attackers"] = [["name": "nothing", "retrains": false]]
+    }
+    let result = try tsdf(persist("--json"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    let rows = try JSONDecoder().decode(PersistenceSummary.self, from: Data(result.output.utf8)).rows
+    let (none, some) = (try XCTUnwrap(rows.first { $0.defender == "none" }), try XCTUnwrap(rows.last))
+    XCTAssertEqual(try XCTUnwrap(none.lpips).mean, 0, accuracy: 1e-6)
+    XCTAssertEqual(try XCTUnwrap(none.fid), 0, accuracy: 1e-3)
+    XCTAssertGreaterThan(try XCTUnwrap(some.lpips).mean, 1e-4)
+    XCTAssertGreaterThan(try XCTUnwrap(some.fid), 1e-2)
+    XCTAssertEqual(try XCTUnwrap(some.lpips).count, 3)
+    let csv = try String(contentsOfFile: folder.path("p/results.csv"), encoding: .utf8).split(separator: "\n")
+    XCTAssertEqual(Set(csv.map { $0.split(separator: ",", omittingEmptySubsequences: false).count }).count, 1)
+  }
+
   func testPersistenceRecipesAreChecked() throws {
     for (field, value, message) in [
       ("steps", [1, 2], "steps must begin with 0"), ("seeds", [1, 1], "seeds must be different"),
@@ -257,7 +277,7 @@ final class RetrainTests: XCTestCase {
       ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are of all photos"),
       ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
       ("defenders", [["name": "x", "refineSteps": 3]], "from nothing"), ("model", "vae", "there are stargan"),
-      ("colour", 1, "unknown field colour"),
+      ("colour", 1, "unknown field colour"), ("metrics", ["taste"], "has taste; there are lpips, fid"),
     ] as [(String, Any, String)] {
       try writeRecipe { $0[field] = value }
       let result = try tsdf(persist())

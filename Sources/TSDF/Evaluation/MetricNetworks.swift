@@ -1,5 +1,14 @@
+import Foundation
 import Kernels
 import Networks
+
+/// What networks say of pictures.
+public enum MetricName: String, CaseIterable, Sendable {
+  case lpips, identity, fid
+
+  /// The weights' name in the models' folder.
+  public var weights: String { self == .fid ? "inception" : rawValue }
+}
 
 /// Networks that say how alike pictures are; what is nil is not measured.
 public struct MetricNetworks {
@@ -12,6 +21,22 @@ public struct MetricNetworks {
 
   public init(inception: InceptionV3? = nil, lpips: LPIPS? = nil, identity: IdentityNetwork? = nil) {
     (self.inception, self.lpips, self.identity) = (inception, lpips, identity)
+  }
+
+  /// - Parameter file: where a metric's weights are.
+  /// - Throws: `FileError` where a file is not there or holds no such network.
+  public init(_ names: [MetricName], from file: (MetricName) throws -> URL, on device: any Device) throws {
+    func state(_ name: MetricName) throws -> StateDictionary? {
+      guard names.contains(name) else { return nil }
+      let url = try file(name)
+      guard FileManager.default.fileExists(atPath: url.path) else {
+        throw FileError(url.path, "does not exist; tools/fetch-models gets it")
+      }
+      return try StateDictionary.read(url, on: device).state
+    }
+    self.init(
+      inception: try state(.fid).map { try InceptionV3($0) }, lpips: try state(.lpips).map { try LPIPS($0) },
+      identity: try state(.identity).map { try IdentityNetwork($0) })
   }
 
   /// Pictures are looked at in batches of this many.

@@ -139,7 +139,8 @@ public enum PersistencePage: Sendable {
       Page.TableRow(cells: [
         row.defender, row.attacker, "\(row.step)", String(format: "%.0f%%", 100 * row.kept), text(row.own, 3),
         text(row.ownRate, 2), text(row.cross, 3), text(row.drift, 3), text(row.cleanSuccess, 2),
-        text(row.protectedSuccess, 2), text(row.ssim, 2),
+        text(row.protectedSuccess, 2), text(row.ssim, 2), text(row.lpips, 3),
+        row.fid.map { String(format: "%.1f", $0) } ?? "–",
       ])
     }
   }
@@ -214,7 +215,7 @@ private let template = #"""
   <h2>All figures</h2>
   <details><summary>Every defender, attacker and step</summary>
   <div class="scroll"><table>
-  <thead><tr><th>defender</th><th>attacker</th><th>step</th><th>photos kept</th><th>L2mask own</th><th>SR_mask own</th><th>L2mask cross</th><th>drift</th><th>success, clean</th><th>success, protected</th><th>SSIM</th></tr></thead>
+  <thead><tr><th>defender</th><th>attacker</th><th>step</th><th>photos kept</th><th>L2mask own</th><th>SR_mask own</th><th>L2mask cross</th><th>drift</th><th>success, clean</th><th>success, protected</th><th>SSIM</th><th>LPIPS</th><th>FID</th></tr></thead>
   <tbody>{{#table}}<tr>{{#cells}}<td>{{.}}</td>{{/cells}}</tr>
   {{/table}}</tbody></table></div></details>
   <p class="soft">own: against the retrained generator's edit of the original. cross: against the edit before retraining; it counts only as far

@@ -6,16 +6,17 @@ public enum PersistenceTable: Sendable {
   public static func csv(_ summary: PersistenceSummary) -> String {
     let estimates = [
       "own_l2mask", "own_sr_mask", "cross_l2mask", "cross_sr_mask", "drift_l2mask", "ssim", "clean_success",
-      "protected_success",
+      "protected_success", "lpips",
     ]
     var lines = [
       "defender,attacker,step,seeds,"
         + estimates.flatMap { [$0, "\($0)_low", "\($0)_high", "\($0)_n"] }.joined(separator: ",")
-        + ",photos_kept,photos_lost,crops,crops_junk,iou"
+        + ",fid,photos_kept,photos_lost,crops,crops_junk,iou"
     ]
     for row in summary.rows {
       let values = [
         row.own, row.ownRate, row.cross, row.crossRate, row.drift, row.ssim, row.cleanSuccess, row.protectedSuccess,
+        row.lpips,
       ]
       let columns = values.flatMap { estimate -> [String] in
         guard let estimate else { return ["", "", "", "0"] }
@@ -23,7 +24,10 @@ public enum PersistenceTable: Sendable {
       }
       lines.append(
         ([quoted(row.defender), quoted(row.attacker), "\(row.step)", "\(row.seeds)"] + columns
-          + [number(row.kept, 3), number(row.lost, 3), number(row.crops, 1), number(row.junk, 3)]
+          + [
+            row.fid.map { number($0, 2) } ?? "", number(row.kept, 3), number(row.lost, 3), number(row.crops, 1),
+            number(row.junk, 3),
+          ]
           + [row.meanIoU.map { number($0, 3) } ?? ""]).joined(separator: ","))
     }
     return lines.joined(separator: "\n") + "\n"

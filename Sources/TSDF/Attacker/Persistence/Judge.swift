@@ -7,6 +7,7 @@ import Pictures
 final class Judge {
   private let original: any Generator
   private let classifier: AttributeClassifier
+  private let networks: MetricNetworks
   let photos: [JudgedPhoto]
   private let device: any Device
   private static let batch = 16
@@ -15,9 +16,11 @@ final class Judge {
   ///   - original: the generator before any retraining.
   ///   - photos: aligned faces of one size, unprotected.
   init(
-    _ original: any Generator, classifier: AttributeClassifier, photos: [JudgedPhoto], device: any Device
+    _ original: any Generator, classifier: AttributeClassifier, networks: MetricNetworks, photos: [JudgedPhoto],
+    device: any Device
   ) {
-    (self.original, self.classifier, self.photos, self.device) = (original, classifier, photos, device)
+    (self.original, self.classifier, self.networks) = (original, classifier, networks)
+    (self.photos, self.device) = (photos, device)
   }
 
   /// What a face is asked for, and which edit that is; the same for a seed whatever is judged.
@@ -65,6 +68,16 @@ final class Judge {
       result.cleanSuccess.append(judged.cleanSuccess)
       result.protectedSuccess.append(judged.protectedSuccess)
     }
+    let pictures = tasks.indices.map { byFace[$0]!.pictures }
+    let (plain, broken) = (pictures.map(\.plain), pictures.map(\.broken))
+    let side = generator.imageSize
+    if networks.lpips != nil {
+      result.lpips = try networks.distances(plain, broken, side: side, on: device)
+    }
+    if networks.inception != nil {
+      result.fid = try frechetDistance(
+        networks.features(plain, side: side, on: device), networks.features(broken, side: side, on: device))
+    }
     return result
   }
 
@@ -93,6 +106,8 @@ final class Judge {
     var own: Double?, cross: Double?, drift: Double?
     var ssim: Double
     var cleanSuccess: Bool?, protectedSuccess: Bool?
+    /// The edits of the original and of the protected copy, planes.
+    var pictures: (plain: [Float], broken: [Float])
   }
 
   private func judge(
@@ -123,7 +138,7 @@ final class Judge {
           cross: maskedError(original: part[0], edit: part[1], other: part[3]),
           drift: maskedError(original: part[0], edit: part[1], other: part[2]),
           ssim: ssim(part[3], part[2], height: side, width: side), cleanSuccess: success(logits[0]),
-          protectedSuccess: success(logits[1]))
+          protectedSuccess: success(logits[1]), pictures: (part[2], part[3]))
       }
     }
   }

@@ -10,13 +10,15 @@ public struct PersistenceModels: Sendable {
   public var detector: @Sendable (String, any Device) throws -> any FaceDetector
   /// A file by its path as recipes name it.
   public var locate: @Sendable (String) -> URL
+  /// The weights of a metric's network.
+  public var metric: @Sendable (MetricName) -> URL
 
   public init(
     generator: @escaping @Sendable (String, any Device) throws -> any Generator,
     detector: @escaping @Sendable (String, any Device) throws -> any FaceDetector,
-    locate: @escaping @Sendable (String) -> URL
+    locate: @escaping @Sendable (String) -> URL, metric: @escaping @Sendable (MetricName) -> URL
   ) {
-    (self.generator, self.detector, self.locate) = (generator, detector, locate)
+    (self.generator, self.detector, self.locate, self.metric) = (generator, detector, locate, metric)
   }
 }
 
@@ -65,11 +67,16 @@ public final class PersistenceExperiment {
 
   // MARK: What arms share
 
-  func digest(_ path: String) throws -> String {
-    if let known = digests[path] { return known }
-    let url = models.locate(path)
+  func digest(_ path: String) throws -> String { try digest(of: models.locate(path), named: path) }
+
+  func digest(_ metric: MetricName) throws -> String {
+    try digest(of: models.metric(metric), named: metric.weights)
+  }
+
+  private func digest(of url: URL, named name: String) throws -> String {
+    if let known = digests[name] { return known }
     let found = sha256(try MappedFile(url).data).hexadecimal
-    digests[path] = found
+    digests[name] = found
     return found
   }
 
@@ -115,6 +122,7 @@ public final class PersistenceExperiment {
     let made = Judge(
       try loadGenerator(models.locate(recipe.generator), named: recipe.model, on: device),
       classifier: try loadClassifier(models.locate(recipe.classifier), on: device),
+      networks: try MetricNetworks(recipe.judgingNetworks, from: { models.metric($0) }, on: device),
       photos: try JudgedPhoto.aligned(judged, size: recipe.size), device: device)
     judge = made
     return made

@@ -26,6 +26,10 @@ extension PersistenceRecipe {
     guard steps.first == 0, zip(steps, steps.dropFirst()).allSatisfy({ $0 < $1 }), steps.last! <= 1_000_000 else {
       throw RecipeError("steps", "must begin with 0 and ascend")
     }
+    for name in metrics ?? [] where !Self.metricNames.contains(where: { $0.rawValue == name }) {
+      throw RecipeError(
+        "metrics", "has \(name); there are \(Self.metricNames.map(\.rawValue).joined(separator: ", "))")
+    }
     try requireNames("defenders", defenders.map(\.name))
     try requireNames("attackers", attackers.map(\.name))
     for defender in defenders {

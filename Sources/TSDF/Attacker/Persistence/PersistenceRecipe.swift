@@ -30,6 +30,8 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
   /// Of the discriminator that is then trained.
   public var discriminatorWidth = 32
   public var discriminatorLayers = 5
+  /// What networks judge edits by besides: lpips, fid. None where it is not set.
+  public var metrics: [String]?
   public var defenders: [Defender] = []
   public var attackers: [Attacker] = []
 
@@ -73,6 +75,11 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
 
   public init() {}
 
+  /// Those that can be measured.
+  static let metricNames: [MetricName] = [.lpips, .fid]
+
+  var judgingNetworks: [MetricName] { metrics?.compactMap(MetricName.init) ?? [] }
+
   /// From JSON with any of the fields, of defenders, attackers and crafting recipes too; the others are as by default.
   /// - Throws: `FileError` naming the field at fault, `RecipeError` where it holds what cannot be.
   public init(contentsOf url: URL) throws {
@@ -107,7 +114,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
     }
     self = try decodeRecipe(
       JSONSerialization.data(withJSONObject: given), over: PersistenceRecipe(), from: url, isStrict: true,
-      optional: ["critic"])
+      optional: ["critic", "metrics"])
     try validate()
   }
 }

@@ -30,5 +30,8 @@ public struct PersistenceResult: Codable, Equatable, Sendable {
     public var ssim: [Double]
     /// Whether a classifier finds what was asked for in z and in z'; nil where it does not know the attribute.
     public var cleanSuccess: [Bool?], protectedSuccess: [Bool?]
+    /// The LPIPS distance of z' and z, and the Frechet inception distance of all z' and all z; nil where the recipe does not ask.
+    public var lpips: [Double]?
+    public var fid: Double?
   }
 }

@@ -16,6 +16,10 @@ public struct PersistenceSummary: Codable, Equatable, Sendable {
     public var ssim: Estimate?
     /// How often a classifier finds what was asked for in edits of originals and of protected faces.
     public var cleanSuccess: Estimate?, protectedSuccess: Estimate?
+    /// The LPIPS distance of the same edits, and their Frechet inception distance, a mean over seeds; nil where the recipe does not
+    /// ask.
+    public var lpips: Estimate?
+    public var fid: Double?
     /// What preparation left, as means over seeds: shares of the photos, and of the crops.
     public var kept: Double, lost: Double, junk: Double
     public var crops: Double
@@ -49,6 +53,7 @@ public struct PersistenceSummary: Codable, Equatable, Sendable {
         func mean(_ value: (PersistenceResult.Preparation) -> Double) -> Double {
           results.reduce(0) { $0 + value($1.preparation) } / Double(results.count)
         }
+        let distances = measured.compactMap(\.fid)
         let overlaps = results.compactMap(\.preparation.meanIoU)
         rows.append(
           Row(
@@ -56,7 +61,9 @@ public struct PersistenceSummary: Codable, Equatable, Sendable {
             ownRate: bootstrap(shares(values(\.own))), cross: bootstrap(values(\.cross)),
             crossRate: bootstrap(shares(values(\.cross))), drift: bootstrap(values(\.drift)),
             ssim: bootstrap(measured.map { $0.ssim }), cleanSuccess: successes(\.cleanSuccess),
-            protectedSuccess: successes(\.protectedSuccess), kept: mean { Double($0.kept) / Double($0.photos) },
+            protectedSuccess: successes(\.protectedSuccess), lpips: bootstrap(measured.compactMap(\.lpips)),
+            fid: distances.isEmpty ? nil : distances.reduce(0, +) / Double(distances.count),
+            kept: mean { Double($0.kept) / Double($0.photos) },
             lost: mean { Double($0.lost) / Double($0.photos) },
             junk: mean { Double($0.junk) / Double(max(1, $0.crops)) }, crops: mean { Double($0.crops) },
             meanIoU: overlaps.isEmpty ? nil : overlaps.reduce(0, +) / Double(overlaps.count)))

@@ -27,7 +27,9 @@ extension PersistenceExperiment {
       folder.appendingPathComponent(arm.path),
       key: ArmKey(
         defender: arm.defender, attacker: arm.attacker, seed: arm.seed, recipe: shared,
-        files: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }),
+        files: try Dictionary(
+          uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }
+            + recipe.judgingNetworks.map { ($0.weights, try digest($0)) }),
         protection: sha256(Data((photos.collected + photos.judged).flatMap { sha256(Data($0.bytes)) })).hexadecimal))
     if let done = try? JSONDecoder().decode(
       PersistenceResult.self, from: Data(contentsOf: stage.url(PersistenceArm.resultName)))
