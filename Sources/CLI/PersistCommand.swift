@@ -104,7 +104,7 @@ struct PersistCommand: ParsableCommand {
     try writeAtomically(
       Data(PersistencePage.html(experiment, summary, folder: folder).utf8),
       to: folder.appendingPathComponent("index.html"))
-    print(json ? text : PersistenceTable.text(summary))
+    print(json ? text : PersistenceTable.matrix(summary) + "\n" + PersistenceTable.text(summary))
     if !failures.isEmpty { throw ExitCode(1) }
   }
 

@@ -33,6 +33,34 @@ public enum PersistenceTable: Sendable {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// SR_mask (own) after the last step, an attacker a line, a defender a column; then the shares of photos that preparation kept and of
+  /// crops that are junk, where not all were kept.
+  public static func matrix(_ summary: PersistenceSummary) -> String {
+    func names(_ path: KeyPath<PersistenceSummary.Row, String>) -> [String] {
+      summary.rows.reduce(into: []) { names, row in
+        if !names.contains(row[keyPath: path]) { names.append(row[keyPath: path]) }
+      }
+    }
+    let defenders = names(\.defender)
+    func line(_ title: String, _ attacker: String, _ cell: (PersistenceSummary.Row) -> String) -> [String] {
+      [title]
+        + defenders.map { defender in
+          summary.rows.last { $0.attacker == attacker && $0.defender == defender }.map(cell) ?? ""
+        }
+    }
+    var rows = [["share of edits still broken"] + defenders]
+    rows.append(rows[0].map { _ in "---" })
+    for attacker in names(\.attacker) {
+      rows.append(line(attacker, attacker) { text($0.ownRate, 2) })
+      guard summary.rows.contains(where: { $0.attacker == attacker && ($0.kept < 1 || $0.junk > 0) }) else { continue }
+      rows.append(
+        line("... photos kept, junk crops", attacker) {
+          "\(number(100 * $0.kept, 0))%, \(number(100 * $0.junk, 0))%"
+        })
+    }
+    return markdown(rows)
+  }
+
   /// One line a defender, attacker and last step.
   public static func text(_ summary: PersistenceSummary) -> String {
     var rows = [
@@ -52,7 +80,11 @@ public enum PersistenceTable: Sendable {
         text(row.cross, 3), text(row.drift, 3), text(row.cleanSuccess, 2), text(row.protectedSuccess, 2),
       ])
     }
-    return rows.map { "| " + $0.joined(separator: " | ") + " |" }.joined(separator: "\n") + "\n"
+    return markdown(rows)
+  }
+
+  private static func markdown(_ rows: [[String]]) -> String {
+    rows.map { "| " + $0.joined(separator: " | ") + " |" }.joined(separator: "\n") + "\n"
   }
 
   private static func text(_ estimate: Estimate?, _ digits: Int) -> String {
