@@ -23,6 +23,7 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Also judge unprotected faces (only JPEG changes them).") var clean = false
   @Flag(help: "Also judge uniform random noise of the first perturbation's budget.") var noise = false
   @Option(help: "Also judge the last perturbation with this many steps of refinement for each face.") var refine = 0
+  @OptionGroup var refinement: RefinementOptions
   @Option(
     help: """
       The generators that refinement works against, as in --generators. (default: those judged that protect works \
@@ -100,10 +101,12 @@ struct EvaluateCommand: ParsableCommand {
     let refined = refine > 0 ? try generatorsToRefine(generators, on: device) : []
     let refiner =
       refine > 0
-      ? try Refiner(generators: refined, detectors: targets, goal: detectorGoal, device: device) : nil
+      ? try Refiner(
+        generators: refined, detectors: targets, goal: detectorGoal, views: refinement.views(), device: device) : nil
     func variant(_ name: String, _ perturbation: Tensor, _ epsilon: Float, steps: Int = 0) throws -> ProtectionVariant {
       var settings = ProtectionSettings()
       (settings.region, settings.epsilon, settings.refineSteps, settings.seed) = (region, epsilon, steps, seed)
+      settings.start = refinement.start
       return .protector(
         try Protector(
           perturbation: perturbation, settings: settings, detector: targets.first, refiner: steps > 0 ? refiner : nil,

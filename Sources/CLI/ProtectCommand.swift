@@ -22,6 +22,7 @@ struct ProtectCommand: ParsableCommand {
     .faces
   @Option(help: "Gradient steps for each face: stronger, slower. A face that is still found is refined twice more.")
   var refine = 40
+  @OptionGroup var refinement: RefinementOptions
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
@@ -64,6 +65,7 @@ struct ProtectCommand: ParsableCommand {
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
     (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)
+    settings.start = refinement.start
     settings.perturbation = sha256(try Data(contentsOf: universalURL)).hexadecimal
     // Only what this run needs is read.
     let found = region == .faces || refine > 0 ? try models.loadDetectors(detectors, on: device) : []
@@ -73,7 +75,7 @@ struct ProtectCommand: ParsableCommand {
       ? try Refiner(
         generators: try generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
         detectors: found.map(\.detector),
-        goal: detectorGoal, device: device)
+        goal: detectorGoal, views: refinement.views(), device: device)
       : nil
     let protector = SharedProtector(
       try Protector(
@@ -82,7 +84,7 @@ struct ProtectCommand: ParsableCommand {
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8)
         + Data(
-          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators ?? "")"
+          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators ?? "") \(refinement.through)"
             .utf8)
     ).hexadecimal
     let run = ProtectRun(

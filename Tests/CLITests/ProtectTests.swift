@@ -96,6 +96,18 @@ final class ProtectTests: XCTestCase {
     XCTAssertFalse(folder.files.contains { $0.hasSuffix(".partial") })
   }
 
+  func testWhatRefinementLooksThroughIsChecked() throws {
+    try folder.write(try encodePNG(syntheticImage()), "in/a.png")
+    for (option, value, message) in [
+      ("--through", "sharpen:1", "no purifier sharpen"), ("--through", "blur:1,average:3", "cannot be crafted through"),
+      ("--through", "denoise", "cannot be crafted through"), ("--start", "sideways", "'random' and 'universal'"),
+    ] {
+      let result = try protect(folder.path("in"), output: folder.path("out"), extra: [option, value])
+      XCTAssertEqual(result.status, 64, "\(option) \(value)")
+      XCTAssertTrue(result.errors.contains(message), result.errors)
+    }
+  }
+
   func testOutputFolderOfTheInputIsRefused() throws {
     try folder.write(try encodePNG(syntheticImage()), "in/a.png")
     for output in ["in", "in/../in"] {

@@ -306,6 +306,21 @@ final class PropertyTests: XCTestCase {
     }
   }
 
+  /// Halves go to the even number, on every device; a stand-in's values come with the gradient of what they stand for.
+  func testRoundingAndStandIns() throws {
+    for device in try testDevices() {
+      let x = try Tensor([-1.5, -0.5, 0.4, 0.5, 1.5, 2.6], shape: [6], device: device).requiringGradient()
+      let rounded = try x.rounded()
+      XCTAssertEqual(try rounded.values(), [-2, 0, 0, 0, 2, 3], device.name)
+      XCTAssertFalse(rounded.requiresGradient)
+      let standIn = try (x * 3).withValues(of: rounded)
+      XCTAssertEqual(try standIn.values(), try rounded.values())
+      XCTAssertEqual(
+        try gradients(of: standIn, withRespectTo: [x])[0].values(), [Float](repeating: 3, count: 6), device.name)
+      XCTAssertThrowsError(try x.withValues(of: x.reshaped([2, 3])))
+    }
+  }
+
   /// A segment that depends on nothing that gradients are taken of is a constant.
   func testConstantSegments() throws {
     let device = CPUDevice()

@@ -19,6 +19,7 @@ extension CPUDevice: ElementwiseKernels {
     case .sqrt: map { $0.squareRoot() }
     case .abs: map { Swift.abs($0) }
     case .sign: map { $0 > 0 ? 1 : ($0 < 0 ? -1 : $0) }
+    case .round: map { $0.rounded(.toNearestOrEven) }
     case .clamp: map { $0 < a ? a : ($0 > b ? b : $0) }
     case .inside: map { $0 >= a && $0 <= b ? 1 : 0 }
     case .power: map { pow($0, a) }

@@ -11,6 +11,8 @@ public enum UnaryOperation: String, CaseIterable, Sendable {
   case exp, log, sqrt, abs
   /// -1, 0 or 1
   case sign
+  /// To the nearest whole number, halves to the even one.
+  case round
   /// x limited to a ... b
   case clamp
   /// 1 where a <= x <= b, else 0

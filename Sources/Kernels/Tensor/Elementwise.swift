@@ -233,6 +233,19 @@ extension Tensor {
   /// -1, 0 or 1; a constant as gradients go.
   public func sign() throws -> Tensor { try unary(.sign) }
 
+  /// The nearest whole number, halves to the even one; a constant as gradients go.
+  public func rounded() throws -> Tensor { try unary(.round) }
+
+  /// The values of another tensor of this shape with this one's place in the graph: what a function without a useful gradient
+  /// gives, with the gradient of one that is near it ("straight-through"; Bengio, Leonard, Courville, 2013).
+  public func withValues(of other: Tensor) throws -> Tensor {
+    guard other.shape == shape else {
+      throw KernelsError.shape(operation: "straight-through", "\(other.shape) cannot stand for \(shape)")
+    }
+    try requireSameDevice(as: other, for: "straight-through")
+    return other.detached().recorded("straight-through", [self]) { g, _ in [g] }
+  }
+
   /// x limited to a range; the gradient is 0 outside it.
   public func clamped(to range: ClosedRange<Float>) throws -> Tensor {
     try unary(.clamp, a: range.lowerBound, b: range.upperBound).recorded("clamp", [self]) { [self] g, _ in

@@ -12,6 +12,11 @@ struct JPEGPurifier: Purifier {
 
   init(_ strength: Float) { quality = Int(strength) }
 
+  func differentiable(on device: any Device) throws -> DifferentiablePurifier {
+    let model = try JPEGModel(quality: quality, subsampling: .halved, device: device)
+    return { images, _ in try model(images) }
+  }
+
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
     try saved(images, quality: quality, subsampling: .halved)
   }
@@ -27,6 +32,11 @@ struct FullJPEGPurifier: Purifier {
   private let quality: Int
 
   init(_ strength: Float) { quality = Int(strength) }
+
+  func differentiable(on device: any Device) throws -> DifferentiablePurifier {
+    let model = try JPEGModel(quality: quality, subsampling: .full, device: device)
+    return { images, _ in try model(images) }
+  }
 
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
     try saved(images, quality: quality, subsampling: .full)

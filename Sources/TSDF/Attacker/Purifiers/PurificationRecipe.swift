@@ -92,6 +92,11 @@ public struct PurificationRecipe: Hashable, Sendable {
     steps.contains { if case .average = $0.kind { true } else { false } }
   }
 
+  /// Whether it has learned from pictures, others now or before.
+  public var learns: Bool {
+    steps.contains { if case .purifier = $0.kind { false } else { true } }
+  }
+
   /// Whether it looks at pictures at a place.
   func works(at place: PurifierPlace) -> Bool { steps.contains { $0.place == place } }
 }

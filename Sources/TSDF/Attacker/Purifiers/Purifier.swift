@@ -17,9 +17,19 @@ protocol Purifier: Sendable, SendableMetatype {
 
   /// Purified images [N, 3, H, W] in [-1, 1].
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor
+
+  /// The same with a useful gradient, for who crafts through it, and without leaving the device.
+  func differentiable(on device: any Device) throws -> DifferentiablePurifier
 }
 
+/// Purified images [N, 3, H, W] in [-1, 1], or nearly; differentiable.
+typealias DifferentiablePurifier = (_ images: Tensor, _ random: inout RandomStream) throws -> Tensor
+
 extension Purifier {
+  func differentiable(on device: any Device) throws -> DifferentiablePurifier {
+    { try self($0, random: &$1) }
+  }
+
   static var takesWholeNumbers: Bool { false }
 }
 

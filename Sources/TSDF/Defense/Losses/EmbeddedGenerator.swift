@@ -17,8 +17,11 @@ struct EmbeddedGenerator {
     return try images.resized(height: side, width: side, mode: images.shape[2] > side ? .area : .bilinear)
   }
 
-  func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
-    try generator(input(images), condition: condition)
+  /// - Parameter look: what an attacker does to images at a place; by default nothing.
+  func callAsFunction(_ images: Tensor, condition: Condition, through look: Look = { image, _ in image }) throws
+    -> GeneratorOutput
+  {
+    try generator(look(input(look(images, .photo)), .network), condition: condition)
   }
 
   /// The same outside any graph, in slices where the batch does not fit.
@@ -37,5 +40,5 @@ struct EmbeddedGenerator {
   }
 }
 
-/// The mean squared difference of two batches, image by image: [N].
-func squaredErrorByImage(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a - b).squared().mean(axes: [1, 2, 3]) }
+/// Images as they are after what an attacker does to them at a place.
+typealias Look = (_ images: Tensor, _ place: PurifierPlace) throws -> Tensor

@@ -7,15 +7,15 @@ import Networks
 /// as much as one detector alone, and so do detectors. All on the device.
 enum JointStep {
   enum Part {
-    /// Break this edit: the condition and the clean image's edit.
-    case generator(EmbeddedGenerator, Condition, Tensor)
-    /// Blind this detector.
-    case detector(any FaceDetector, DetectorTargets)
+    /// Break this edit: the condition, the clean image's edit, and what it is looked at through.
+    case generator(EmbeddedGenerator, Condition, EditTarget, Look = { image, _ in image })
+    /// Blind this detector, likewise.
+    case detector(any FaceDetector, DetectorTargets, Look = { image, _ in image })
 
     fileprivate var modelName: String {
       switch self {
-      case .generator(let generator, _, _): return type(of: generator.generator).name
-      case .detector(let detector, _): return type(of: detector).name
+      case .generator(let generator, _, _, _): return type(of: generator.generator).name
+      case .detector(let detector, _, _): return type(of: detector).name
       }
     }
   }
@@ -40,26 +40,28 @@ enum JointStep {
   ///   - leaf: what the gradient is taken with respect to.
   ///   - epsilon: the budget.
   ///   - weights: how much models count besides, by their names; 1 for those that are not named.
+  /// - Returns: the gradient, and for each part how far it is from being reached, 0 where it is.
   static func gradient(
     _ parts: [Part], input: Tensor, leaf: Tensor, epsilon: Float, interruptionTarget: Float, goal: DetectorGoal,
     weights: [String: Float] = [:], slicer: BatchSlicer
-  ) throws -> Tensor {
+  ) throws -> (gradient: Tensor, needs: [Tensor]) {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
     let count = images.shape[0]
     var generators: [Share] = []
     var detectors: [Share] = []
+    var needs: [Tensor] = []
     for part in parts {
       let (found, losses) = try slicer.gradients(count: count, withRespectTo: [images]) { range in
         let image = try images.slice(range)
         let loss: Tensor
         switch part {
-        case .generator(let generator, let condition, let cleanEdit):
-          let edit = try generator(image, condition: condition.slice(range)).image
+        case .generator(let generator, let condition, let target, let look):
+          let edit = try generator(image, condition: condition.slice(range), through: look).image
           // Images that are broken enough are left alone.
-          loss = try (interruptionTarget - squaredErrorByImage(edit, cleanEdit.slice(range))).relu().mean()
-        case .detector(let detector, let targets):
-          loss = try Poisoning.detectionLoss(detector, image, targets.slice(range), goal)
+          loss = try (interruptionTarget - target.slice(range).error(of: edit)).relu().mean()
+        case .detector(let detector, let targets, let look):
+          loss = try Poisoning.detectionLoss(detector, look(image, .photo), targets.slice(range), goal)
         }
         return (loss, [loss])
       }
@@ -72,10 +74,12 @@ enum JointStep {
         // An edit moves about linearly with its image, so the root of its squared change does.
         let error = try (interruptionTarget - loss).clamped(to: 1e-8...interruptionTarget)
         let reach = try change.squared() / (error * (4 * interruptionTarget))
-        generators.append(try Share(gradient, need: loss / interruptionTarget, reach: reach, weight: weight))
+        needs.append(try loss / interruptionTarget)
+        generators.append(try Share(gradient, need: needs.last!, reach: reach, weight: weight))
       case .detector:
+        needs.append(try loss / detectorScale)
         detectors.append(
-          try Share(gradient, need: loss / detectorScale, reach: change / detectorScale, weight: weight))
+          try Share(gradient, need: needs.last!, reach: change / detectorScale, weight: weight))
       }
     }
     var total: Tensor?
@@ -87,8 +91,8 @@ enum JointStep {
         total = try total.map { try $0 + part } ?? part
       }
     }
-    guard let total else { return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device) }
-    return try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
+    guard let total else { return (try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device), needs) }
+    return (try gradients(of: input, withRespectTo: [leaf], seed: total)[0], needs)
   }
 }
 

@@ -28,7 +28,7 @@ struct JointMethod: CraftingMethod {
     for generator in run.generators {
       let condition = try run.drawCondition(for: generator, batch)
       let clean = try generator.plain(batch.images, condition: condition, run.slicer).image
-      parts.append(.generator(generator, condition, clean))
+      parts.append(.generator(generator, condition, EditTarget(clean)))
     }
     for (detector, targets) in zip(run.detectors, try run.detectorTargets(batch)) {
       parts.append(.detector(detector, targets))
@@ -40,7 +40,8 @@ struct JointMethod: CraftingMethod {
     let gradient = try JointStep.gradient(
       parts, input: isCompressed ? run.compression(plain) : plain, leaf: leaf, epsilon: recipe.epsilon,
       interruptionTarget: recipe.interruptionTarget, goal: recipe.detectorGoal, weights: recipe.weights,
-      slicer: run.slicer)
+      slicer: run.slicer
+    ).gradient
     try run.move(
       gradient, velocity: velocity,
       stepSize: recipe.epsilon / 20 * (1 - Float(run.step) / Float(max(1, run.stepCount))),

@@ -11,6 +11,14 @@ public enum ProtectedRegion: String, Codable, CaseIterable, Sendable {
   case image
 }
 
+/// What the steps of refinement begin with.
+public enum RefinementStart: String, Codable, CaseIterable, Sendable {
+  /// Noise of the whole budget, of each picture's own: what pictures have in common is nothing.
+  case random
+  /// The universal perturbation.
+  case universal
+}
+
 /// How pictures are protected.
 public struct ProtectionSettings: Codable, Equatable, Sendable {
   public var region = ProtectedRegion.faces
@@ -18,6 +26,7 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   public var epsilon: Float = 0.05
   /// Gradient steps for each face.
   public var refineSteps = 0
+  public var start = RefinementStart.random
   /// The side of a face's square, as a multiple of its box's longer side.
   public var margin: Float = 1.5
   /// Pictures with a longer side are shrunk to this for detection.
@@ -43,7 +52,7 @@ public struct ProtectionResult: Sendable {
   public let ssim: Double
 }
 
-/// Lays a universal perturbation on pictures, refined for each if asked. It belongs to one thread at a time, with its device;
+/// Lays a universal perturbation on pictures, or one that is made for each by steps of refinement. It belongs to one thread at a time, with its device;
 /// `SharedProtector` serves several.
 public final class Protector {
   public let settings: ProtectionSettings
@@ -111,8 +120,9 @@ public final class Protector {
     let regions = faces.isEmpty ? [whole] : faces.map(square)
     // At the size at which detectors look at the picture: what is refined at another is undone by the resize.
     let seen = settings.refineSteps > 0 ? try image.tensor(shrunkTo: settings.longestSide, on: device) : nil
+    let seed = settings.seed &+ (seen == nil ? 0 : image.seed)
     func refined(_ patch: Patch, round: Int) throws -> Patch {
-      try seen.map { try self.refined(patch, of: image, seen: $0, round: round) } ?? patch
+      try seen.map { try self.refined(patch, of: image, seen: $0, round: round, seed: seed) } ?? patch
     }
     var patches = try regions.map { try refined(patch($0, of: image), round: 0) }
     var plan = Plan(moves: try moves(patches, of: image), regions: regions, faceCount: faces.count)
@@ -164,7 +174,7 @@ public final class Protector {
 
   /// A patch after the steps of refinement, which look at it in its surroundings; as it was in a picture that is too small.
   /// - Parameter seen: the picture as detectors look at it.
-  private func refined(_ patch: Patch, of image: Image, seen: Tensor, round: Int) throws -> Patch {
+  private func refined(_ patch: Patch, of image: Image, seen: Tensor, round: Int, seed: UInt64) throws -> Patch {
     guard let refiner, min(seen.shape[2], seen.shape[3]) >= smallestRefinedSide else { return patch }
     /// The rows or columns of `seen` that those of the picture come to lie on.
     func scaled(_ range: Range<Int>, _ length: Int, to seenLength: Int) -> Range<Int> {
@@ -179,12 +189,16 @@ public final class Protector {
     let part = ImagePart(
       rows: rows.lowerBound - top..<rows.upperBound - top,
       columns: columns.lowerBound - left..<columns.upperBound - left)
-    let start = try resized(patch.delta, height: rows.count, width: columns.count).padded(
-      top: part.rows.lowerBound, bottom: view.rows.upperBound - rows.upperBound, left: part.columns.lowerBound,
-      right: view.columns.upperBound - columns.upperBound)
+    let isRandom = round == 0 && settings.start == .random
+    let start =
+      isRandom
+      ? nil
+      : try resized(patch.delta, height: rows.count, width: columns.count).padded(
+        top: part.rows.lowerBound, bottom: view.rows.upperBound - rows.upperBound, left: part.columns.lowerBound,
+        right: view.columns.upperBound - columns.upperBound)
     let delta = try refiner.refine(
       view.cut(seen), start: start, within: part, steps: settings.refineSteps, epsilon: settings.epsilon,
-      seed: settings.seed &+ UInt64(round))
+      seed: seed &+ UInt64(round))
     return Patch(
       rows: patch.rows, columns: patch.columns,
       delta: try resized(part.cut(delta), height: patch.rows.count, width: patch.columns.count))
@@ -223,3 +237,8 @@ public final class Protector {
 
 @available(*, unavailable)
 extension Protector: Sendable {}
+
+extension Image {
+  /// A number that follows from the samples: of each picture its own.
+  fileprivate var seed: UInt64 { sha256(Data(bytes)).prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+}

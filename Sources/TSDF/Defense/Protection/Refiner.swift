@@ -1,30 +1,41 @@
 import Kernels
 import Networks
 
-/// Adapts a perturbation to one picture by gradient steps against an ensemble of a generator and detectors, from the
-/// universal perturbation on: much stronger than the universal one alone, at the price of the steps.
+/// Makes a perturbation for one picture by gradient steps against an ensemble of generators and detectors, looking at it through what
+/// attackers and platforms do to pictures: much stronger than a universal one, and shared with no other picture.
 public final class Refiner {
+  /// What pictures are looked at through unless something else is asked for.
+  public static let defaultViews = try! PurificationRecipe.list(
+    "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo")
+
   private let generators: [any Generator]
   private let detectors: [any FaceDetector]
   private let goal: DetectorGoal
   private let slicer: BatchSlicer
+  /// Pictures as they are, then through each purifier; detectors see those of photos alone.
+  private let generatorViews: [PurifiedView], detectorViews: [PurifiedView]
   private let interruptionTarget: Float = 0.3
-  private let momentum: Float = 0.5
-  /// What every other step looks through, so that recompression does not undo them.
-  private let compression: JPEGModel?
+  private let momentum: Float = 0.8
+  /// The first sign step, in budgets; steps fall linearly.
+  private let firstStep: Float = 0.25
+  /// Steps between looks at what later stages of detectors look at, and at how far each goal is.
+  private let regionInterval = 5, needInterval = 8
 
   /// - Parameters:
   ///   - goal: what the detectors are to be made to do.
-  ///   - compressionQuality: of the JPEG that every other step looks through; nil for none.
+  ///   - views: what is looked at through besides pictures as they are.
+  /// - Throws: `PurifierError` where a view learns from pictures or is a network.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both,
-    compressionQuality: Int? = CraftRecipe().compressionQuality, device: any Device
+    views: [PurificationRecipe] = Refiner.defaultViews, device: any Device
   ) throws {
-    compression = try compressionQuality.map { try JPEGModel(quality: $0, device: device) }
-    self.goal = goal
+    (self.generators, self.detectors, self.goal) = (generators, detectors, goal)
     slicer = BatchSlicer(device: device)
-    self.generators = generators
-    self.detectors = detectors
+    func ready(_ recipes: [PurificationRecipe]) throws -> [PurifiedView] {
+      try ([nil] + recipes).map { try PurifiedView($0, on: device) }
+    }
+    generatorViews = try ready(views)
+    detectorViews = try ready(views.filter { $0.works(at: .photo) })
   }
 
   /// Whether true faces are to be missed.
@@ -32,60 +43,73 @@ public final class Refiner {
 
   /// - Parameters:
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
-  ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon.
+  ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon; nil for a random one, which shares nothing with
+  ///     those of other seeds: averaging such pictures leaves nothing to take off.
   ///   - part: where the perturbation lies, and what generators are given; detectors see the whole image. Nil for all of it.
-  ///   - steps: sign steps of epsilon / 8, falling linearly.
+  ///   - steps: sign steps, the first of a quarter of epsilon, falling linearly.
   ///   - labels: the face's labels of the given names, in their order; nothing where they are not known.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor, within part: ImagePart? = nil, steps: Int, epsilon: Float,
+    _ image: Tensor, start: Tensor?, within part: ImagePart? = nil, steps: Int, epsilon: Float,
     labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
   ) throws -> Tensor {
     let device = image.device
-    let generators = generators.map { EmbeddedGenerator($0, part: part) }
     let mask = try part?.mask(height: image.shape[2], width: image.shape[3], device: device)
     func confined(_ delta: Tensor) throws -> Tensor { try mask.map { try delta * $0 } ?? delta }
     var random = RandomStream(seed: seed)
-    var targets = try detectors.map {
-      try DetectorTargets(
-        $0, [DetectorTruth($0, image: image)], width: image.shape[3], regionCount: 6, device: device)
+    var goals = try generators.map {
+      try GeneratorGoal(EmbeddedGenerator($0, part: part), image, labels: labels, generatorViews, random: &random)
     }
-    // Every edit that an attacker may ask for: against one of them alone, the others would be left whole.
-    let edits = try generators.map { generator in
-      let labels = labels(generator.generator.attributes)
-      return try generator.generator.edits.indices.map { edit in
-        let condition = try generator.generator.condition([edit], labels: [labels], random: &random, device: device)
-        return (condition: condition, clean: try generator(image, condition: condition).image)
-      }
+    var hidings = try detectors.map { detector in
+      let truth = try DetectorTruth(detector, image: image)
+      return (
+        detector: detector, choice: ViewChoice(count: detectorViews.count),
+        targets: try DetectorTargets(detector, [truth], width: image.shape[3], regionCount: 6, device: device)
+      )
     }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
-    // A random start, as usual for sign steps: where an edit is not broken at all its gradient is exactly zero.
-    let noise = try random.uniform(image.shape, in: -epsilon / 20..<epsilon / 20, device: device)
-    var delta = try confined((start + noise).clamped(to: -epsilon...epsilon))
+    // Where an edit is not broken at all its gradient is exactly zero: no start is without noise.
+    let reach = start == nil ? epsilon : epsilon / 20
+    let noise = try random.uniform(image.shape, in: -reach..<reach, device: device)
+    var delta = try confined((start.map { try $0 + noise } ?? noise).clamped(to: -epsilon...epsilon))
     for step in 0..<steps {
       // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
-      if step % 5 == 4 {
-        for (index, detector) in detectors.enumerated() {
-          let current = try detector.candidateRegions((image + delta).clamped(to: -1...1))
-          targets[index].regions = [Array((targets[index].regions[0].prefix(3) + current).prefix(8))]
+      if step % regionInterval == regionInterval - 1 {
+        for index in hidings.indices {
+          let current = try hidings[index].detector.candidateRegions((image + delta).clamped(to: -1...1))
+          let all = hidings[index].targets.regions[0].prefix(3) + current
+          hidings[index].targets.regions = [Array(all.prefix(8))]
         }
       }
-      let parts =
-        zip(generators, edits).map { generator, edits in
-          let edit = edits[random.integer(below: edits.count)]
-          return JointStep.Part.generator(generator, edit.condition, edit.clean)
-        }
-        + zip(detectors, targets).map { JointStep.Part.detector($0, $1) }
+      func look(_ view: PurifiedView) -> Look { { try view($0, at: $1, random: &random) } }
+      var draws: [Int] = []
+      var parts: [JointStep.Part] = []
+      for goal in goals {
+        draws.append(goal.choice.draw(random: &random))
+        let (edit, view) = goal.task(draws.last!)
+        parts.append(.generator(goal.generator, edit.condition, edit.target, look(generatorViews[view])))
+      }
+      for hiding in hidings {
+        draws.append(hiding.choice.draw(random: &random))
+        parts.append(.detector(hiding.detector, hiding.targets, look(detectorViews[draws.last!])))
+      }
       let leaf = delta.requiringGradient()
-      let plain = try (image + leaf).clamped(to: -1...1)
-      let gradient = try JointStep.gradient(
-        parts, input: step % 2 == 1 ? compression?(plain) ?? plain : plain, leaf: leaf,
-        epsilon: epsilon, interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
+      let (gradient, needs) = try JointStep.gradient(
+        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, epsilon: epsilon,
+        interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
-        stepSize: epsilon / 8 * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
+        stepSize: epsilon * firstStep * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
       delta = try confined(delta)
+      let isRead = step % needInterval == needInterval - 1
+      for (index, need) in needs.enumerated() {
+        if index < goals.count {
+          try goals[index].choice.note(draws[index], need: need, settling: isRead)
+        } else {
+          try hidings[index - goals.count].choice.note(draws[index], need: need, settling: isRead)
+        }
+      }
     }
     return try (image + delta).clamped(to: -1...1) - image
   }
@@ -93,3 +117,29 @@ public final class Refiner {
 
 @available(*, unavailable)
 extension Refiner: Sendable {}
+
+/// Every edit of a generator that an attacker may ask for, through every view: against one alone, the others would be left whole.
+private struct GeneratorGoal {
+  let generator: EmbeddedGenerator
+  private let edits: [(condition: Condition, target: EditTarget)]
+  var choice: ViewChoice
+
+  init(
+    _ generator: EmbeddedGenerator, _ image: Tensor, labels: ([String]) -> [Float], _ views: [PurifiedView],
+    random: inout RandomStream
+  ) throws {
+    self.generator = generator
+    let own = labels(generator.generator.attributes)
+    edits = try generator.generator.edits.indices.map { edit in
+      let condition = try generator.generator.condition([edit], labels: [own], random: &random, device: image.device)
+      let clean = try generator(image, condition: condition).image
+      return (condition, try EditTarget(clean, changed: generator.input(image)))
+    }
+    choice = ViewChoice(count: views.count * edits.count)
+  }
+
+  /// The edit and the view of a draw.
+  func task(_ draw: Int) -> (edit: (condition: Condition, target: EditTarget), view: Int) {
+    (edits[draw % edits.count], draw / edits.count)
+  }
+}
