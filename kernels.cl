@@ -374,6 +374,20 @@ typedef float wide;
 static float folded(const wide v) { return v; }
 #endif
 
+// What a work-item of the normalisations is, and the group that its work-group has: see normalize_forward.
+#define NORM_GROUP                                                                                              \
+  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);                          \
+  const uint start = group * area, vectors = area / WIDTH;                                                      \
+  const float count = (float)(planes * area)
+
+// What the forward pass found for the group, and its channel's parameters.
+#define NORM_FOUND                                                                                              \
+  const float mean = statistics[group].s0, invstd = statistics[group].s1;                                       \
+  const float scale = gamma[group % channels], shift = beta[group % channels]
+
+// A gradient D through the leaky ReLU of a value Z.
+#define PASSED(D, Z) select(slope * (D), (D), (Z) > 0.0f)
+
 // Normalisation with its own statistics, forward: y = (x - mean) * invstd * gamma[c] + beta[c], then
 // leaky ReLU of `slope` (1 = none, 0 = ReLU). A group is the set of elements that share statistics:
 // `planes` planes of `area` elements, `planeStride` apart. Instance norm: groups = N * C, planes = 1;
@@ -388,12 +402,7 @@ kernel void normalize_forward(global const float *restrict x, global const float
                               local float2 *restrict scratch, const uint channels, const uint planes,
                               const uint area, const uint planeStride, const float epsilon,
                               const uint unbiased, const float slope, const uint hasResidual) {
-  const uint lid = get_local_id(0);
-  const uint size = get_local_size(0);
-  const uint group = get_group_id(0);
-  const uint start = group * area;
-  const uint vectors = area / WIDTH;
-  const float count = (float)(planes * area);
+  NORM_GROUP;
 
   // Two sums at a time: one would wait for its own last addition.
   wide even = 0.0f, odd = 0.0f;
@@ -469,16 +478,8 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
                                const uint channels, const uint planes, const uint area,
                                const uint planeStride, const float epsilon, const uint unbiased,
                                const float slope) {
-  const uint lid = get_local_id(0);
-  const uint size = get_local_size(0);
-  const uint group = get_group_id(0);
-  const uint start = group * area;
-  const uint vectors = area / WIDTH;
-  const float count = (float)(planes * area);
-  const float mean = statistics[group].s0;
-  const float invstd = statistics[group].s1;
-  const float scale = gamma[group % channels];
-  const float shift = beta[group % channels];
+  NORM_GROUP;
+  NORM_FOUND;
 
   wide gh16 = 0.0f, g16 = 0.0f;
   float gh = 0.0f, g = 0.0f;
@@ -488,7 +489,7 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     for (uint i = lid; i < vectors; i += size) {
       const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
       const wide d = WIDE_LOAD(i, up);
-      const wide masked = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
+      const wide masked = PASSED(d, fma(h, (wide)(scale), (wide)(shift)));
       gh16 = fma(masked, h, gh16);
       g16 += masked;
     }
@@ -513,7 +514,7 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     for (uint i = lid; i < vectors; i += size) {
       const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
       const wide d = WIDE_LOAD(i, up);
-      const wide masked = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
+      const wide masked = PASSED(d, fma(h, (wide)(scale), (wide)(shift)));
       WIDE_STORE(outer * (masked - meanG - h * meanGH), i, out);
     }
     for (uint i = vectors * WIDTH + lid; i < area; i += size) {
@@ -539,16 +540,8 @@ kernel void normalize_second_gradient(
     global const float2 *restrict statistics, global float *dx, global float *restrict ddy,
     global float *restrict dgamma, local float2 *restrict scratch, const uint channels, const uint planes,
     const uint area, const uint planeStride, const float epsilon, const uint unbiased, const float slope) {
-  const uint lid = get_local_id(0);
-  const uint size = get_local_size(0);
-  const uint group = get_group_id(0);
-  const uint start = group * area;
-  const uint vectors = area / WIDTH;
-  const float count = (float)(planes * area);
-  const float mean = statistics[group].s0;
-  const float invstd = statistics[group].s1;
-  const float scale = gamma[group % channels];
-  const float shift = beta[group % channels];
+  NORM_GROUP;
+  NORM_FOUND;
 
   wide u16 = 0.0f, m16 = 0.0f;
   float2 rest = 0.0f;
@@ -558,7 +551,7 @@ kernel void normalize_second_gradient(
     for (uint i = lid; i < vectors; i += size) {
       const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
       const wide d = WIDE_LOAD(i, inner);
-      m16 += select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f);
+      m16 += PASSED(d, fma(h, (wide)(scale), (wide)(shift)));
       u16 += WIDE_LOAD(i, up);
     }
     for (uint i = vectors * WIDTH + lid; i < area; i += size) {
@@ -577,7 +570,7 @@ kernel void normalize_second_gradient(
     for (uint i = lid; i < vectors; i += size) {
       const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
       const wide d = WIDE_LOAD(i, inner);
-      const wide m = select(slope * d, d, fma(h, (wide)(scale), (wide)(shift)) > 0.0f) - means.s1;
+      const wide m = PASSED(d, fma(h, (wide)(scale), (wide)(shift))) - means.s1;
       const wide v = WIDE_LOAD(i, up) - means.s0;
       a16 = fma(v, h, a16);
       b16 = fma(m, h, b16);
@@ -610,10 +603,10 @@ kernel void normalize_second_gradient(
       const wide h = (WIDE_LOAD(i, from) - mean) * invstd;
       const wide d = WIDE_LOAD(i, inner);
       const wide z = fma(h, (wide)(scale), (wide)(shift));
-      const wide m = select(slope * d, d, z > 0.0f) - means.s1;
+      const wide m = PASSED(d, z) - means.s1;
       const wide v = WIDE_LOAD(i, up) - means.s0;
       const wide plain = outer * (v - h * meanA);
-      WIDE_STORE(select(slope * plain, plain, z > 0.0f), i, outInner);
+      WIDE_STORE(PASSED(plain, z), i, outInner);
       WIDE_STORE(factor * (h * inH + ab.s1 * v + ab.s0 * m), i, out);
     }
     for (uint i = vectors * WIDTH + lid; i < area; i += size) {

@@ -58,7 +58,7 @@ struct RefinementOptions: ParsableArguments {
     help: """
       What refinement looks at pictures through, so that it does not undo the steps: a list as of evaluate's --purify, without average \
       and denoise, or none.
-      """) var through = Refiner.defaultViews.map(\.name).joined(separator: ",")
+      """) var through = Refiner.defaultViews
   @Option(help: "What refinement begins with: random (of each picture its own) or universal (the perturbation).")
   var start = RefinementStart.random
 

@@ -193,7 +193,7 @@ final class DefenseTests: XCTestCase {
     let clean = try retinaface.detect(image, threshold: 0.7).map(\.box)
     XCTAssertFalse(clean.isEmpty)
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
-    for views in [[], Refiner.defaultViews] {
+    for views in [[], nil] as [[PurificationRecipe]?] {
       var found: [DetectorGoal: [Box]] = [:]
       for goal in DetectorGoal.allCases {
         let delta = try Refiner(

@@ -37,8 +37,7 @@ extension CPUDevice: NormalizationKernels {
     parallel(geometry.groups) { groups in
       for group in groups {
         let (mean, inverse) = (statistics[2 * group], statistics[2 * group + 1])
-        let scale = gamma[group % geometry.channels]
-        let shift = beta[group % geometry.channels]
+        let (scale, shift) = (gamma[group % geometry.channels], beta[group % geometry.channels])
         func normal(_ i: Int) -> Float { (x[i] - mean) * inverse }
         func masked(_ i: Int) -> Float { normal(i) * scale + shift > 0 ? dy[i] : slope * dy[i] }
         let product = geometry.sum(group) { masked($0) * normal($0) }

@@ -107,6 +107,18 @@ public func gradients(
   }
 }
 
+/// The gradients of those nodes that `wanted` marks, as pullbacks return them.
+func gradients(
+  of root: GradientNode?, to nodes: [GradientNode?], wanted: [Bool], seed: Tensor, createGraph: Bool,
+  stoppingThere stops: Bool = false
+) throws -> [Tensor?] {
+  guard let root else { return nodes.map { _ in nil } }
+  let asked = nodes.indices.filter { wanted[$0] }
+  let found = try gradients(
+    of: root, to: asked.map { nodes[$0]! }, seed: seed, createGraph: createGraph, stoppingThere: stops)
+  return nodes.indices.map { index in asked.firstIndex(of: index).flatMap { found[$0] } }
+}
+
 /// The gradients of nodes; nil for those that the root does not depend on.
 /// - Parameter stops: whether what lies behind the targets is left alone.
 func gradients(

@@ -81,15 +81,14 @@ extension Tensor {
       let passed = wanted.count > 3 ? [wanted[3] ? g : nil] : []
       guard wanted.prefix(3).contains(true) else { return [nil, nil, nil] + passed }
       let x = try kept!.restored()
-      let norm = NormCall(gamma: gamma, beta: beta, statistics: statistics, geometry, axes: axes, slope)
+      let norm = NormCall(
+        gamma: gamma, beta: beta, statistics: statistics, geometry: geometry, axes: axes, slope: slope)
       if Autograd.isRecording {
         if !wanted[1], !wanted[2] { return [try norm.gradient(x, kept!, g), nil, nil] + passed }
         // For a gradient of the parameters' gradients: the same function in operations that have second derivatives.
-        let inputs = [x, gamma, beta]
-        let asked = inputs.indices.filter { wanted[$0] }
-        let found = try gradients(
-          of: norm.composed(x), withRespectTo: asked.map { inputs[$0] }, seed: g, createGraph: true)
-        return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } } + passed
+        return try gradients(
+          of: norm.composed(x).node, to: [x.node, gamma.node, beta.node], wanted: wanted, seed: g, createGraph: true)
+          + passed
       }
       let dx = try g.successor()
       let sums = try device.allocate(geometry.groups * 2)
@@ -130,11 +129,6 @@ private struct NormCall {
   let axes: [Int]
   let slope: Float
 
-  init(gamma: Tensor, beta: Tensor, statistics: Buffer, _ geometry: NormGeometry, axes: [Int], _ slope: Float) {
-    (self.gamma, self.beta, self.statistics) = (gamma, beta, statistics)
-    (self.geometry, self.axes, self.slope) = (geometry, axes, slope)
-  }
-
   /// The gradient of the input `x`, recorded for its own; `g` is the output's.
   func gradient(_ x: Tensor, _ kept: KeptTensor, _ g: Tensor) throws -> Tensor {
     let device = x.device
@@ -148,10 +142,8 @@ private struct NormCall {
       let (x, g) = (try kept.restored(), try keptG!.restored())
       if Autograd.isRecording {
         let slope = try gradients(of: composed(x), withRespectTo: [x], seed: g, createGraph: true)[0]
-        let inputs = [x, g, gamma, beta]
-        let asked = inputs.indices.filter { wanted[$0] }
-        let found = try gradients(of: slope, withRespectTo: asked.map { inputs[$0] }, seed: u, createGraph: true)
-        return inputs.indices.map { index in asked.firstIndex(of: index).map { found[$0] } }
+        return try gradients(
+          of: slope.node, to: [x.node, g.node, gamma.node, beta.node], wanted: wanted, seed: u, createGraph: true)
       }
       let (dx, ddy, dgamma) = (
         try u.successor(), try device.allocate(x.count), try device.allocate(geometry.groups)

@@ -24,10 +24,8 @@ extension Autograd {
       guard let node = again.node else {
         throw KernelsError.usage("a segment computed another function the second time")
       }
-      let asked = inputs.indices.filter { wanted[$0] }
-      let found = try gradients(
-        of: node, to: asked.map { inputs[$0] }, seed: g, createGraph: isRecording, stoppingThere: true)
-      return inputs.indices.map { index in asked.firstIndex(of: index).flatMap { found[$0] } }
+      return try gradients(
+        of: node, to: inputs, wanted: wanted, seed: g, createGraph: isRecording, stoppingThere: true)
     }
   }
 }

@@ -18,7 +18,7 @@ struct EmbeddedGenerator {
   }
 
   /// - Parameter look: what an attacker does to images at a place; by default nothing.
-  func callAsFunction(_ images: Tensor, condition: Condition, through look: Look = { image, _ in image }) throws
+  func callAsFunction(_ images: Tensor, condition: Condition, through look: Look = unchanged) throws
     -> GeneratorOutput
   {
     try generator(look(input(look(images, .photo)), .network), condition: condition)
@@ -42,3 +42,6 @@ struct EmbeddedGenerator {
 
 /// Images as they are after what an attacker does to them at a place.
 typealias Look = (_ images: Tensor, _ place: PurifierPlace) throws -> Tensor
+
+/// Nothing.
+func unchanged(_ images: Tensor, _ place: PurifierPlace) -> Tensor { images }

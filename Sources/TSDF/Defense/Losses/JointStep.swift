@@ -8,9 +8,9 @@ import Networks
 enum JointStep {
   enum Part {
     /// Break this edit: the condition, the clean image's edit, and what it is looked at through.
-    case generator(EmbeddedGenerator, Condition, EditTarget, Look = { image, _ in image })
+    case generator(EmbeddedGenerator, Condition, EditTarget, Look = unchanged)
     /// Blind this detector, likewise.
-    case detector(any FaceDetector, DetectorTargets, Look = { image, _ in image })
+    case detector(any FaceDetector, DetectorTargets, Look = unchanged)
 
     fileprivate var modelName: String {
       switch self {

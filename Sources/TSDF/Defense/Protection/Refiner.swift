@@ -4,9 +4,8 @@ import Networks
 /// Makes a perturbation for one picture by gradient steps against an ensemble of generators and detectors, looking at it through what
 /// attackers and platforms do to pictures: much stronger than a universal one, and shared with no other picture.
 public final class Refiner {
-  /// What pictures are looked at through unless something else is asked for.
-  public static let defaultViews = try! PurificationRecipe.list(
-    "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo")
+  /// What pictures are looked at through unless something else is asked for, as `PurificationRecipe.list` reads it.
+  public static let defaultViews = "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo"
 
   private let generators: [any Generator]
   private let detectors: [any FaceDetector]
@@ -23,14 +22,15 @@ public final class Refiner {
 
   /// - Parameters:
   ///   - goal: what the detectors are to be made to do.
-  ///   - views: what is looked at through besides pictures as they are.
+  ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
   /// - Throws: `PurifierError` where a view learns from pictures or is a network.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both,
-    views: [PurificationRecipe] = Refiner.defaultViews, device: any Device
+    views: [PurificationRecipe]? = nil, device: any Device
   ) throws {
     (self.generators, self.detectors, self.goal) = (generators, detectors, goal)
     slicer = BatchSlicer(device: device)
+    let views = try views ?? PurificationRecipe.list(Self.defaultViews)
     func ready(_ recipes: [PurificationRecipe]) throws -> [PurifiedView] {
       try ([nil] + recipes).map { try PurifiedView($0, on: device) }
     }
@@ -57,16 +57,19 @@ public final class Refiner {
     let mask = try part?.mask(height: image.shape[2], width: image.shape[3], device: device)
     func confined(_ delta: Tensor) throws -> Tensor { try mask.map { try delta * $0 } ?? delta }
     var random = RandomStream(seed: seed)
-    var goals = try generators.map {
-      try GeneratorGoal(EmbeddedGenerator($0, part: part), image, labels: labels, generatorViews, random: &random)
+    let goals = try generators.map {
+      try GeneratorGoal(EmbeddedGenerator($0, part: part), image, labels: labels, random: &random)
     }
     var hidings = try detectors.map { detector in
       let truth = try DetectorTruth(detector, image: image)
       return (
-        detector: detector, choice: ViewChoice(count: detectorViews.count),
+        detector: detector,
         targets: try DetectorTargets(detector, [truth], width: image.shape[3], regionCount: 6, device: device)
       )
     }
+    var choices =
+      goals.map { ViewChoice(count: generatorViews.count * $0.edits.count) }
+      + hidings.map { _ in ViewChoice(count: detectorViews.count) }
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
     // Where an edit is not broken at all its gradient is exactly zero: no start is without noise.
@@ -83,17 +86,16 @@ public final class Refiner {
         }
       }
       func look(_ view: PurifiedView) -> Look { { try view($0, at: $1, random: &random) } }
-      var draws: [Int] = []
-      var parts: [JointStep.Part] = []
-      for goal in goals {
-        draws.append(goal.choice.draw(random: &random))
-        let (edit, view) = goal.task(draws.last!)
-        parts.append(.generator(goal.generator, edit.condition, edit.target, look(generatorViews[view])))
-      }
-      for hiding in hidings {
-        draws.append(hiding.choice.draw(random: &random))
-        parts.append(.detector(hiding.detector, hiding.targets, look(detectorViews[draws.last!])))
-      }
+      let draws = choices.map { $0.draw(random: &random) }
+      let parts =
+        zip(goals, draws).map { goal, draw in
+          let (view, number) = draw.quotientAndRemainder(dividingBy: goal.edits.count)
+          let edit = goal.edits[number]
+          return JointStep.Part.generator(goal.generator, edit.condition, edit.target, look(generatorViews[view]))
+        }
+        + zip(hidings, draws.dropFirst(goals.count)).map { hiding, view in
+          JointStep.Part.detector(hiding.detector, hiding.targets, look(detectorViews[view]))
+        }
       let leaf = delta.requiringGradient()
       let (gradient, needs) = try JointStep.gradient(
         parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, epsilon: epsilon,
@@ -103,13 +105,7 @@ public final class Refiner {
         stepSize: epsilon * firstStep * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
       delta = try confined(delta)
       let isRead = step % needInterval == needInterval - 1
-      for (index, need) in needs.enumerated() {
-        if index < goals.count {
-          try goals[index].choice.note(draws[index], need: need, settling: isRead)
-        } else {
-          try hidings[index - goals.count].choice.note(draws[index], need: need, settling: isRead)
-        }
-      }
+      for (index, need) in needs.enumerated() { try choices[index].note(draws[index], need: need, settling: isRead) }
     }
     return try (image + delta).clamped(to: -1...1) - image
   }
@@ -118,14 +114,13 @@ public final class Refiner {
 @available(*, unavailable)
 extension Refiner: Sendable {}
 
-/// Every edit of a generator that an attacker may ask for, through every view: against one alone, the others would be left whole.
+/// Every edit of a generator that an attacker may ask for: against one alone, the others would be left whole.
 private struct GeneratorGoal {
   let generator: EmbeddedGenerator
-  private let edits: [(condition: Condition, target: EditTarget)]
-  var choice: ViewChoice
+  let edits: [(condition: Condition, target: EditTarget)]
 
   init(
-    _ generator: EmbeddedGenerator, _ image: Tensor, labels: ([String]) -> [Float], _ views: [PurifiedView],
+    _ generator: EmbeddedGenerator, _ image: Tensor, labels: ([String]) -> [Float],
     random: inout RandomStream
   ) throws {
     self.generator = generator
@@ -135,11 +130,5 @@ private struct GeneratorGoal {
       let clean = try generator(image, condition: condition).image
       return (condition, try EditTarget(clean, changed: generator.input(image)))
     }
-    choice = ViewChoice(count: views.count * edits.count)
-  }
-
-  /// The edit and the view of a draw.
-  func task(_ draw: Int) -> (edit: (condition: Condition, target: EditTarget), view: Int) {
-    (edits[draw % edits.count], draw / edits.count)
   }
 }
