@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport"),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
     .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"]),
-    .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"]),
+    .testTarget(name: "NetworksTests", dependencies: ["Networks", "Pictures", "TestSupport"]),
     .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"]),
     .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"]),
   ]

@@ -525,6 +525,37 @@ def run_dsfd(p, x):
     return detector_results(joined(conf, 2), joined(loc, 4), [l2norm(first[i], p[f"L2Normof{i + 1}.weight"]) for i in range(3)])
 
 
+def run_centerface(p, x):
+    def conv(x, name, stride=1, padding=0, groups=1):
+        return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], stride, padding, 1, groups)
+
+    # Both sides are brought to multiples of 32; colours are on 0...255.
+    sides = [(side + 31) // 32 * 32 for side in x.shape[2:]]
+    x = F.interpolate(x, size=sides, mode="bilinear", align_corners=False) * 127.5 + 127.5
+    x, levels, block = F.relu(conv(x, "backbone.0", 2, 1)), {}, 1
+    # MobileNetV2's stages: channels, blocks, stride; those whose last outputs the neck takes.
+    for channels, count, stride in ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)):
+        for i in range(count):
+            n, y = f"backbone.{block}", x
+            if block > 1:
+                y = F.relu(conv(y, f"{n}.expand"))
+            y = F.relu(conv(y, f"{n}.depthwise", stride if i == 0 else 1, 1, y.shape[1]))
+            y = conv(y, f"{n}.project")
+            x, block = x + y if i > 0 else y, block + 1
+        levels[channels] = x
+    y, merged = F.relu(conv(levels[320], "neck.lateral.3")), []
+    for level, channels in ((2, 96), (1, 32), (0, 24)):
+        n = f"neck.up.{level}"
+        y = F.relu(F.conv_transpose2d(y, p[f"{n}.weight"], p[f"{n}.bias"], stride=2))
+        y = y + F.relu(conv(levels[channels], f"neck.lateral.{level}"))
+        merged.append(y)
+    y = F.relu(conv(y, "head.shared", padding=1))
+    logits, size, offset = (conv(y, f"head.{part}") for part in ("heatmap", "size", "offset"))
+    # Sizes and offsets come rows first.
+    location = torch.cat([offset.flip(1), size.flip(1)], 1)
+    return detector_results(joined([torch.cat([torch.zeros_like(logits), logits], 1)], 2), joined([location], 4), merged[::-1])
+
+
 def run_mtcnn(p, net, x):
     def conv(x, i):
         return F.prelu(F.conv2d(x, p[f"{net}.conv{i}.weight"], p[f"{net}.conv{i}.bias"]), p[f"{net}.prelu{i}.weight"])

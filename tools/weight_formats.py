@@ -237,9 +237,10 @@ def read_onnx(data):
                 if n == 1:
                     dims += [v] if isinstance(v, int) else list(v)
             (name,) = [v.decode() for n, v in fields if n == 8]
-            raw = [v for n, v in fields if n == 9]
-            if raw:
-                tensors[name] = (dims, raw[0])
+            # Raw bytes, or floats of their own, packed or one by one.
+            data = b"".join(v for n, v in fields if n in (4, 9))
+            if data:
+                tensors[name] = (dims, data)
     return tensors, nodes
 
 

@@ -29,6 +29,12 @@ final class ModelGoldenTests: XCTestCase {
     try compare("x.grad", gradient, gradientTolerance)
   }
 
+  /// A detector's heads and features by the names of their goldens.
+  private static func outputs(_ heads: DetectorHeads) -> [(name: String, value: Tensor)] {
+    [("conf", heads.confidence), ("loc", heads.location)]
+      + heads.features.enumerated().map { ("feature\($0 + 1)", $1) }
+  }
+
   func testStarGAN() throws {
     let golden = try Safetensors(contentsOf: goldenURL("models"))
     for device in try testDevices() {
@@ -51,13 +57,13 @@ final class ModelGoldenTests: XCTestCase {
       let retinaface = try loadDetector("retinaface", from: models, on: device)
       let x = try image([1, 3, 97, 131], seed: 21, on: device)
       let heads = try retinaface.heads(x)
-      try check(
-        "retinaface", golden, x: x,
-        outputs: [
-          ("conf", heads.confidence), ("loc", heads.location), ("feature1", heads.features[0]),
-          ("feature2", heads.features[1]), ("feature3", heads.features[2]),
-        ])
+      try check("retinaface", golden, x: x, outputs: Self.outputs(heads))
       XCTAssertEqual(retinaface.priorBoxes(height: 97, width: 131).count, heads.confidence.shape[1])
+
+      let centerface = try loadDetector("centerface", from: models, on: device)
+      let pair = try image([2, 3, 57, 75], seed: 33, on: device)
+      let found = try centerface.heads(pair)
+      try check("centerface", golden, x: pair, outputs: Self.outputs(found))
 
       let mtcnn = try loadDetector("mtcnn", from: models, on: device) as! MTCNN
       for (net, shape) in [("pnet", [2, 3, 37, 52]), ("rnet", [3, 3, 24, 24]), ("onet", [2, 3, 48, 48])] {
@@ -104,10 +110,7 @@ final class ModelGoldenTests: XCTestCase {
       ] as [(String, any FaceDetector)] {
         let x = try image([1, 3, 68, 92], seed: 23, on: device)
         let heads = try detector.heads(x)
-        let features = heads.features.enumerated().map { ("feature\($0 + 1)", $1) }
-        try check(
-          name, golden, x: x, outputs: [("conf", heads.confidence), ("loc", heads.location)] + features,
-          gradientTolerance: 2e-2)
+        try check(name, golden, x: x, outputs: Self.outputs(heads), gradientTolerance: 2e-2)
       }
     }
   }

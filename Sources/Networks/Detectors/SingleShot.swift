@@ -53,17 +53,38 @@ enum SingleShot {
     _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppression: Float,
     landmarks: (Int) -> [Point] = { _ in [] }
   ) throws -> [Detection] {
-    let margins = try heads.margins().values()
     let boxes = try decoded(heads.location, priors).values()
-    let found = priors.indices.compactMap { i -> Detection? in
-      let score = probability(margins[i])
-      guard score >= threshold else { return nil }
-      let box = Box(centerX: boxes[4 * i], centerY: boxes[4 * i + 1], width: boxes[4 * i + 2], height: boxes[4 * i + 3])
-      return Detection(box: box, score: score, landmarks: landmarks(i))
+    let found = try candidates(heads, threshold: threshold) { i, score in
+      Detection(box: box(boxes, i), score: score, landmarks: landmarks(i))
     }
-    let kept = nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: suppression)
-    return kept.map { found[$0] }
+    return suppressed(found, threshold: suppression)
   }
+
+  /// What the priors of one image's heads that score at least `threshold` find, in their order.
+  /// - Parameter face: what a prior of that score finds.
+  static func candidates(
+    _ heads: DetectorHeads, threshold: Float, _ face: (_ prior: Int, _ score: Float) -> Detection
+  ) throws -> [Detection] {
+    try heads.margins().values().enumerated().compactMap { prior, margin in
+      let score = probability(margin)
+      return score >= threshold ? face(prior, score) : nil
+    }
+  }
+
+  /// The faces that non-maximum suppression leaves, best first.
+  static func suppressed(_ found: [Detection], threshold: Float) -> [Detection] {
+    nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: threshold).map { found[$0] }
+  }
+
+  /// The box of a prior among decoded ones: centre, width, height.
+  static func box(_ decoded: [Float], _ prior: Int) -> Box {
+    Box(
+      centerX: decoded[4 * prior], centerY: decoded[4 * prior + 1], width: decoded[4 * prior + 2],
+      height: decoded[4 * prior + 3])
+  }
+
+  /// Logits [N, priors, 2], background first, of networks that have one logit a prior, [N, priors, 1]: the background's is 0.
+  static func binary(_ logits: Tensor) throws -> Tensor { try logits.padded(axis: 2, before: 1, after: 0) }
 }
 
 /// VGG-16's convolutions as single-shot detectors use them, with two more and four extra layers: six sources at strides
