@@ -2724,38 +2724,64 @@ kernel void block_spread(global const float *restrict x, global float *restrict 
 
 // A resize is linear and separable, y = Ry x Rx^T, and done an axis at a time. A mode says which source pixels an output index reads along
 // one axis and with what weights. `mode`: 0 nearest, 1 bilinear (half-pixel centres), 2 bilinear with aligned
-// corners, 3 area (adaptive average). scale = input / output, or (input - 1) / (output - 1) for mode 2.
+// corners, 3 area (adaptive average), 4 antialiased (a triangle as wide as two output pixels). scale = input / output, or
+// (input - 1) / (output - 1) for mode 2.
 
-// The source pixels [first, first + count) of output index o, count <= 2 but for mode 3; `fraction` is the weight of the second.
-static void resize_source(const uint mode, const uint o, const uint input, const uint output, const float scale,
-                          uint *first, uint *count, float *fraction) {
-  *count = 1;
-  *fraction = 0.0f;
+// The source pixels [first, first + count) of an output index. `head` is the weight of the first, `tail` that of every
+// other; for mode 4 pixel i weighs norm * max(0, 1 - |i - centre| * slope) instead, and all of them 1.
+typedef struct {
+  uint first, count;
+  float head, tail;
+  float centre, slope, norm;
+} ResizeSource;
+
+// How far from its centre the triangle of mode 4 reaches, in source pixels.
+static float resize_reach(const float scale) { return fmax(scale, 1.0f); }
+
+// The weight of tap i of a source, that of its pixel first + i.
+static float resize_tap(const uint mode, const ResizeSource *source, const uint i) {
+  if (mode == 4)
+    return source->norm * fmax(0.0f, 1.0f - fabs((float)(source->first + i) - source->centre) * source->slope);
+  return i == 0 ? source->head : source->tail;
+}
+
+// What output index o reads; count <= 2 but for modes 3 and 4.
+static ResizeSource resize_source(const uint mode, const uint o, const uint input, const uint output,
+                                  const float scale) {
+  ResizeSource source = {0, 1, 1.0f, 0.0f, 0.0f, 1.0f, 1.0f};
   if (mode == 0) {
-    *first = min((uint)floor(o * scale), input - 1);
+    source.first = min((uint)floor(o * scale), input - 1);
   } else if (mode == 3) {
-    *first = o * input / output;
-    *count = ((o + 1) * input + output - 1) / output - *first;
+    source.first = o * input / output;
+    source.count = ((o + 1) * input + output - 1) / output - source.first;
+    source.head = source.tail = 1.0f / (float)source.count;
+  } else if (mode == 4) {
+    const float reach = resize_reach(scale);
+    source.slope = 1.0f / reach;
+    source.centre = (o + 0.5f) * scale - 0.5f;
+    source.first = min((uint)fmax(source.centre - reach + 1.0f, 0.0f), input - 1);
+    const uint end = min((uint)(source.centre + reach + 1.0f), input);
+    source.count = max(end, source.first + 1) - source.first;
+    float sum = 0.0f;
+    for (uint i = 0; i < source.count; ++i)
+      sum += resize_tap(mode, &source, i);
+    source.norm = 1.0f / sum;
   } else {
     const float at = mode == 1 ? fmax((o + 0.5f) * scale - 0.5f, 0.0f) : o * scale;
     const uint i = min((uint)at, input - 1);
-    *first = i;
-    *count = i + 1 < input ? 2 : 1;
-    *fraction = i + 1 < input ? at - (float)i : 0.0f;
+    source.first = i;
+    source.count = i + 1 < input ? 2 : 1;
+    source.tail = i + 1 < input ? at - (float)i : 0.0f;
+    source.head = 1.0f - source.tail;
   }
+  return source;
 }
 
 // The weight of source pixel i in output o.
 static float resize_weight(const uint mode, const uint o, const uint i, const uint input, const uint output,
                            const float scale) {
-  uint first, count;
-  float fraction;
-  resize_source(mode, o, input, output, scale, &first, &count, &fraction);
-  if (i < first || i >= first + count)
-    return 0.0f;
-  if (mode == 3)
-    return 1.0f / (float)count;
-  return i == first ? 1.0f - fraction : fraction;
+  const ResizeSource source = resize_source(mode, o, input, output, scale);
+  return i < source.first || i >= source.first + source.count ? 0.0f : resize_tap(mode, &source, i - source.first);
 }
 
 // y[plane, oy, x] = the rows of x that output row oy reads, weighed: Ry of a resize. A work-item makes RUN columns.
@@ -2768,27 +2794,26 @@ kernel void resize_rows(global const float *restrict x, global float *restrict y
   const uint plane = get_global_id(2);
   if (column >= width || oy >= outHeight || plane >= planes)
     return;
-  uint first, count;
-  float fraction;
-  resize_source(mode, oy, height, outHeight, scale, &first, &count, &fraction);
-  global const float *from = x + ((ulong)plane * height + first) * width + column;
+  const ResizeSource source = resize_source(mode, oy, height, outHeight, scale);
+  global const float *from = x + ((ulong)plane * height + source.first) * width + column;
   global float *to = y + ((ulong)plane * outHeight + oy) * width + column;
-  const float head = mode == 3 ? 1.0f / (float)count : 1.0f - fraction;
-  const float tail = mode == 3 ? 1.0f / (float)count : fraction;
+  const float head = resize_tap(mode, &source, 0);
   if (column + RUN <= width) {
     float sum[RUN];
     for (uint j = 0; j < RUN; ++j)
       sum[j] = head * from[j];
-    for (uint i = 1; i < count; ++i)
+    for (uint i = 1; i < source.count; ++i) {
+      const float weight = resize_tap(mode, &source, i);
       for (uint j = 0; j < RUN; ++j)
-        sum[j] = fma(tail, from[i * width + j], sum[j]);
+        sum[j] = fma(weight, from[i * width + j], sum[j]);
+    }
     for (uint j = 0; j < RUN; ++j)
       to[j] = sum[j];
   } else {
     for (uint j = 0; column + j < width; ++j) {
       float sum = head * from[j];
-      for (uint i = 1; i < count; ++i)
-        sum = fma(tail, from[i * width + j], sum);
+      for (uint i = 1; i < source.count; ++i)
+        sum = fma(resize_tap(mode, &source, i), from[i * width + j], sum);
       to[j] = sum;
     }
   }
@@ -2802,16 +2827,13 @@ kernel void resize_columns(global const float *restrict x, global float *restric
   const uint row = get_global_id(1) * RUN;
   if (ox >= outWidth || row >= rows)
     return;
-  uint first, count;
-  float fraction;
-  resize_source(mode, ox, width, outWidth, scale, &first, &count, &fraction);
-  const float head = mode == 3 ? 1.0f / (float)count : 1.0f - fraction;
-  const float tail = mode == 3 ? 1.0f / (float)count : fraction;
+  const ResizeSource source = resize_source(mode, ox, width, outWidth, scale);
+  const float head = resize_tap(mode, &source, 0);
   for (uint j = row; j < min(row + RUN, rows); ++j) {
-    global const float *from = x + (ulong)j * width + first;
+    global const float *from = x + (ulong)j * width + source.first;
     float sum = head * from[0];
-    for (uint i = 1; i < count; ++i)
-      sum = fma(tail, from[i], sum);
+    for (uint i = 1; i < source.count; ++i)
+      sum = fma(resize_tap(mode, &source, i), from[i], sum);
     y[(ulong)j * outWidth + ox] = sum;
   }
 }
@@ -2826,10 +2848,12 @@ static void resize_readers(const uint mode, const uint i, const uint input, cons
     return;
   }
   const float per = scale > 0.0f ? 1.0f / scale : (float)output;
-  const float reach = mode == 0 ? 0.0f : 1.0f;             // how far before pixel i an output may read and still touch it
-  const float centre = mode == 1 ? 0.5f : 0.0f;
-  *first = (uint)clamp(((float)i - reach + centre) * per - centre - 1.0f, 0.0f, (float)(output - 1));
-  *last = (uint)clamp(((float)i + 1.0f + centre) * per - centre + 1.0f, 0.0f, (float)(output - 1));
+  // How far before and after pixel i an output may lie and still touch it.
+  const float reach = mode == 4 ? resize_reach(scale) : 1.0f;
+  const float before = mode == 0 ? 0.0f : reach;
+  const float centre = mode == 1 || mode == 4 ? 0.5f : 0.0f;
+  *first = (uint)clamp(((float)i - before + centre) * per - centre - 1.0f, 0.0f, (float)(output - 1));
+  *last = (uint)clamp(((float)i + reach + centre) * per - centre + 1.0f, 0.0f, (float)(output - 1));
 }
 
 // The adjoint of resize_rows. A work-item makes RUN columns. Global size: (ceil(width / RUN), height, planes).

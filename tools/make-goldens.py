@@ -249,6 +249,11 @@ case("unbiased_norm_slope", with_slope(unbiased_norm), normal(2, 3, 5, 4), norma
 case("adaptive_norm_slope", with_slope(unbiased_norm), normal(2, 3, 4, 9), normal(2, 3), normal(2, 3), normal(2, 3, 4, 9))
 case("batch_norm_slope", with_slope(biased_norm([0, 2, 3])), normal(3, 2, 5, 7), normal(2), normal(2), normal(3, 2, 5, 7))
 
+# Shrinking with every pixel counted.
+case("antialiased", lambda x: F.interpolate(x, (4, 5), mode="bilinear", antialias=True), normal(1, 2, 19, 13))
+case("antialiased_mixed", lambda x: F.interpolate(x, (3, 11), mode="bilinear", antialias=True), normal(2, 1, 10, 4))
+case("antialiased_one", lambda x: F.interpolate(x, (1, 1), mode="bilinear", antialias=True), normal(1, 2, 6, 9))
+
 save_file(
     {k: v.detach().to(torch.float32).contiguous() for k, v in tensors.items()},
     sys.argv[1],

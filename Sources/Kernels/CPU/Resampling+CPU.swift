@@ -50,12 +50,25 @@ extension CPUDevice: ResamplingKernels {
   private struct Source {
     var first: Int
     var count = 1
-    /// The weight of the second of two pixels; nil where all count the same.
-    var fraction: Float?
+    /// The weights of the pixels it reads.
+    var kind: Weights
+
+    enum Weights {
+      /// All the same.
+      case equal
+      /// Of two pixels, this is the second's.
+      case fraction(Float)
+      /// Under a triangle around `center`, `norm` high, that reaches so far either way.
+      case triangle(center: Float, reach: Float, norm: Float)
+    }
 
     func weight(_ i: Int) -> Float {
-      guard let fraction else { return 1 / Float(count) }
-      return i == 0 ? 1 - fraction : fraction
+      switch kind {
+      case .equal: return 1 / Float(count)
+      case .fraction(let fraction): return i == 0 ? 1 - fraction : fraction
+      case .triangle(let center, let reach, let norm):
+        return norm * max(0, 1 - abs(Float(first + i) - center) / reach)
+      }
     }
   }
 
@@ -63,15 +76,24 @@ extension CPUDevice: ResamplingKernels {
     (0..<output).map { o in
       switch mode {
       case .nearest:
-        return Source(first: min(Int(Float(o) * scale), input - 1))
+        return Source(first: min(Int(Float(o) * scale), input - 1), kind: .equal)
       case .area:
         let first = o * input / output
-        return Source(first: first, count: ((o + 1) * input + output - 1) / output - first)
+        return Source(first: first, count: ((o + 1) * input + output - 1) / output - first, kind: .equal)
+      case .antialiased:
+        let (center, reach) = ((Float(o) + 0.5) * scale - 0.5, max(scale, 1))
+        let first = min(Int(max(center - reach + 1, 0)), input - 1)
+        let end = max(first + 1, min(Int(center + reach + 1), input))
+        var source = Source(
+          first: first, count: end - first, kind: .triangle(center: center, reach: reach, norm: 1))
+        let sum = (0..<source.count).reduce(0) { $0 + source.weight($1) }
+        source.kind = .triangle(center: center, reach: reach, norm: 1 / sum)
+        return source
       case .bilinear, .bilinearAlignedCorners:
         let at = mode == .bilinear ? max((Float(o) + 0.5) * scale - 0.5, 0) : Float(o) * scale
         let first = min(Int(at), input - 1)
         return first + 1 < input
-          ? Source(first: first, count: 2, fraction: at - Float(first)) : Source(first: first, fraction: 0)
+          ? Source(first: first, count: 2, kind: .fraction(at - Float(first))) : Source(first: first, kind: .equal)
       }
     }
   }

@@ -8,6 +8,9 @@ public enum ResizeMode: Int, Sendable {
   case bilinearAlignedCorners = 2
   /// The mean of the pixels each output pixel covers (adaptive average pooling).
   case area = 3
+  /// The mean under a triangle as wide as two output pixels, or two source pixels where those are larger (PyTorch's
+  /// antialias=True, Pillow's BILINEAR): enlarging, it is bilinear.
+  case antialiased = 4
 }
 
 /// The extents of a resize over `planes` planes (batch times channels).
