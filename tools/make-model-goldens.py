@@ -1,7 +1,7 @@
 """Golden outputs and input gradients of whole networks, computed with PyTorch in float64 (tools/reference_models.py).
 
 Inputs, and the larger networks' weights, are not stored: both sides draw them from the same Philox streams. Outputs are
-stored at a stride. The weights of RetinaFace, MTCNN, CenterFace, LPIPS and the identity network are those of tools/fetch-models. The
+stored at a stride. The weights of RetinaFace, MTCNN, CenterFace, BlazeFace, LPIPS and the identity network are those of tools/fetch-models. The
 small generators are written as PyTorch writes their official checkpoints, to be loaded as such.
 
 Usage: python tools/make-model-goldens.py MODELS_DIRECTORY GOLDENS_DIRECTORY
@@ -51,6 +51,11 @@ for net, shape in (("pnet", (2, 3, 37, 52)), ("rnet", (3, 3, 24, 24)), ("onet", 
 p = {k: v.double() for k, v in load_file(os.path.join(models, "centerface.safetensors")).items()}
 x = image((2, 3, 57, 75), 33)
 record("centerface", x, run_centerface(p, x), (1, 1, 7, 5, 3))
+
+for name in ("blazeface-short", "blazeface-back", "blazeface-full"):
+    p = {k: v.double() for k, v in load_file(os.path.join(models, f"{name}.safetensors")).items()}
+    x = image((1, 3, 150, 203), 35)
+    record(name, x, run_blazeface(p, x), (1, 3, 31, 17, 7))
 
 for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_dsfd, run_dsfd)):
     s = Source(13, kaiming=True)

@@ -556,6 +556,56 @@ def run_centerface(p, x):
     return detector_results(joined([torch.cat([torch.zeros_like(logits), logits], 1)], 2), joined([location], 4), merged[::-1])
 
 
+def run_blazeface(p, x):
+    def conv(x, name, stride=1, groups=1):
+        # TensorFlow's "same" padding: where an odd row is left over, it comes last.
+        w = p[f"{name}.weight"]
+        before, after = [], []
+        for extent, side in zip(x.shape[2:], w.shape[2:]):
+            missing = max((-(-extent // stride) - 1) * stride + side - extent, 0)
+            before, after = before + [missing // 2], after + [missing - missing // 2]
+        x = F.pad(x, (before[1], after[1], before[0], after[0]))
+        return F.conv2d(x, w, p[f"{name}.bias"], stride, 0, 1, groups)
+
+    def block(x, name, stride=1, shortcut=True):
+        y, layer = x, 0
+        while f"{name}.{layer}.depthwise.weight" in p:
+            y = F.relu(y) if layer else y
+            y = conv(y, f"{name}.{layer}.depthwise", stride if layer == 0 else 1, y.shape[1])
+            y, layer = conv(y, f"{name}.{layer}.pointwise"), layer + 1
+        if shortcut:
+            x = F.max_pool2d(x, 2) if stride == 2 else x
+            y = y + F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+        return F.relu(y)
+
+    blocks = len({k.split(".")[1] for k in p if k.startswith("blocks.")})
+    # The input's side, and the blocks that halve it; the largest one's last has no shortcut.
+    side, halving = {16: (128, (2, 5, 11)), 32: (256, (7, 15, 23, 31)), 15: (192, (2, 5, 8, 11))}[blocks]
+    rows, columns = x.shape[2:]
+    top, left = (max(0, columns - rows), max(0, rows - columns))
+    x = F.pad(x, (left // 2, left - left // 2, top // 2, top - top // 2), value=-1)
+    x, stages = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False), []
+    x = F.relu(conv(x, "stem", 2))
+    for i in range(blocks):
+        if i in halving:
+            stages.append(x)
+        x = block(x, f"blocks.{i}", 2 if i in halving else 1, shortcut=i != 31)
+    features = [x, stages[-1]]
+    if "pyramid.0.above.weight" in p:
+        features = []
+        for level in range(3):
+            above = F.relu(conv(x, f"pyramid.{level}.above"))
+            lateral = F.relu(conv(stages[-1 - level], f"pyramid.{level}.lateral"))
+            x = lateral + F.interpolate(above, scale_factor=2, mode="bilinear", align_corners=False)
+            for i in range(2 if level < 2 else 1):
+                x = block(x, f"pyramid.{level}.blocks.{i}")
+            features.append(x)
+    features = features[::-1]
+    levels = [i for i in range(2) if f"classifier.{i}.weight" in p]
+    logits, values = (joined([conv(features[i], f"{head}.{i}") for i in levels], n) for head, n in (("classifier", 1), ("regressor", 16)))
+    return detector_results(F.pad(logits, (1, 0)), values[..., :4], features)
+
+
 def run_mtcnn(p, net, x):
     def conv(x, i):
         return F.prelu(F.conv2d(x, p[f"{net}.conv{i}.weight"], p[f"{net}.conv{i}.bias"]), p[f"{net}.prelu{i}.weight"])

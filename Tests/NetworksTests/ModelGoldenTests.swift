@@ -65,6 +65,14 @@ final class ModelGoldenTests: XCTestCase {
       let found = try centerface.heads(pair)
       try check("centerface", golden, x: pair, outputs: Self.outputs(found))
 
+      for name in BlazeFace.names {
+        let detector = try loadDetector(name, from: models, on: device)
+        XCTAssertEqual(detector.modelName, name)
+        // Wider than high by an odd number.
+        let x = try image([1, 3, 150, 203], seed: 35, on: device)
+        try check(name, golden, x: x, outputs: Self.outputs(detector.heads(x)))
+      }
+
       let mtcnn = try loadDetector("mtcnn", from: models, on: device) as! MTCNN
       for (net, shape) in [("pnet", [2, 3, 37, 52]), ("rnet", [3, 3, 24, 24]), ("onet", [2, 3, 48, 48])] {
         let x = try image(shape, seed: 31, on: device)

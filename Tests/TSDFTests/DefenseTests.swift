@@ -224,20 +224,26 @@ final class DefenseTests: XCTestCase {
     let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
     let large = try Image.images(from: photo.tensor(on: device).resized(height: 1400, width: 1400))[0]
     let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
-    for (photo, steps, expected) in [(photo, 0, nil), (photo, 1, 1), (photo, 40, 0), (large, 40, 0)] {
-      let clean = try retinaface.detect(photo, on: device).map(\.box)
+    let oneShot = try ["centerface", "blazeface-short"].map {
+      try loadDetector($0, from: projectURL("models"), on: device)
+    }
+    for (photo, steps, expected, detector) in [
+      (photo, 0, nil, retinaface), (photo, 1, 1, retinaface), (photo, 40, 0, retinaface), (large, 40, 0, retinaface),
+      (photo, 40, 0, oneShot[0]), (photo, 40, 0, oneShot[1]),
+    ] as [(Image, Int, Int?, any FaceDetector)] {
+      let clean = try detector.detect(photo, on: device).map(\.box)
       XCTAssertEqual(clean.count, 1)
       var settings = ProtectionSettings()
       settings.refineSteps = steps
       let result = try Protector(
-        perturbation: universal, settings: settings, detector: retinaface,
-        refiner: Refiner(generators: [], detectors: [retinaface], device: device), device: device
+        perturbation: universal, settings: settings, detector: detector,
+        refiner: Refiner(generators: [], detectors: [detector], device: device), device: device
       ).protect(photo)
       XCTAssertEqual(result.faceCount, clean.count)
-      XCTAssertEqual(result.stillFoundCount, expected, "\(steps) steps")
-      let seen = try retinaface.detect(result.image, on: device).map(\.box)
+      XCTAssertEqual(result.stillFoundCount, expected, "\(detector.modelName), \(steps) steps")
+      let seen = try detector.detect(result.image, on: device).map(\.box)
       let still = clean.count { face in seen.contains { $0.iou(face) >= 0.5 } }
-      if steps > 0 { XCTAssertEqual(still, result.stillFoundCount, "\(steps) steps") }
+      if steps > 0 { XCTAssertEqual(still, result.stillFoundCount, "\(detector.modelName), \(steps) steps") }
     }
   }
 

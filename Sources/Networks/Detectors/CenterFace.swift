@@ -87,9 +87,7 @@ public final class CenterFace: FaceDetector {
 
   /// The maps of stride 4, 8 and 16 of images in [-1, 1].
   private func features(_ images: Tensor) throws -> [Tensor] {
-    guard images.rank == 4, images.shape[1] == 3 else {
-      throw KernelsError.shape(operation: Self.name, "takes RGB images, not \(images.shape)")
-    }
+    try SingleShot.requireColours(images, Self.name)
     let grid = Grid(height: images.shape[2], width: images.shape[3])
     // Colours on 0...255.
     var x = try images.resized(height: grid.rows * Self.stride, width: grid.columns * Self.stride)
@@ -148,8 +146,7 @@ public final class CenterFace: FaceDetector {
   public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let grid = Grid(height: height, width: width)
     let cell = try Tensor([grid.cellWidth, grid.cellHeight], shape: [1, 1, 2], device: location.device)
-    let centers = priorBoxes(height: height, width: width).flatMap { [$0.centerX, $0.centerY] }
-    let center = try Tensor(centers, shape: [1, centers.count / 2, 2], device: location.device)
+    let center = try SingleShot.centers(of: priorBoxes(height: height, width: width), on: location.device)
     return try Tensor.concatenated(
       [center + location.sliced(axis: 2, 0..<2) * cell, location.sliced(axis: 2, 2..<4).exp() * cell], axis: 2)
   }

@@ -5,7 +5,7 @@ public struct Detection: Codable, Equatable, Sendable {
   public var box: Box
   /// The probability of a face, 0...1.
   public var score: Float
-  /// Eyes, nose, corners of the mouth.
+  /// Eyes, nose, corners of the mouth; empty where the detector has not these five.
   public var landmarks: [Point]
 
   public init(box: Box, score: Float, landmarks: [Point]) {
@@ -48,6 +48,30 @@ public func nonMaximumSuppression(
       let whole = overlap == .union ? area(a) + area(b) - shared : min(area(a), area(b))
       if shared > threshold * whole { removed[j] = true }
     }
+  }
+  return kept
+}
+
+/// Weighted non-maximum suppression (Bazarevsky et al., "BlazeFace", 2019), best score first: a face takes in every box that
+/// overlaps its own by more than `threshold` of the area of both, and its box becomes their mean, each weighed by its score.
+/// Landmarks and score stay the best one's.
+package func weightedSuppression(_ faces: [Detection], threshold: Float) -> [Detection] {
+  // Of equal scores the first goes first.
+  var remaining = faces.indices.sorted {
+    faces[$0].score != faces[$1].score ? faces[$0].score > faces[$1].score : $0 < $1
+  }.map { faces[$0] }
+  var kept: [Detection] = []
+  while var best = remaining.first {
+    let merged = remaining.filter { $0.box.iou(best.box) > threshold }
+    // A box without an area overlaps nothing, not even itself.
+    guard !merged.isEmpty else { break }
+    remaining.removeAll { $0.box.iou(best.box) > threshold }
+    let total = merged.reduce(0) { $0 + $1.score }
+    func mean(_ edge: KeyPath<Box, Float>) -> Float {
+      merged.reduce(0) { $0 + $1.box[keyPath: edge] * $1.score } / total
+    }
+    best.box = Box(x0: mean(\.x0), y0: mean(\.y0), x1: mean(\.x1), y1: mean(\.y1))
+    kept.append(best)
   }
   return kept
 }

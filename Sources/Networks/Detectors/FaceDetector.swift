@@ -25,8 +25,10 @@ extension DetectorHeads: Sendable {}
 
 /// A network that finds faces in images of any size and can be differentiated.
 public protocol FaceDetector: SendableMetatype {
-  /// The name on the command line.
+  /// The name on the command line; of a type with several networks, what their names begin with.
   static var name: String { get }
+  /// This network's name on the command line.
+  var modelName: String { get }
   /// Where checkpoints nest the network, the most wanted first.
   static var checkpointKeys: [String] { get }
 
@@ -57,6 +59,10 @@ public protocol FaceDetector: SendableMetatype {
   /// The regions of one image that its later stages look at, the most promising first; empty without later stages.
   func candidateRegions(_ image: Tensor) throws -> [Box]
 
+  /// Whether it sees pictures at a size of its own: then what it says of a face depends on how large the whole picture is, and
+  /// a part cut out tells nothing of it.
+  var resizesPictures: Bool { get }
+
   /// The largest area of a prior that a small false face can be made of on background; nil where later stages would
   /// reject it.
   var inventablePriorArea: Float? { get }
@@ -68,7 +74,11 @@ public let defaultLongestSide = 1280
 extension FaceDetector {
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
+  public var modelName: String { Self.name }
+
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
+
+  public var resizesPictures: Bool { false }
 
   public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
 

@@ -7,6 +7,9 @@ import Pictures
 /// official names; batch norms are folded into the convolutions, in the file or here.
 public final class RetinaFace: FaceDetector {
   public static let name = "retinaface"
+  static let residualName = "retinaface-resnet50"
+
+  public var modelName: String { isResNet ? Self.residualName : Self.name }
 
   public let inventablePriorArea: Float? = 64 * 64
 

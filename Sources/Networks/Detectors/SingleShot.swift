@@ -10,11 +10,16 @@ enum SingleShot {
   /// The networks were trained on 0...255, blue first, less the means. All but the means is in their first weight
   /// (`firstWeight`), so that nothing is left to do to images [N, 3, H, W] in [-1, 1] but an addition.
   static func centred(_ images: Tensor, _ network: String) throws -> Tensor {
+    try requireColours(images, network)
+    let shifts = means.reversed().map { (127.5 - $0) / 127.5 }
+    return try images + Tensor(shifts, shape: [3, 1, 1], device: images.device)
+  }
+
+  /// Refuses what is not [N, 3, H, W].
+  static func requireColours(_ images: Tensor, _ network: String) throws {
     guard images.rank == 4, images.shape[1] == 3 else {
       throw KernelsError.shape(operation: network, "takes RGB images, not \(images.shape)")
     }
-    let shifts = means.reversed().map { (127.5 - $0) / 127.5 }
-    return try images + Tensor(shifts, shape: [3, 1, 1], device: images.device)
   }
 
   /// The weight [out, 3, k, k] of a network's first convolution for images that are `centred`.
@@ -39,12 +44,15 @@ enum SingleShot {
 
   /// Regressions [N, priors, 4] as boxes in pixels: centre, width, height. Differentiable.
   static func decoded(_ location: Tensor, _ priors: [Box]) throws -> Tensor {
-    func constant(_ value: (Box) -> [Float]) throws -> Tensor {
-      try Tensor(priors.flatMap(value), shape: [1, priors.count, 2], device: location.device)
-    }
-    let (center, size) = (try constant { [$0.centerX, $0.centerY] }, try constant { [$0.width, $0.height] })
-    let moved = try center + location.sliced(axis: 2, 0..<2) * size * 0.1
+    let sizes = priors.flatMap { [$0.width, $0.height] }
+    let size = try Tensor(sizes, shape: [1, priors.count, 2], device: location.device)
+    let moved = try centers(of: priors, on: location.device) + location.sliced(axis: 2, 0..<2) * size * 0.1
     return try Tensor.concatenated([moved, (location.sliced(axis: 2, 2..<4) * 0.2).exp() * size], axis: 2)
+  }
+
+  /// The priors' centres, x and y: [1, priors, 2].
+  static func centers(of priors: [Box], on device: any Device) throws -> Tensor {
+    try Tensor(priors.flatMap { [$0.centerX, $0.centerY] }, shape: [1, priors.count, 2], device: device)
   }
 
   /// The faces that heads of one image say there are, after non-maximum suppression, best first.

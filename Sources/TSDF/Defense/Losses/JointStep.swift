@@ -15,7 +15,7 @@ enum JointStep {
     fileprivate var modelName: String {
       switch self {
       case .generator(let generator, _, _, _): return type(of: generator.generator).name
-      case .detector(let detector, _, _): return type(of: detector).name
+      case .detector(let detector, _, _): return detector.modelName
       }
     }
   }

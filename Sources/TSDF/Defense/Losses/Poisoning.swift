@@ -122,7 +122,7 @@ enum Poisoning {
     }
     if goal == .flood, targets.quadrants == nil {
       throw KernelsError.usage(
-        "\(type(of: detector).name) has later stages that reject invented faces; flooding needs another detector")
+        "\(detector.modelName) has later stages that reject invented faces; flooding needs another detector")
     }
     if goal != .hide, let quadrants = targets.quadrants {
       for quadrant in quadrants {

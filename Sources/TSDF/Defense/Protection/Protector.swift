@@ -62,7 +62,7 @@ public final class Protector {
   let device: any Device
   /// Pixels around a face's square that detectors have in view while it is refined, and what the view's origin is a multiple
   /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
-  /// still found in the photo.
+  /// still found in the photo. Detectors that resize pictures have all of it in view.
   private let surroundings = 96, grid = 32
   /// Pictures smaller than this, as detectors see them, are not refined.
   private let smallestRefinedSide = 48
@@ -184,7 +184,10 @@ public final class Protector {
     }
     let rows = scaled(patch.rows, image.height, to: seen.shape[2])
     let columns = scaled(patch.columns, image.width, to: seen.shape[3])
-    let view = ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
+    let view =
+      refiner.needsWholePictures
+      ? ImagePart(rows: 0..<seen.shape[2], columns: 0..<seen.shape[3])
+      : ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
     let (top, left) = (view.rows.lowerBound, view.columns.lowerBound)
     let part = ImagePart(
       rows: rows.lowerBound - top..<rows.upperBound - top,

@@ -41,6 +41,9 @@ public final class Refiner {
   /// Whether true faces are to be missed.
   var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
 
+  /// Whether detectors have to see pictures whole to say what they would say of them.
+  var needsWholePictures: Bool { detectors.contains(where: \.resizesPictures) }
+
   /// - Parameters:
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon; nil for a random one, which shares nothing with
