@@ -546,6 +546,62 @@ def run_mtcnn(p, net, x):
     return dict(zip(("conf", "loc"), (dense(x, f"dense{last + 1}_{i}") for i in (1, 2))))
 
 
+# dlib's detectors: an image pyramid, each level five sixths of the one before.
+
+# dlib's decision is score > 0, its training drives scores beyond -1 and 1; ours is probability >= 0.7. See DlibDetector.swift.
+DLIB_MARGIN = 4, float(np.log(0.7 / 0.3))
+
+
+def dlib_pyramid(x, least):
+    """The levels of an image whose sides are `least` (a function of height and width) at least."""
+    levels = [x]
+    while True:
+        height, width = (5 * extent // 6 for extent in levels[-1].shape[2:])
+        if not least(height, width):
+            return levels
+        levels.append(F.interpolate(levels[-1], size=(height, width), mode="bilinear", align_corners=True))
+
+
+def dlib_tiles(sizes):
+    """Where dlib puts the levels of a pyramid in one image: left and top of each, and the image's height and width. A column
+    from the top, then, where there is room beside it, from the bottom up along the right border."""
+    (height, width), gap, border = sizes[0], 10, 11
+    total = sum(h + gap for h, _ in sizes) - 2 * gap
+    count, end = 0, 0
+    for h, w in sizes:
+        if count and w <= width - sizes[count - 1][1] - gap and (end - height) * 2 >= total - height:
+            break
+        count, end = count + 1, end + h + gap
+    places, y = [], border
+    for h, _ in sizes[:count]:
+        places.append((border, y))
+        y += h + gap
+    y = border + end - gap
+    for h, w in sizes[count:]:
+        if y - h < border + height:
+            break
+        places.append((border + width - w, y - h))
+        y -= h + gap
+    return places, (end - gap + 2 * border, width + 2 * border)
+
+
+def run_dlib_cnn(p, x):
+    x = ((x + 1) * 127.5 - p["mean"][None, :, None, None]) / 256
+    levels = dlib_pyramid(x, lambda h, w: h >= 5 and w >= 1)
+    places, (height, width) = dlib_tiles([level.shape[2:] for level in levels])
+    x = torch.zeros(*x.shape[:2], height, width, dtype=x.dtype)
+    for level, (left, top) in zip(levels, places):
+        x[:, :, top : top + level.shape[2], left : left + level.shape[3]] = level
+    hidden = []
+    for i, (stride, padding) in enumerate([(2, 0)] * 3 + [(1, 2)] * 3 + [(1, 4)]):
+        x = F.conv2d(x if i == 0 else F.relu(x), p[f"conv{i + 1}.weight"], p[f"conv{i + 1}.bias"], stride, padding)
+        hidden.append(x)
+    scale, shift = DLIB_MARGIN
+    margins = (x * scale + shift).reshape(x.shape[0], -1)
+    features = {f"feature{n + 1}": F.relu(hidden[i]) for n, i in enumerate((1, 2, 5))}
+    return {"conf": torch.stack([torch.zeros_like(margins), margins], 2), **features}
+
+
 def gradient(results, x):
     """The gradient of mean(first output squared) with respect to x."""
     return torch.autograd.grad((next(iter(results.values())) ** 2).mean(), x)[0]

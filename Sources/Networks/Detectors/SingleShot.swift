@@ -53,6 +53,16 @@ enum SingleShot {
     _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppression: Float,
     landmarks: (Int) -> [Point] = { _ in [] }
   ) throws -> [Detection] {
+    try detections(
+      heads, priors, threshold: threshold,
+      suppress: { nonMaximumSuppression($0, scores: $1, threshold: suppression) }, landmarks: landmarks)
+  }
+
+  /// - Parameter suppress: the indices of the boxes to keep, by boxes and scores.
+  static func detections(
+    _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppress: ([Box], [Float]) -> [Int],
+    landmarks: (Int) -> [Point] = { _ in [] }
+  ) throws -> [Detection] {
     let margins = try heads.margins().values()
     let boxes = try decoded(heads.location, priors).values()
     let found = priors.indices.compactMap { i -> Detection? in
@@ -61,8 +71,7 @@ enum SingleShot {
       let box = Box(centerX: boxes[4 * i], centerY: boxes[4 * i + 1], width: boxes[4 * i + 2], height: boxes[4 * i + 3])
       return Detection(box: box, score: score, landmarks: landmarks(i))
     }
-    let kept = nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: suppression)
-    return kept.map { found[$0] }
+    return suppress(found.map(\.box), found.map(\.score)).map { found[$0] }
   }
 }
 
