@@ -54,9 +54,10 @@ for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_ds
     x = image((1, 3, 68, 92), 23)
     record(name, x, run(s.tensors, x), (1, 1, 31, 17, 7))
 
-p = {k: v.double() for k, v in load_file(os.path.join(models, "dlib-cnn.safetensors")).items()}
-x = image((2, 3, 97, 131), 51)
-record("dlib-cnn", x, run_dlib_cnn(p, x), (1, 37, 13, 7))
+for name, run, strides in (("dlib-cnn", run_dlib_cnn, (1, 37, 13, 7)), ("dlib-hog", run_dlib_hog, (1, 7, 5, 3))):
+    p = {k: v.double() for k, v in load_file(os.path.join(models, f"{name}.safetensors")).items()}
+    x = image((2, 3, 97, 131), 51)
+    record(name, x, run(p, x), strides)
 
 # The learned metrics, with their published weights.
 p = {k: v.double() for k, v in load_file(os.path.join(models, "lpips.safetensors")).items()}

@@ -221,6 +221,26 @@ def read_mmod(data):
     return window, [reader.number() for _ in range(2)]
 
 
+def read_object_detector(data):
+    """dlib's object detector of linear filters on oriented gradients: the thresholds of non-maximum suppression as `read_mmod` gives
+    them, and the weights of each filter with its threshold at the end."""
+    reader = DlibReader(data)
+    # Versions of detector and scanner, and the scanner's features, of which there are none.
+    if [reader.integer() for _ in range(4)] != [2, 1, 0, 0]:
+        raise ValueError("dlib's object detector is of an unknown version")
+    # Pixels a cell, padding, sides of the window; the most levels of the pyramid and their least sides.
+    if [reader.integer() for _ in range(7)] != [8, 0, 80, 80, 1000, 64, 64]:
+        raise ValueError("dlib's object detector looks at its image pyramid in an unknown way")
+    reader.number()  # how it was trained
+    reader.integer()  # weights
+    suppression = [reader.number() for _ in range(2)]
+    filters = []
+    for _ in range(reader.integer()):
+        rows, columns = (-reader.integer() for _ in range(2))
+        filters.append([reader.number() for _ in range(rows * columns)])
+    return suppression, filters
+
+
 def protobuf_fields(data):
     """(field number, value) pairs of a protocol buffer message; values are ints or bytes."""
     at = 0

@@ -71,7 +71,7 @@ final class ModelGoldenTests: XCTestCase {
   func testDlibDetectors() throws {
     let golden = try Safetensors(contentsOf: goldenURL("dlib"))
     for device in try testDevices() {
-      for name in ["dlib-cnn"] {
+      for name in ["dlib-cnn", "dlib-hog"] {
         let detector = try loadDetector(name, from: projectURL("models"), on: device)
         let x = try image([2, 3, 97, 131], seed: 51, on: device)
         let heads = try detector.heads(x)

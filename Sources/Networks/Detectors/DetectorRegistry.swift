@@ -5,13 +5,14 @@ import Kernels
 private let detectorTypes: [(name: String, type: any FaceDetector.Type)] = [
   (RetinaFace.name, RetinaFace.self), ("retinaface-resnet50", RetinaFace.self), (S3FD.name, S3FD.self),
   (DSFD.name, DSFD.self), (MTCNN.name, MTCNN.self), (DlibCNN.name, DlibCNN.self),
+  (DlibHOG.name, DlibHOG.self),
 ]
 
 /// The names of all detectors.
 public let detectorNames = detectorTypes.map(\.name)
 
 /// The names of those whose weights tools/fetch-models gets.
-public let fetchedDetectorNames = [RetinaFace.name, MTCNN.name, DlibCNN.name]
+public let fetchedDetectorNames = [RetinaFace.name, MTCNN.name, DlibCNN.name, DlibHOG.name]
 
 /// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.

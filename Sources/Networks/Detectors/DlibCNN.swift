@@ -91,7 +91,7 @@ struct DlibTiles {
   private static let border = 11
 
   init(height: Int, width: Int) {
-    pyramid = DlibPyramid(height: height, width: width) { _, height, _ in height >= 5 }
+    pyramid = DlibPyramid(height: height, width: width) { height, _ in height >= 5 }
     let sizes = pyramid.sizes
     let total = sizes.reduce(0) { $0 + $1.height + Self.gap } - 2 * Self.gap
     var (count, end) = (0, 0)

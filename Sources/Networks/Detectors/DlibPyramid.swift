@@ -7,12 +7,12 @@ struct DlibPyramid {
   /// Of the levels, the image itself first.
   let sizes: [(height: Int, width: Int)]
 
-  /// - Parameter hasLevel: whether there is a level of this number and size after the image, the level 0.
-  init(height: Int, width: Int, hasLevel: (_ number: Int, _ height: Int, _ width: Int) -> Bool) {
+  /// - Parameter hasLevel: whether there is a level of this size; asked for one after the other.
+  init(height: Int, width: Int, hasLevel: (_ height: Int, _ width: Int) -> Bool) {
     var sizes = [(height: height, width: width)]
     while true {
       let next = (height: 5 * sizes.last!.height / 6, width: 5 * sizes.last!.width / 6)
-      guard min(next.height, next.width) > 0, hasLevel(sizes.count, next.height, next.width) else { break }
+      guard min(next.height, next.width) > 0, hasLevel(next.height, next.width) else { break }
       sizes.append(next)
     }
     self.sizes = sizes
