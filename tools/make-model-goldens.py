@@ -1,8 +1,8 @@
 """Golden outputs and input gradients of whole networks, computed with PyTorch in float64 (tools/reference_models.py).
 
 Inputs, and the larger networks' weights, are not stored: both sides draw them from the same Philox streams. Outputs are
-stored at a stride. The weights of RetinaFace, MTCNN, CenterFace, BlazeFace, LPIPS and the identity network are those of tools/fetch-models. The
-small generators are written as PyTorch writes their official checkpoints, to be loaded as such.
+stored at a stride. The weights of RetinaFace, MTCNN, CenterFace, BlazeFace, dlib's detectors, LPIPS and the identity network are
+those of tools/fetch-models. The small generators are written as PyTorch writes their official checkpoints, to be loaded as such.
 
 Usage: python tools/make-model-goldens.py MODELS_DIRECTORY GOLDENS_DIRECTORY
 """
@@ -63,6 +63,11 @@ for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_ds
     x = image((1, 3, 68, 92), 23)
     record(name, x, run(s.tensors, x), (1, 1, 31, 17, 7))
 
+for name, run, strides in (("dlib-cnn", run_dlib_cnn, (1, 37, 13, 7)), ("dlib-hog", run_dlib_hog, (1, 7, 5, 3))):
+    p = {k: v.double() for k, v in load_file(os.path.join(models, f"{name}.safetensors")).items()}
+    x = image((2, 3, 97, 131), 51)
+    record(name, x, run(p, x), strides)
+
 # The learned metrics, with their published weights.
 p = {k: v.double() for k, v in load_file(os.path.join(models, "lpips.safetensors")).items()}
 x = image((2, 3, 64, 71), 41)
@@ -110,4 +115,8 @@ for name, (declare, shape, options) in SMALL.items():
     record(name, x, outputs, (1, 1))
     torch.save(checkpoint, os.path.join(goldens, "checkpoints", f"{name}.pth"))
 
-save_file(results, os.path.join(goldens, "models.safetensors"), metadata={"torch": torch.__version__})
+files = collections.defaultdict(dict)
+for name, value in results.items():
+    files["dlib" if name.startswith("dlib-") else "models"][name] = value
+for file, values in files.items():
+    save_file(values, os.path.join(goldens, f"{file}.safetensors"), metadata={"torch": torch.__version__})

@@ -143,11 +143,14 @@ struct BenchKernelsCommand: ParsableCommand {
       let leaf = image.requiringGradient()
       _ = try gradients(of: generator(leaf, condition: condition).image.squared().mean(), withRespectTo: [leaf])
     }
-    if FileManager.default.fileExists(atPath: models.directory.appendingPathComponent("retinaface.safetensors").path) {
+    let present = fetchedDetectorNames.filter {
+      FileManager.default.fileExists(atPath: models.directory.appendingPathComponent("\($0).safetensors").path)
+    }
+    if !present.isEmpty {
       let photo = try random.uniform([1, 3, 1080, 1920], in: -1..<1, device: device)
-      for name in fetchedDetectorNames {
+      for name in present {
         let detector = try models.loadDetector(name, on: device)
-        let seconds = try measure { _ = try detector.detect(photo, threshold: 0.7) }
+        let seconds = try measure { _ = try detector.detect(photo, threshold: defaultDetectionThreshold) }
         rows.append(Row(name: "\(name) 1920x1080", seconds: seconds, rate: 1 / seconds, unit: "images/s", share: nil))
       }
     }

@@ -11,7 +11,7 @@ struct DetectCommand: ParsableCommand {
 
   @Argument(help: "Images, or folders of images.") var inputs: [String]
   @Option(help: "\(detectorNames.joined(separator: " or ")).") var detector = RetinaFace.name
-  @Option(help: "The lowest score reported.") var threshold: Float = 0.7
+  @Option(help: "The lowest score reported.") var threshold = defaultDetectionThreshold
   @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
   @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
   @OptionGroup var purifier: PurifierOption

@@ -44,7 +44,7 @@ struct EvaluateCommand: ParsableCommand {
     help: "image: the data are aligned faces; faces: photos, in which the first of the detectors finds the faces.")
   var region = ProtectedRegion.image
   @Option(help: "Pixels a side that aligned faces are brought to, and of the sheet's pictures.") var size = 256
-  @Option(help: "Detectors, separated by commas, or none.") var detectors = fetchedDetectorNames.joined(separator: ",")
+  @Option(help: "Detectors, separated by commas, or none.") var detectors = "\(RetinaFace.name),\(MTCNN.name)"
   @Option(
     help: """
       What networks say of edits besides, separated by commas: lpips (how different they look), identity (the cosine of whom they \

@@ -28,7 +28,7 @@ struct PrepareCommand: ParsableCommand {
       --votes find). Boxes that overlap with an IoU of 0.5 are one face, and the best score's stays.
       """) var combine = DetectionCombination.union
   @Option(help: "Detectors that must find a face. (default: more than half of them)") var votes: Int?
-  @Option(help: "The lowest score of a face.") var threshold: Float = 0.7
+  @Option(help: "The lowest score of a face.") var threshold = defaultDetectionThreshold
   @Option(help: "The least shorter side of a face's box, in pixels of the photo.") var minSize = 0
   @Option(help: "all, or the largest face of each photo.") var faces = ChosenFaces.all
   @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280

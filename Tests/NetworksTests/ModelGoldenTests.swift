@@ -82,6 +82,24 @@ final class ModelGoldenTests: XCTestCase {
     }
   }
 
+  func testDlibDetectors() throws {
+    let golden = try Safetensors(contentsOf: goldenURL("dlib"))
+    for device in try testDevices() {
+      for name in ["dlib-cnn", "dlib-hog"] {
+        let detector = try loadDetector(name, from: projectURL("models"), on: device)
+        let x = try image([2, 3, 97, 131], seed: 51, on: device)
+        let heads = try detector.heads(x)
+        let features = heads.features.enumerated().map { ("feature\($0 + 1)", $1) }
+        try check(name, golden, x: x, outputs: [("conf", heads.confidence)] + features)
+        // A prior is the box.
+        let boxes = try detector.decodedBoxes(heads.location, height: 97, width: 131).values()
+        let priors = detector.priorBoxes(height: 97, width: 131)
+        XCTAssertEqual(
+          Array(boxes.prefix(4 * priors.count)), priors.flatMap { [$0.centerX, $0.centerY, $0.width, $0.height] })
+      }
+    }
+  }
+
   /// Official checkpoints as PyTorch writes them: nested, averaged weights beside others, counts of batches; then the
   /// networks that they hold.
   func testCheckpoints() throws {

@@ -37,17 +37,22 @@ public func nonMaximumSuppression(
   let order = scores.indices.sorted {
     scores[$0] != scores[$1] ? scores[$0] > scores[$1] : ($0 < $1) != pixelInclusive
   }
+  return nonMaximumSuppression(boxes, order: order) { a, b in
+    let shared =
+      max(0, min(a.x1, b.x1) - max(a.x0, b.x0) + extra) * max(0, min(a.y1, b.y1) - max(a.y0, b.y0) + extra)
+    let whole = overlap == .union ? area(a) + area(b) - shared : min(area(a), area(b))
+    return shared > threshold * whole
+  }
+}
+
+/// Non-maximum suppression by any measure: of the indices in `order`, best first, those kept; a box goes when a better one
+/// that is kept joins it, being of the same face.
+func nonMaximumSuppression(_ boxes: [Box], order: [Int], joins: (_ better: Box, _ other: Box) -> Bool) -> [Int] {
   var removed = [Bool](repeating: false, count: boxes.count)
   var kept: [Int] = []
   for (rank, i) in order.enumerated() where !removed[i] {
     kept.append(i)
-    for j in order[(rank + 1)...] where !removed[j] {
-      let (a, b) = (boxes[i], boxes[j])
-      let shared =
-        max(0, min(a.x1, b.x1) - max(a.x0, b.x0) + extra) * max(0, min(a.y1, b.y1) - max(a.y0, b.y0) + extra)
-      let whole = overlap == .union ? area(a) + area(b) - shared : min(area(a), area(b))
-      if shared > threshold * whole { removed[j] = true }
-    }
+    for j in order[(rank + 1)...] where !removed[j] && joins(boxes[i], boxes[j]) { removed[j] = true }
   }
   return kept
 }

@@ -6,13 +6,15 @@ private let detectorTypes: [(name: String, type: any FaceDetector.Type)] =
   [
     (RetinaFace.name, RetinaFace.self), (RetinaFace.residualName, RetinaFace.self), (S3FD.name, S3FD.self),
     (DSFD.name, DSFD.self), (MTCNN.name, MTCNN.self), (CenterFace.name, CenterFace.self),
+    (DlibCNN.name, DlibCNN.self), (DlibHOG.name, DlibHOG.self),
   ] + BlazeFace.names.map { ($0, BlazeFace.self) }
 
 /// The names of all detectors.
 public let detectorNames = detectorTypes.map(\.name)
 
 /// The names of those whose weights tools/fetch-models gets.
-public let fetchedDetectorNames = [RetinaFace.name, MTCNN.name, CenterFace.name] + BlazeFace.names
+public let fetchedDetectorNames =
+  [RetinaFace.name, MTCNN.name, CenterFace.name, DlibCNN.name, DlibHOG.name] + BlazeFace.names
 
 /// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.

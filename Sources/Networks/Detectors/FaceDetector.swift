@@ -71,6 +71,9 @@ public protocol FaceDetector: SendableMetatype {
 /// Pictures with a longer side are shrunk to this for detectors, where nothing else is asked for.
 public let defaultLongestSide = 1280
 
+/// The score from which on a find is a face, where nothing else is asked for.
+public let defaultDetectionThreshold: Float = 0.7
+
 extension FaceDetector {
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
@@ -87,7 +90,8 @@ extension FaceDetector {
   /// The faces in a picture, which is shrunk first when its longer side exceeds `longestSide`.
   /// - Parameter change: what is done to it as the detector is to see it, [1, 3, H, W] in [-1, 1], whose size stays.
   public func detect(
-    _ image: Image, threshold: Float = 0.7, longestSide: Int = defaultLongestSide, on device: any Device,
+    _ image: Image, threshold: Float = defaultDetectionThreshold, longestSide: Int = defaultLongestSide,
+    on device: any Device,
     change: (Tensor) throws -> Tensor = { $0 }
   ) throws -> [Detection] {
     let seen = try change(image.tensor(shrunkTo: longestSide, on: device))

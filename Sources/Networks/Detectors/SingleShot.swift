@@ -61,11 +61,21 @@ enum SingleShot {
     _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppression: Float,
     landmarks: (Int) -> [Point] = { _ in [] }
   ) throws -> [Detection] {
+    try detections(
+      heads, priors, threshold: threshold,
+      suppress: { nonMaximumSuppression($0, scores: $1, threshold: suppression) }, landmarks: landmarks)
+  }
+
+  /// - Parameter suppress: the indices of the boxes to keep, by boxes and scores.
+  static func detections(
+    _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppress: ([Box], [Float]) -> [Int],
+    landmarks: (Int) -> [Point] = { _ in [] }
+  ) throws -> [Detection] {
     let boxes = try decoded(heads.location, priors).values()
     let found = try candidates(heads, threshold: threshold) { i, score in
       Detection(box: box(boxes, i), score: score, landmarks: landmarks(i))
     }
-    return suppressed(found, threshold: suppression)
+    return suppress(found.map(\.box), found.map(\.score)).map { found[$0] }
   }
 
   /// What the priors of one image's heads that score at least `threshold` find, in their order.

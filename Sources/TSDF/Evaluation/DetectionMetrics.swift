@@ -19,10 +19,10 @@ public struct DetectionMetrics: Sendable {
 
   public init() {}
 
-  /// Adds one image's detections with scores above 0.7; others are ignored.
+  /// Adds one image's detections with scores above the default threshold; others are ignored.
   public mutating func add(clean: [Detection], protected: [Detection]) {
-    let truth = clean.filter { $0.score > 0.7 }
-    let found = protected.filter { $0.score > 0.7 }
+    let truth = clean.filter { $0.score > defaultDetectionThreshold }
+    let found = protected.filter { $0.score > defaultDetectionThreshold }
     let matches = matchCount(truth.map(\.box), found.map(\.box))
     count += 1
     if truth.isEmpty { withoutFace += 1 }

@@ -15,7 +15,7 @@ public struct PreparationSettings: Codable, Equatable, Sendable {
   /// How many detectors must find a face when they vote, 1 to their number.
   public var votes = 1
   /// The lowest score of a face, 0...1.
-  public var threshold: Float = 0.7
+  public var threshold: Float = defaultDetectionThreshold
   /// Faces whose box has a shorter side than this are left out, in pixels of the photo.
   public var minSize = 0
   public var faces = ChosenFaces.all

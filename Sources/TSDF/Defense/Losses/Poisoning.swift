@@ -25,7 +25,7 @@ struct DetectorTruth {
     let priors = detector.priorBoxes(height: height, width: width)
     let margins = try heads.margins().values()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width).values()
-    let truth = try detector.detect(image, threshold: 0.7).map(\.box)
+    let truth = try detector.detect(image, threshold: defaultDetectionThreshold).map(\.box)
     var finders = [Float](repeating: 0, count: priors.count)
     var near = finders
     var background = [[Float]](repeating: finders, count: 4)
