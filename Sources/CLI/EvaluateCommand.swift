@@ -30,9 +30,7 @@ struct EvaluateCommand: ParsableCommand {
       against by default, else all judged)
       """) var refineGenerators: String?
   @Option(help: "The detectors that refinement works against, separated by commas, or none.")
-  var refineDetectors = RetinaFace.name
-  @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
-  var detectorGoal = DetectorGoal.both
+  var refineDetectors = Protector.defaultDetectors.joined(separator: ",")
   @OptionGroup var purifiers: PurifierOptions
   @Option(
     parsing: .upToNextOption,
@@ -101,12 +99,11 @@ struct EvaluateCommand: ParsableCommand {
     let refined = refine > 0 ? try generatorsToRefine(generators, on: device) : []
     let refiner =
       refine > 0
-      ? try Refiner(
-        generators: refined, detectors: targets, goal: detectorGoal, views: refinement.views(), device: device) : nil
+      ? try refinement.refiner(generators: refined, detectors: targets, on: device) : nil
     func variant(_ name: String, _ perturbation: Tensor, _ epsilon: Float, steps: Int = 0) throws -> ProtectionVariant {
       var settings = ProtectionSettings()
       (settings.region, settings.epsilon, settings.refineSteps, settings.seed) = (region, epsilon, steps, seed)
-      settings.start = refinement.start
+      try refinement.apply(to: &settings)
       return .protector(
         try Protector(
           perturbation: perturbation, settings: settings, detector: targets.first, refiner: steps > 0 ? refiner : nil,

@@ -21,7 +21,7 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
   @Option(help: "Gradient steps for each face: stronger, slower. A face that is still found is refined twice more.")
-  var refine = 40
+  var refine = Protector.defaultSteps
   @OptionGroup var refinement: RefinementOptions
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
@@ -31,13 +31,11 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280
   @Option(
     help: """
-      Detectors to refine against, separated by commas; the first finds the faces. Adding mtcnn weakens what is reached \
-      against generators, and against retinaface after JPEG.
-      """) var detectors = RetinaFace.name
+      Detectors to refine against, separated by commas; the first finds the faces. Each more (centerface, blazeface-short, mtcnn, dlib-cnn) weakens what \
+      is reached against the others and generators, and takes time.
+      """) var detectors = Protector.defaultDetectors.joined(separator: ",")
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
-  @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
-  var detectorGoal = DetectorGoal.both
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
@@ -65,17 +63,16 @@ struct ProtectCommand: ParsableCommand {
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
     (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)
-    settings.start = refinement.start
+    try refinement.apply(to: &settings)
     settings.perturbation = sha256(try Data(contentsOf: universalURL)).hexadecimal
     // Only what this run needs is read.
     let found = region == .faces || refine > 0 ? try models.loadDetectors(detectors, on: device) : []
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
     let refiner =
       refine > 0
-      ? try Refiner(
-        generators: try generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
-        detectors: found.map(\.detector),
-        goal: detectorGoal, views: refinement.views(), device: device)
+      ? try refinement.refiner(
+        generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
+        detectors: found.map(\.detector), on: device)
       : nil
     let protector = SharedProtector(
       try Protector(
@@ -84,7 +81,7 @@ struct ProtectCommand: ParsableCommand {
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8)
         + Data(
-          "\(format.rawValue) \(quality) \(detectors) \(detectorGoal.rawValue) \(generatorOptions.generators ?? "") \(refinement.through)"
+          "\(format.rawValue) \(quality) \(detectors) \(refinement.detectorGoal.rawValue) \(generatorOptions.generators ?? "") \(refinement.through)"
             .utf8)
     ).hexadecimal
     let run = ProtectRun(

@@ -51,30 +51,3 @@ struct PurifierOptions: ParsableArguments {
     }
   }
 }
-
-/// How refinement goes about its steps.
-struct RefinementOptions: ParsableArguments {
-  @Option(
-    help: """
-      What refinement looks at pictures through, so that it does not undo the steps: a list as of evaluate's --purify, without average \
-      and denoise, or none.
-      """) var through = Refiner.defaultViews
-  @Option(help: "What refinement begins with: random (of each picture its own) or universal (the perturbation).")
-  var start = RefinementStart.random
-
-  func validate() throws {
-    guard try views().allSatisfy({ !$0.learns }) else {
-      throw ValidationError("--through: average and denoise cannot be crafted through")
-    }
-  }
-
-  func views() throws -> [PurificationRecipe] {
-    do throws(PurifierError) {
-      return through == "none" ? [] : try PurificationRecipe.list(through)
-    } catch {
-      throw ValidationError("--through: \(error)")
-    }
-  }
-}
-
-extension RefinementStart: ExpressibleByArgument {}

@@ -81,6 +81,11 @@ public struct AttributeClassifier: Network {
     return try x.linear(weight: weight("head"), bias: parameters["head.bias"]!)
   }
 
+  /// What one face [1, 3, H, W] in [-1, 1] shows: a label an attribute, 0 or 1.
+  public func labels(of face: Tensor) throws -> [Float] {
+    try Networks.labels(logits: Autograd.withoutRecording { try self(face.detached()).values() }, of: attributes)
+  }
+
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }
 
   private func normalized(_ x: Tensor, _ name: String) throws -> Tensor {

@@ -22,3 +22,16 @@ public func editCondition(_ attributes: [String], labels: [Float], toggling inde
   }
   return condition
 }
+
+/// The labels, 0 or 1, that logits speak for: of attributes that exclude each other only the likeliest counts, and of those of which a
+/// face always has one, the likeliest does.
+package func labels(logits: [Float], of attributes: [String]) -> [Float] {
+  attributes.indices.map { index in
+    let name = attributes[index]
+    let rivals = attributes.indices.filter { other in
+      exclusiveGroups.contains { $0.contains(name) && $0.contains(attributes[other]) }
+    }
+    let isLikeliest = rivals.allSatisfy { logits[$0] <= logits[index] }
+    return isLikeliest && (logits[index] > 0 || exhaustiveGroup.contains(name) && rivals.count > 1) ? 1 : 0
+  }
+}

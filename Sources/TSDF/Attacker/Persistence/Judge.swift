@@ -6,7 +6,7 @@ import Pictures
 /// Judges a generator, as an attacker has it after some steps, on held-out faces and their protected copies.
 final class Judge {
   private let original: any Generator
-  private let classifier: AttributeClassifier
+  let classifier: AttributeClassifier
   private let networks: MetricNetworks
   let photos: [JudgedPhoto]
   private let device: any Device

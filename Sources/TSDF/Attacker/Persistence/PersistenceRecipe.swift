@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Networks
 
 /// An experiment on persistence: each defender against each attacker, over several seeds.
 public struct PersistenceRecipe: Codable, Equatable, Sendable {
@@ -8,7 +9,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
   public var generator = "weights/stargan.safetensors"
   public var critic: String?
   /// The classifier that says whether an edit shows what was asked for.
-  public var classifier = "weights/classifier.safetensors"
+  public var classifier = AttributeClassifier.shipped
   /// Pixels a side of the photos, which are aligned faces.
   public var size = 256
   /// Of the list's faces those that the attacker collects; perturbations are crafted on the ones before.

@@ -12,7 +12,7 @@ struct ProtectedPhotos {
 extension PersistenceExperiment {
   private struct ProtectionKey: Encodable {
     var defender: PersistenceRecipe.Defender
-    var perturbation: String?
+    var perturbation: String?, classifier: String?
     var generators: [String: String], size: Int, epsilon: Float, first: Int, collected: Int, holdOut: Int, judged: Int
   }
 
@@ -24,6 +24,8 @@ extension PersistenceExperiment {
       folder.appendingPathComponent("defenders/\(folderName(defender.name))"),
       key: ProtectionKey(
         defender: defender, perturbation: try defender.perturbation.map(digest),
+        classifier: try defender.refineGenerators.isEmpty || defender.refineSteps == 0
+          ? nil : digest(recipe.classifier),
         generators: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try generatorDigest($0)) }),
         size: recipe.size, epsilon: recipe.epsilon, first: recipe.firstCollected, collected: recipe.collected,
         holdOut: recipe.holdOut, judged: recipe.judged))
@@ -63,7 +65,8 @@ extension PersistenceExperiment {
       defender.refineSteps > 0
       ? try Refiner(
         generators: defender.refineGenerators.map { try models.generator($0, device) },
-        detectors: defender.refineDetectors.map { try models.detector($0, device) }, device: device) : nil
+        detectors: defender.refineDetectors.map { try models.detector($0, device) },
+        classifier: defender.refineGenerators.isEmpty ? nil : loadJudge().classifier, device: device) : nil
     return try Protector(
       perturbation: universal, settings: settings, detector: nil, refiner: refiner, device: device)
   }

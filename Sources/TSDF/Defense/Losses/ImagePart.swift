@@ -9,6 +9,15 @@ public struct ImagePart: Sendable {
   /// That part of images [N, C, H, W].
   func cut(_ images: Tensor) throws -> Tensor { try images.sliced(axis: 2, rows).sliced(axis: 3, columns) }
 
+  /// The same pixels, counted from another rectangle's first, which holds them.
+  func relative(to other: ImagePart) -> ImagePart {
+    func shifted(_ range: Range<Int>, by offset: Int) -> Range<Int> {
+      range.lowerBound - offset..<range.upperBound - offset
+    }
+    return ImagePart(
+      rows: shifted(rows, by: other.rows.lowerBound), columns: shifted(columns, by: other.columns.lowerBound))
+  }
+
   /// 1 in it, 0 elsewhere: [1, 1, height, width].
   func mask(height: Int, width: Int, device: any Device) throws -> Tensor {
     let row = (0..<width).map { columns.contains($0) ? Float(1) : 0 }

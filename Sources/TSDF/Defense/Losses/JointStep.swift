@@ -39,11 +39,12 @@ enum JointStep {
   ///   - input: the perturbed images, computed from `leaf`.
   ///   - leaf: what the gradient is taken with respect to.
   ///   - epsilon: the budget.
+  ///   - hidden: how sure of no face detectors are driven to be, in logits.
   ///   - weights: how much models count besides, by their names; 1 for those that are not named.
   /// - Returns: the gradient, and for each part how far it is from being reached, 0 where it is.
   static func gradient(
     _ parts: [Part], input: Tensor, leaf: Tensor, epsilon: Float, interruptionTarget: Float, goal: DetectorGoal,
-    weights: [String: Float] = [:], slicer: BatchSlicer
+    hidden: Float = Poisoning.hidden, weights: [String: Float] = [:], slicer: BatchSlicer
   ) throws -> (gradient: Tensor, needs: [Tensor]) {
     // The images' own gradients are gathered part by part, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
@@ -61,7 +62,7 @@ enum JointStep {
           // Images that are broken enough are left alone.
           loss = try (interruptionTarget - target.slice(range).error(of: edit)).relu().mean()
         case .detector(let detector, let targets, let look):
-          loss = try Poisoning.detectionLoss(detector, look(image, .photo), targets.slice(range), goal)
+          loss = try Poisoning.detectionLoss(detector, look(image, .photo), targets.slice(range), goal, hidden: hidden)
         }
         return (loss, [loss])
       }

@@ -98,15 +98,17 @@ struct DetectorTargets {
 
 /// The losses that make a detector fail.
 enum Poisoning {
-  /// How sure of no face a prior is driven to be, in logits, and how sure of one a false face is.
-  private static let hidden: Float = 3, invented: Float = 2.5
+  /// How sure of no face a prior is driven to be, in logits, unless something else is asked for, and how sure of one a false face is.
+  static let hidden: Float = 3
+  private static let invented: Float = 2.5
 
   /// Hide true faces and invent false ones, a mean over the images. Hiding: over the priors that find a face mean
-  /// relu(d + 3), relu of their log-sum-exp + 3, relu(d + 3) for what later stages say of the faces' regions, and, where
-  /// nothing is to be invented, relu(max d + 3) over all priors. Inventing: in each quadrant relu(2.5 - max d) over small
+  /// relu(d + h), relu of their log-sum-exp + h, relu(d + h) for what later stages say of the faces' regions, and, where
+  /// nothing is to be invented, relu(max d + h) over all priors; h is `hidden`. Inventing: in each quadrant relu(2.5 - max d) over small
   /// background priors. d is the face logit less the background's.
   static func detectionLoss(
-    _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal
+    _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal,
+    hidden: Float = hidden
   ) throws -> Tensor {
     // Hiding alone must not raise a false face elsewhere either, where later stages do not reject it.
     let isEverywhere = goal == .hide && targets.quadrants != nil

@@ -1,19 +1,22 @@
 import Kernels
 
-/// Draws what to look through next: the more often, the further what is reached there is from the goal ("hardest first", as in
-/// expectation over the hardest transformations). What was seen is read from the device now and then, all at once.
+/// Draws what to look through next: as often as the square of how far what is reached there is from the goal ("hardest first", as
+/// in expectation over the hardest transformations). What was seen is read from the device now and then, all at once.
 struct ViewChoice {
   /// How far from the goal each view last was, 1 where it was not looked at yet.
   private(set) var needs: [Float]
   private var seen: [(view: Int, need: Tensor)] = []
 
   /// How often what is reached is looked at all the same.
-  private static let leastNeed: Float = 0.1
+  private static let leastWeight: Float = 0.01
 
   init(count: Int) { needs = [Float](repeating: 1, count: count) }
 
+  /// Whether nothing is left to reach through any view, as far as was read.
+  var isReached: Bool { needs.allSatisfy { $0 <= 0 } }
+
   func draw(random: inout RandomStream) -> Int {
-    let weights = needs.map { max($0, Self.leastNeed) }
+    let weights = needs.map { max($0 * $0, Self.leastWeight) }
     var rest = random.unit() * weights.reduce(0, +)
     for (view, weight) in weights.enumerated() {
       rest -= weight

@@ -27,13 +27,15 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   /// Gradient steps for each face.
   public var refineSteps = 0
   public var start = RefinementStart.random
+  /// How much of epsilon the steps may use where a picture is flat, 0...1: noise shows there most.
+  public var smoothShare: Float = 1
   /// The side of a face's square, as a multiple of its box's longer side.
   public var margin: Float = 1.5
   /// Pictures with a longer side are shrunk to this for detection.
   public var longestSide = 1280
   public var seed: UInt64 = 1
-  /// The SHA-256 of the perturbation's file.
-  public var perturbation = ""
+  /// The SHA-256 of the perturbation's file, and of the classifier's that tells which edits of a face there are.
+  public var perturbation = "", classifier = ""
 
   public init() {}
 }
@@ -45,7 +47,7 @@ public struct ProtectionResult: Sendable {
   public let regions: [Box]
   /// Faces found; 0 where the whole picture was protected for lack of one.
   public let faceCount: Int
-  /// How many of these are still found in the protected picture; nil where refinement was not to hide them.
+  /// How many of these a detector that was refined against still finds in the protected picture; nil where refinement was not to hide them.
   public let stillFoundCount: Int?
   public let psnr: Double
   /// From 32 of the picture's rows.
@@ -55,6 +57,12 @@ public struct ProtectionResult: Sendable {
 /// Lays a universal perturbation on pictures, or one that is made for each by steps of refinement. It belongs to one thread at a time, with its device;
 /// `SharedProtector` serves several.
 public final class Protector {
+  /// The detectors that faces are hidden from unless others are asked for; the first finds them. Each more takes time, and budget from
+  /// all: with CenterFace too, AttentionGAN's edits of a face in a photo stayed whole.
+  public static let defaultDetectors = [RetinaFace.name]
+  /// Steps of refinement unless others are asked for.
+  public static let defaultSteps = 100
+
   public let settings: ProtectionSettings
   private let perturbation: Tensor
   private let detector: (any FaceDetector)?
@@ -111,7 +119,7 @@ public final class Protector {
 
   func plan(_ image: Image) throws -> Plan {
     var faces: [Box] = []
-    if settings.region == .faces { faces = try find(in: image) }
+    if settings.region == .faces, let detector { faces = try find(detector, in: image) }
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
     let size = [image.width, image.height, image.channels, image.bitDepth]
     if faces.isEmpty, settings.refineSteps == 0, let known = wholeMoves.first(where: { $0.size == size }) {
@@ -124,15 +132,16 @@ public final class Protector {
     func refined(_ patch: Patch, round: Int) throws -> Patch {
       try seen.map { try self.refined(patch, of: image, seen: $0, round: round, seed: seed) } ?? patch
     }
-    var patches = try regions.map { try refined(patch($0, of: image), round: 0) }
+    var patches = try regions.map { try refined(patch($0, of: image, isSoft: !faces.isEmpty), round: 0) }
     var plan = Plan(moves: try moves(patches, of: image), regions: regions, faceCount: faces.count)
     if faces.isEmpty, settings.refineSteps == 0 {
       wholeMoves.append((size, plan.moves))
       while wholeMoves.reduce(0, { $0 + $1.moves.count }) > keptMoves { wholeMoves.removeFirst() }
     }
-    guard !faces.isEmpty, settings.refineSteps > 0, refiner?.hidesFaces == true else { return plan }
+    guard !faces.isEmpty, settings.refineSteps > 0, let refiner, refiner.hidesFaces else { return plan }
     for round in 1...rounds {
-      let found = try find(in: image.adding(moves: plan.moves))
+      let made = image.adding(moves: plan.moves)
+      let found = try refiner.found { try find($0, in: made) }
       let still = faces.indices.filter { face in found.contains { $0.iou(faces[face]) >= 0.5 } }
       plan.stillFoundCount = still.count
       if still.isEmpty || round == rounds { break }
@@ -142,9 +151,9 @@ public final class Protector {
     return plan
   }
 
-  private func find(in image: Image) throws -> [Box] {
+  private func find(_ detector: any FaceDetector, in image: Image) throws -> [Box] {
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
-    let found = try detector?.detect(image, longestSide: settings.longestSide, on: device) ?? []
+    let found = try detector.detect(image, longestSide: settings.longestSide, on: device)
     return found.map(\.box).filter { $0.intersection(whole) >= 1 }
   }
 
@@ -158,18 +167,22 @@ public final class Protector {
   private struct Patch {
     var rows: Range<Int>, columns: Range<Int>
     var delta: Tensor
+    /// How much of the budget each pixel gets, [1, 1, rows, columns]; nil for all of it.
+    let share: Tensor?
   }
 
   /// The universal perturbation brought to a region's size.
-  private func patch(_ region: Box, of image: Image) throws -> Patch {
+  /// - Parameter isSoft: whether it fades out towards the region's border, as befits a part of a picture.
+  private func patch(_ region: Box, of image: Image, isSoft: Bool) throws -> Patch {
     let (left, top) = (Int(region.x0), Int(region.y0))
     let columns = max(0, left)..<min(image.width, left + Int(region.width))
     let rows = max(0, top)..<min(image.height, top + Int(region.height))
     let inside = ImagePart(
       rows: rows.lowerBound - top..<rows.upperBound - top,
       columns: columns.lowerBound - left..<columns.upperBound - left)
-    let delta = try resized(perturbation, height: Int(region.height), width: Int(region.width))
-    return Patch(rows: rows, columns: columns, delta: try inside.cut(delta))
+    let delta = try inside.cut(resized(perturbation, height: Int(region.height), width: Int(region.width)))
+    let share = try isSoft ? inside.cut(Visibility.square(side: Int(region.width), device: device)) : nil
+    return Patch(rows: rows, columns: columns, delta: try share.map { try delta * $0 } ?? delta, share: share)
   }
 
   /// A patch after the steps of refinement, which look at it in its surroundings; as it was in a picture that is too small.
@@ -184,27 +197,29 @@ public final class Protector {
     }
     let rows = scaled(patch.rows, image.height, to: seen.shape[2])
     let columns = scaled(patch.columns, image.width, to: seen.shape[3])
+    let near = ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
     let view =
-      refiner.needsWholePictures
-      ? ImagePart(rows: 0..<seen.shape[2], columns: 0..<seen.shape[3])
-      : ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
-    let (top, left) = (view.rows.lowerBound, view.columns.lowerBound)
-    let part = ImagePart(
-      rows: rows.lowerBound - top..<rows.upperBound - top,
-      columns: columns.lowerBound - left..<columns.upperBound - left)
-    let isRandom = round == 0 && settings.start == .random
-    let start =
-      isRandom
-      ? nil
-      : try resized(patch.delta, height: rows.count, width: columns.count).padded(
+      refiner.needsWholePictures ? ImagePart(rows: 0..<seen.shape[2], columns: 0..<seen.shape[3]) : near
+    let part = ImagePart(rows: rows, columns: columns).relative(to: view)
+    /// A patch's values in the view, 0 around it.
+    func placed(_ values: Tensor) throws -> Tensor {
+      try resized(values, height: rows.count, width: columns.count).padded(
         top: part.rows.lowerBound, bottom: view.rows.upperBound - rows.upperBound, left: part.columns.lowerBound,
         right: view.columns.upperBound - columns.upperBound)
+    }
+    let start = round == 0 && settings.start == .random ? nil : try placed(patch.delta)
+    let picture = try view.cut(seen)
+    let inside =
+      try patch.share.map(placed) ?? part.mask(height: view.rows.count, width: view.columns.count, device: device)
+    let share =
+      try settings.smoothShare < 1 ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside
     let delta = try refiner.refine(
-      view.cut(seen), start: start, within: part, steps: settings.refineSteps, epsilon: settings.epsilon,
+      picture, start: start, within: part, near: near.relative(to: view), share: share,
+      isHidingFirst: round > 0, steps: settings.refineSteps, epsilon: settings.epsilon,
       seed: seed &+ UInt64(round))
-    return Patch(
-      rows: patch.rows, columns: patch.columns,
-      delta: try resized(part.cut(delta), height: patch.rows.count, width: patch.columns.count))
+    var result = patch
+    result.delta = try resized(part.cut(delta), height: patch.rows.count, width: patch.columns.count)
+    return result
   }
 
   /// What is looked at around a range of rows or columns.

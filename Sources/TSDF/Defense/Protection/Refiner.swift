@@ -1,5 +1,6 @@
 import Kernels
 import Networks
+import Pictures
 
 /// Makes a perturbation for one picture by gradient steps against an ensemble of generators and detectors, looking at it through what
 /// attackers and platforms do to pictures: much stronger than a universal one, and shared with no other picture.
@@ -9,26 +10,33 @@ public final class Refiner {
 
   private let generators: [any Generator]
   private let detectors: [any FaceDetector]
+  private let classifier: AttributeClassifier?
   private let goal: DetectorGoal
   private let slicer: BatchSlicer
   /// Pictures as they are, then through each purifier; detectors see those of photos alone.
   private let generatorViews: [PurifiedView], detectorViews: [PurifiedView]
-  private let interruptionTarget: Float = 0.3
+  /// The masked error at which an edit is left alone: more than twice what breaks it, so that it stays broken where other views look.
+  private let interruptionTarget: Float = 0.12
+  /// How sure of no face detectors are driven to be, in logits: views of their own see to it that a platform's JPEG changes nothing.
+  private let hidden: Float = 1
   private let momentum: Float = 0.8
   /// The first sign step, in budgets; steps fall linearly.
-  private let firstStep: Float = 0.25
+  private let firstStep: Float = 0.5
+  /// How much generators count where faces must be hidden at last.
+  private let generatorWeight: Float = 0.1
   /// Steps between looks at what later stages of detectors look at, and at how far each goal is.
   private let regionInterval = 5, needInterval = 8
 
   /// - Parameters:
+  ///   - classifier: tells which attributes a face has, and so which edits of it there are; without one it counts as having none.
   ///   - goal: what the detectors are to be made to do.
   ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
   /// - Throws: `PurifierError` where a view learns from pictures or is a network.
   public init(
-    generators: [any Generator], detectors: [any FaceDetector], goal: DetectorGoal = .both,
-    views: [PurificationRecipe]? = nil, device: any Device
+    generators: [any Generator], detectors: [any FaceDetector], classifier: AttributeClassifier? = nil,
+    goal: DetectorGoal = .both, views: [PurificationRecipe]? = nil, device: any Device
   ) throws {
-    (self.generators, self.detectors, self.goal) = (generators, detectors, goal)
+    (self.generators, self.detectors, self.classifier, self.goal) = (generators, detectors, classifier, goal)
     slicer = BatchSlicer(device: device)
     let views = try views ?? PurificationRecipe.list(Self.defaultViews)
     func ready(_ recipes: [PurificationRecipe]) throws -> [PurifiedView] {
@@ -37,6 +45,9 @@ public final class Refiner {
     generatorViews = try ready(views)
     detectorViews = try ready(views.filter { $0.works(at: .photo) })
   }
+
+  /// The boxes of a whole picture's faces that any of the detectors still finds, as `find` finds faces.
+  func found(_ find: (any FaceDetector) throws -> [Box]) rethrows -> [Box] { try detectors.flatMap(find) }
 
   /// Whether true faces are to be missed.
   var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
@@ -49,46 +60,69 @@ public final class Refiner {
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon; nil for a random one, which shares nothing with
   ///     those of other seeds: averaging such pictures leaves nothing to take off.
   ///   - part: where the perturbation lies, and what generators are given; detectors see the whole image. Nil for all of it.
-  ///   - steps: sign steps, the first of a quarter of epsilon, falling linearly.
-  ///   - labels: the face's labels of the given names, in their order; nothing where they are not known.
+  ///   - near: what detectors are shown that take pictures of any size as they are: the part and its surroundings. Nil for the whole
+  ///     image.
+  ///   - share: how much of epsilon each pixel may use, [1, 1, H, W] in 0...1, 0 outside the part; nil for all of it.
+  ///   - isHidingFirst: whether faces must be hidden at last: generators count little, and nothing is invented.
+  ///   - steps: sign steps, the first of half of epsilon, falling linearly.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor?, within part: ImagePart? = nil, steps: Int, epsilon: Float,
-    labels: ([String]) -> [Float] = { _ in [] }, seed: UInt64
+    _ image: Tensor, start: Tensor?, within part: ImagePart? = nil, near: ImagePart? = nil,
+    share: Tensor? = nil, isHidingFirst: Bool = false, steps: Int, epsilon: Float, seed: UInt64
   ) throws -> Tensor {
     let device = image.device
-    let mask = try part?.mask(height: image.shape[2], width: image.shape[3], device: device)
-    func confined(_ delta: Tensor) throws -> Tensor { try mask.map { try delta * $0 } ?? delta }
+    let share = try share ?? part?.mask(height: image.shape[2], width: image.shape[3], device: device)
+    /// Images moved by a share of `full`, which may use all of the budget everywhere.
+    func perturbed(_ full: Tensor) throws -> Tensor {
+      try (image + (share.map { try full * $0 } ?? full)).clamped(to: -1...1)
+    }
     var random = RandomStream(seed: seed)
-    let goals = try generators.map {
-      try GeneratorGoal(EmbeddedGenerator($0, part: part), image, labels: labels, random: &random)
+    let shown = try classifier.map { (attributes: $0.attributes, labels: try $0.labels(of: part?.cut(image) ?? image)) }
+    let goals = try generators.map { generator in
+      try GeneratorGoal(
+        EmbeddedGenerator(generator, part: part), image,
+        labels: shown.map { selectLabels($0.labels, of: $0.attributes, named: generator.attributes) } ?? [],
+        random: &random)
     }
     var hidings = try detectors.map { detector in
-      let truth = try DetectorTruth(detector, image: image)
+      let part = detector.resizesPictures ? nil : near
+      let shown = try part?.cut(image) ?? image
       return (
-        detector: detector,
-        targets: try DetectorTargets(detector, [truth], width: image.shape[3], regionCount: 6, device: device)
+        detector: detector, part: part,
+        targets: try DetectorTargets(
+          detector, [DetectorTruth(detector, image: shown)], width: shown.shape[3], regionCount: 6, device: device)
       )
     }
     var choices =
       goals.map { ViewChoice(count: generatorViews.count * $0.edits.count) }
       + hidings.map { _ in ViewChoice(count: detectorViews.count) }
+    let goal = isHidingFirst && goal == .both ? .hide : goal
+    let generatorWeights = Dictionary(
+      generators.map { (type(of: $0).name, isHidingFirst ? generatorWeight : 1) },
+      uniquingKeysWith: { weight, _ in weight })
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
     // Where an edit is not broken at all its gradient is exactly zero: no start is without noise.
     let reach = start == nil ? epsilon : epsilon / 20
     let noise = try random.uniform(image.shape, in: -reach..<reach, device: device)
-    var delta = try confined((start.map { try $0 + noise } ?? noise).clamped(to: -epsilon...epsilon))
+    // Where next to nothing is allowed a start says next to nothing either.
+    let full = try start.map { start in try (share.map { try start / $0.clamped(to: 0.05...1) } ?? start) + noise }
+    let delta = try (full ?? noise).clamped(to: -epsilon...epsilon)
     for step in 0..<steps {
       // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
       if step % regionInterval == regionInterval - 1 {
         for index in hidings.indices {
-          let current = try hidings[index].detector.candidateRegions((image + delta).clamped(to: -1...1))
+          let (detector, part, _) = hidings[index]
+          let seen = try perturbed(delta)
+          let current = try detector.candidateRegions(part?.cut(seen) ?? seen)
           let all = hidings[index].targets.regions[0].prefix(3) + current
           hidings[index].targets.regions = [Array(all.prefix(8))]
         }
       }
       func look(_ view: PurifiedView) -> Look { { try view($0, at: $1, random: &random) } }
+      let isRead = step % needInterval == needInterval - 1
+      // What is reached is looked at again just before the needs are read.
+      let active = choices.indices.filter { isRead || !choices[$0].isReached }
       let draws = choices.map { $0.draw(random: &random) }
       let parts =
         zip(goals, draws).map { goal, draw in
@@ -97,20 +131,22 @@ public final class Refiner {
           return JointStep.Part.generator(goal.generator, edit.condition, edit.target, look(generatorViews[view]))
         }
         + zip(hidings, draws.dropFirst(goals.count)).map { hiding, view in
-          JointStep.Part.detector(hiding.detector, hiding.targets, look(detectorViews[view]))
+          let look = look(detectorViews[view])
+          return JointStep.Part.detector(hiding.detector, hiding.targets) { images, place in
+            try look(hiding.part?.cut(images) ?? images, place)
+          }
         }
       let leaf = delta.requiringGradient()
       let (gradient, needs) = try JointStep.gradient(
-        parts, input: (image + leaf).clamped(to: -1...1), leaf: leaf, epsilon: epsilon,
-        interruptionTarget: interruptionTarget, goal: goal, slicer: slicer)
+        active.map { parts[$0] }, input: perturbed(leaf), leaf: leaf, epsilon: epsilon,
+        interruptionTarget: interruptionTarget, goal: goal, hidden: hidden,
+        weights: generatorWeights, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon * firstStep * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
-      delta = try confined(delta)
-      let isRead = step % needInterval == needInterval - 1
-      for (index, need) in needs.enumerated() { try choices[index].note(draws[index], need: need, settling: isRead) }
+      for (index, need) in zip(active, needs) { try choices[index].note(draws[index], need: need, settling: isRead) }
     }
-    return try (image + delta).clamped(to: -1...1) - image
+    return try perturbed(delta) - image
   }
 }
 
@@ -123,13 +159,11 @@ private struct GeneratorGoal {
   let edits: [(condition: Condition, target: EditTarget)]
 
   init(
-    _ generator: EmbeddedGenerator, _ image: Tensor, labels: ([String]) -> [Float],
-    random: inout RandomStream
+    _ generator: EmbeddedGenerator, _ image: Tensor, labels: [Float], random: inout RandomStream
   ) throws {
     self.generator = generator
-    let own = labels(generator.generator.attributes)
     edits = try generator.generator.edits.indices.map { edit in
-      let condition = try generator.generator.condition([edit], labels: [own], random: &random, device: image.device)
+      let condition = try generator.generator.condition([edit], labels: [labels], random: &random, device: image.device)
       let clean = try generator(image, condition: condition).image
       return (condition, try EditTarget(clean, changed: generator.input(image)))
     }

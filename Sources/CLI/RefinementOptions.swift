@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Networks
+import TSDF
+
+extension RefinementStart: ExpressibleByArgument {}
+extension ProtectionLevel: ExpressibleByArgument {}
+
+/// How refinement goes about its steps.
+struct RefinementOptions: ParsableArguments {
+  @Option(
+    help: """
+      gentle, standard or strong: how much of the largest change flat places get, where it shows most. \
+      \(ProtectionLevel.allCases.map { "\($0.rawValue): \($0.smoothShare)" }.joined(separator: ", ")).
+      """) var level = ProtectionLevel.standard
+  @Option(
+    help: """
+      What refinement looks at pictures through, so that it does not undo the steps: a list as of evaluate's --purify, without average \
+      and denoise, or none.
+      """) var through = Refiner.defaultViews
+  @Option(help: "What refinement begins with: random (of each picture its own) or universal (the perturbation).")
+  var start = RefinementStart.random
+  @Option(
+    help: """
+      Tells which attributes a face has, and so which edits of it generators make, where generators are refined against. (default: \
+      \(AttributeClassifier.shipped))
+      """) var classifier: String?
+  @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
+  var detectorGoal = DetectorGoal.both
+
+  func validate() throws {
+    guard try views().allSatisfy({ !$0.learns }) else {
+      throw ValidationError("--through: average and denoise cannot be crafted through")
+    }
+  }
+
+  private func views() throws -> [PurificationRecipe] {
+    do throws(PurifierError) {
+      return through == "none" ? [] : try PurificationRecipe.list(through)
+    } catch {
+      throw ValidationError("--through: \(error)")
+    }
+  }
+
+  private var classifierURL: URL { locate(classifier ?? AttributeClassifier.shipped) }
+
+  /// Settings with what was asked for.
+  /// - Throws: where the classifier's file cannot be read.
+  func apply(to settings: inout ProtectionSettings) throws {
+    (settings.start, settings.smoothShare) = (start, level.smoothShare)
+    if settings.refineSteps > 0 { settings.classifier = sha256(try Data(contentsOf: classifierURL)).hexadecimal }
+  }
+
+  func refiner(
+    generators: [any Generator], detectors: [any FaceDetector], on device: any Device
+  ) throws -> Refiner {
+    try Refiner(
+      generators: generators, detectors: detectors,
+      classifier: generators.isEmpty ? nil : loadClassifier(classifierURL, on: device), goal: detectorGoal,
+      views: views(), device: device)
+  }
+}

@@ -1,0 +1,49 @@
+import Foundation
+import Kernels
+
+/// How visible a protection may be.
+public enum ProtectionLevel: String, Codable, CaseIterable, Sendable {
+  case gentle, standard, strong
+
+  /// How much of the budget flat places get, 0...1.
+  public var smoothShare: Float {
+    switch self {
+    case .gentle: 0.6
+    case .standard: 0.85
+    case .strong: 1
+    }
+  }
+}
+
+/// Where a perturbation shows less, and so how much of the budget each pixel gets, from 0 to 1.
+enum Visibility {
+  /// The part of a square's side over which the budget rises from 0 at its border, so that no edge shows where it ends. A face's
+  /// box ends there, with the usual margin.
+  static let border: Float = 0.15
+  /// Over what distance texture counts, in pixels, and what deviation of the luminance, in units of [-1, 1], is none and plenty.
+  private static let reach: Float = 1.5, flat: Float = 0.02, textured: Float = 0.12
+
+  /// A square's pixels, [1, 1, side, side]: all of the budget inside, a raised cosine over the border.
+  static func square(side: Int, device: any Device) throws -> Tensor {
+    let ramp = (0..<side).map { i -> Float in
+      let depth = (min(Float(i), Float(side - 1 - i)) + 0.5) / (border * Float(side))
+      return depth < 1 ? (1 - cos(Float.pi * depth)) / 2 : 1
+    }
+    let line = try Tensor(ramp, shape: [1, 1, 1, side], device: device)
+    return try line * line.reshaped([1, 1, side, 1])
+  }
+
+  /// Pixels of an image [N, 3, H, W] by the texture around each: [N, 1, H, W]. Noise hides in texture (contrast masking) and shows on
+  /// walls, sky and smooth skin.
+  /// - Parameter smoothShare: how much of the budget flat places get.
+  static func texture(_ image: Tensor, smoothShare: Float) throws -> Tensor {
+    let weights = try Tensor([0.299, 0.587, 0.114], shape: [1, 3, 1, 1], device: image.device)
+    let luminance = try (image * weights).sum(axes: [1], keepingAxes: true)
+    var random = RandomStream(seed: 0)
+    func mean(_ x: Tensor) throws -> Tensor { try BlurPurifier(reach)(x, random: &random) }
+    let average = try mean(luminance)
+    let deviation = try (mean(luminance.squared()) - average.squared()).relu().sqrt()
+    let amount = try ((deviation - flat) * (1 / (textured - flat))).clamped(to: 0...1)
+    return try amount.scaled(by: 1 - smoothShare, plus: smoothShare)
+  }
+}

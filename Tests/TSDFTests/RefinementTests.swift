@@ -1,0 +1,242 @@
+import Foundation
+import Kernels
+import Networks
+import Pictures
+import TSDF
+import TestSupport
+import XCTest
+
+/// What refinement makes of single pictures and of photos.
+final class RefinementTests: XCTestCase {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-\(UUID().uuidString)")
+
+  /// Hiding lowers what a detector says where faces are, flooding raises what it says elsewhere; each alone leaves the
+  /// other be.
+  func testDetectorGoals() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let image = try squareImage(photo, size: 256, device: device).tensor(on: device)
+    let clean = try retinaface.detect(image, threshold: 0.7).map(\.box)
+    XCTAssertFalse(clean.isEmpty)
+    let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
+    for views in [[], nil] as [[PurificationRecipe]?] {
+      var found: [DetectorGoal: [Box]] = [:]
+      for goal in DetectorGoal.allCases {
+        let delta = try Refiner(
+          generators: [], detectors: [retinaface], goal: goal, views: views, device: device
+        ).refine(image, start: zero, steps: 20, epsilon: 0.1, seed: 1)
+        found[goal] = try retinaface.detect(image + delta, threshold: 0.5).map(\.box)
+      }
+      func finds(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) > 0.4 } }
+      func invents(_ goal: DetectorGoal) -> Bool { found[goal]!.contains { $0.iou(clean[0]) < 0.1 } }
+      XCTAssertFalse(finds(.hide))
+      XCTAssertFalse(invents(.hide))
+      XCTAssertTrue(finds(.flood))
+      XCTAssertTrue(invents(.flood))
+      XCTAssertTrue(invents(.both))
+    }
+    let mtcnn = try loadDetector("mtcnn", from: projectURL("models"), on: device)
+    XCTAssertThrowsError(
+      try Refiner(generators: [], detectors: [mtcnn], goal: .flood, device: device).refine(
+        image, start: zero, steps: 1, epsilon: 0.1, seed: 1)
+    ) { XCTAssertTrue("\($0)".contains("mtcnn has later stages"), "\($0)") }
+  }
+
+  /// Whole photos: what protecting says of faces still found is what the detector says; a step leaves the face there, enough
+  /// steps do not, also where detectors see the photo shrunk.
+  func testFacesStillFoundInPhotos() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let large = try Image.images(from: photo.tensor(on: device).resized(height: 1400, width: 1400))[0]
+    let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    let oneShot = try ["centerface", "blazeface-short"].map {
+      try loadDetector($0, from: projectURL("models"), on: device)
+    }
+    for (photo, steps, expected, detector) in [
+      (photo, 0, nil, retinaface), (photo, 1, 1, retinaface), (photo, 40, 0, retinaface), (large, 40, 0, retinaface),
+      (photo, 40, 0, oneShot[0]), (photo, 40, 0, oneShot[1]),
+    ] as [(Image, Int, Int?, any FaceDetector)] {
+      let clean = try detector.detect(photo, on: device).map(\.box)
+      XCTAssertEqual(clean.count, 1)
+      var settings = ProtectionSettings()
+      settings.refineSteps = steps
+      let result = try Protector(
+        perturbation: universal, settings: settings, detector: detector,
+        refiner: Refiner(generators: [], detectors: [detector], device: device), device: device
+      ).protect(photo)
+      XCTAssertEqual(result.faceCount, clean.count)
+      XCTAssertEqual(result.stillFoundCount, expected, "\(detector.modelName), \(steps) steps")
+      let seen = try detector.detect(result.image, on: device).map(\.box)
+      let still = clean.count { face in seen.contains { $0.iou(face) >= 0.5 } }
+      if steps > 0 { XCTAssertEqual(still, result.stillFoundCount, "\(detector.modelName), \(steps) steps") }
+    }
+  }
+
+  /// Refinement breaks the generator's edit more than the perturbation that it starts from, within the budget.
+  func testRefinementGoesWhereItShould() throws {
+    let device = try selectDevice().device
+    let generator = try smallGenerator(on: device)
+    let image = try smallFaces(1, size: 64).batch([0], on: device)
+    let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
+    let refined = try Refiner(generators: [generator], detectors: [], device: device).refine(
+      image, start: zero, steps: 10, epsilon: 0.05, seed: 1)
+    XCTAssertTrue(try refined.values().allSatisfy { abs($0) <= 0.05 + 1e-6 })
+    XCTAssertTrue(try (image + refined).values().allSatisfy { abs($0) <= 1 + 1e-6 })
+    let condition = Condition(try Tensor([0, 1], shape: [1, 2], device: device))
+    func edit(_ x: Tensor) throws -> Tensor {
+      try generator(x.resized(height: 32, width: 32, mode: .area), condition: condition).image
+    }
+    var random = RandomStream(seed: 4)
+    let noise = try random.uniform(image.shape, in: -0.05..<0.05, device: device)
+    let broken = try edit(image + refined).meanSquaredError(to: edit(image)).item()
+    let shaken = try edit(image + noise).meanSquaredError(to: edit(image)).item()
+    XCTAssertGreaterThan(broken, 10 * shaken)
+  }
+
+  /// Refinement breaks every edit of a generator, not one that happened to be drawn.
+  func testRefinementBreaksAllEdits() throws {
+    let device = try selectDevice().device
+    let image = try Tensor(repeating: 0, shape: [1, 3, 64, 64], device: device)
+    let refined = try Refiner(generators: [HalfAmplifier()], detectors: [], views: [], device: device)
+      .refine(image, start: image, steps: 40, epsilon: 0.05, seed: 1)
+    for columns in [0..<32, 32..<64] {
+      XCTAssertGreaterThan(try refined.sliced(axis: 3, columns).abs().mean().item(), 0.04)
+    }
+  }
+
+  /// What is made through a purifier survives it better, also one without a gradient of its own.
+  func testRefinementThroughPurifiers() throws {
+    let device = try selectDevice().device
+    let generator = try smallGenerator(on: device)
+    let image = try smallFaces(1, size: 64).batch([0], on: device) * 0.3
+    for text in ["blur:1.5", "median:5", "jpeg:50", "resize:0.4@photo", "jpeg444:40@photo"] {
+      func kept(_ views: [PurificationRecipe]) throws -> Float {
+        let delta = try Refiner(generators: [generator], detectors: [], views: views, device: device)
+          .refine(image, start: nil, steps: 60, epsilon: 0.02, seed: 1)
+        let attack = try Purification(PurificationRecipe(text), denoiser: folder, on: device)
+        func edit(_ x: Tensor) throws -> Tensor {
+          var random = RandomStream(seed: 2)
+          let seen = try attack(x, at: .photo, random: &random).resized(height: 32, width: 32, mode: .area)
+          let condition = Condition(try Tensor([0, 1], shape: [1, 2], device: device))
+          return try generator(attack(seen, at: .network, random: &random), condition: condition).image
+        }
+        return try edit(image + delta).meanSquaredError(to: edit(image)).item()
+      }
+      let (through, without) = (try kept([PurificationRecipe(text)]), try kept([]))
+      XCTAssertGreaterThan(through, 1.1 * without, text)
+    }
+    for text in ["average:3", "denoise"] {
+      XCTAssertThrowsError(
+        try Refiner(generators: [], detectors: [], views: [PurificationRecipe(text)], device: device)
+      ) { XCTAssertTrue("\($0)".contains("cannot be crafted through"), "\($0)") }
+    }
+  }
+
+  /// Perturbations that begin at random are the same for the same picture and share next to nothing between pictures; those that
+  /// begin at the universal one share that.
+  func testRandomStarts() throws {
+    let device = try selectDevice().device
+    let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    let pictures = try Image.images(from: smallFaces(2, size: 64).batch([0, 1], on: device))
+    func moved(_ picture: Image, _ start: RefinementStart) throws -> [Float] {
+      var settings = ProtectionSettings()
+      (settings.region, settings.refineSteps, settings.start) = (.image, 1, start)
+      let result = try Protector(
+        perturbation: universal, settings: settings, detector: nil,
+        refiner: Refiner(generators: [smallGenerator(on: device)], detectors: [], device: device), device: device
+      ).protect(picture)
+      return zip(result.image.bytes, picture.bytes).map { Float($0) - Float($1) }
+    }
+    func correlation(_ start: RefinementStart) throws -> Float {
+      let (a, b) = (try moved(pictures[0], start), try moved(pictures[1], start))
+      func product(_ x: [Float], _ y: [Float]) -> Float { zip(x, y).reduce(0) { $0 + $1.0 * $1.1 } }
+      return product(a, b) / (product(a, a) * product(b, b)).squareRoot()
+    }
+    XCTAssertEqual(try moved(pictures[0], .random), try moved(pictures[0], .random))
+    let (random, common) = (try correlation(.random), try correlation(.universal))
+    XCTAssertLessThan(abs(random), 0.15)
+    XCTAssertGreaterThan(common, 0.5)
+  }
+
+  /// In a photo the change fades out towards the border of the face's square, refined or not: nothing shows where it ends.
+  func testChangeFadesOutTowardsTheSquare() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    for steps in [0, 4] {
+      var settings = ProtectionSettings()
+      settings.refineSteps = steps
+      let result = try Protector(
+        perturbation: universal, settings: settings, detector: retinaface,
+        refiner: Refiner(generators: [], detectors: [retinaface], device: device), device: device
+      ).protect(photo)
+      let square = result.regions[0]
+      /// The mean change, in levels, at a distance from the border on its left, over the middle half of its height.
+      func change(at distance: Float) -> Float {
+        let (x, y) = (Int(square.x0 + distance * square.width), Int(square.y0))
+        let rows = y + Int(square.height) / 4..<y + Int(square.height) * 3 / 4
+        let sum = rows.reduce(0) { sum, row in
+          sum
+            + (0..<3).reduce(0) {
+              let i = 3 * (row * photo.width + x) + $1
+              return $0 + abs(Int(result.image.bytes[i]) - Int(photo.bytes[i]))
+            }
+        }
+        return Float(sum) / Float(3 * rows.count)
+      }
+      XCTAssertEqual(change(at: -0.02), 0)
+      XCTAssertLessThan(change(at: 0.005), 0.3, "\(steps) steps")
+      XCTAssertGreaterThan(change(at: 0.25), 1.5, "\(steps) steps")
+    }
+  }
+
+  /// Flat places get the share of the budget that they may have, textured ones all of it.
+  func testFlatPlacesChangeLess() throws {
+    let device = try selectDevice().device
+    let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+    let side = 64
+    let bytes = (0..<3 * side * side).map { i -> UInt8 in
+      let (x, y) = (i / 3 % side, i / 3 / side)
+      return x < side / 2 ? 128 : (x / 2 + y / 2) % 2 == 0 ? 90 : 160
+    }
+    let picture = Image(width: side, height: side, channels: 3, bytes: bytes)
+    var settings = ProtectionSettings()
+    (settings.region, settings.refineSteps, settings.smoothShare) = (.image, 10, 0.5)
+    let made = try Protector(
+      perturbation: universal, settings: settings, detector: nil,
+      refiner: Refiner(generators: [smallGenerator(on: device)], detectors: [], device: device), device: device
+    ).protect(picture).image
+    /// The largest change of columns, in levels.
+    func most(_ columns: Range<Int>) -> Int {
+      (0..<3 * side * side).filter { columns.contains($0 / 3 % side) }
+        .map { abs(Int(made.bytes[$0]) - Int(bytes[$0])) }.max()!
+    }
+    // 0.05 is 6.4 levels, half of it 3.2.
+    XCTAssertEqual(most(0..<24), 3)
+    XCTAssertEqual(most(40..<64), 6)
+  }
+}
+
+/// A generator of two edits, each of which amplifies one half of the image and shows nothing of the other.
+private struct HalfAmplifier: Generator {
+  static let name = "half-amplifier"
+  static let checkpointKeys: [String] = []
+
+  var parameters: [String: Tensor] = [:]
+  let attributes = ["left", "right"]
+  let imageSize = 64
+
+  init() {}
+  init(_ state: StateDictionary, _ description: GeneratorDescription) {}
+
+  func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+    let halves = try (0..<2).map { half in
+      try images.sliced(axis: 3, half * 32..<half * 32 + 32)
+        * condition.values.sliced(axis: 1, half..<half + 1).reshaped([images.shape[0], 1, 1, 1])
+    }
+    return GeneratorOutput(image: try Tensor.concatenated(halves, axis: 3) * 10, feature: images)
+  }
+}
