@@ -31,8 +31,8 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280
   @Option(
     help: """
-      Detectors to refine against, separated by commas; the first finds the faces. Each more (centerface, blazeface-short, mtcnn, dlib-cnn) weakens what \
-      is reached against the others and generators, and takes time.
+      Detectors to refine against, separated by commas; the first finds the faces. Each more (centerface, \
+      blazeface-short, mtcnn, dlib-cnn) weakens what is reached against the others and generators, and takes time.
       """) var detectors = Protector.defaultDetectors.joined(separator: ",")
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false

@@ -53,7 +53,7 @@ public final class DSFD: VGGDetector {
   }
 
   public func heads(_ images: Tensor) throws -> DetectorHeads {
-    try VGGSources.require(images, Self.name)
+    try SingleShot.requireColours(images, Self.name, leastSide: VGGSources.leastSide)
     let first = try sources(SingleShot.centred(images, Self.name))
     func convolve(_ x: Tensor, _ name: String, padding: Int = 0, dilation: Int = 1, slope: Float = 1) throws -> Tensor {
       try x.convolved(

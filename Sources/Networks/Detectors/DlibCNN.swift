@@ -37,10 +37,7 @@ public final class DlibCNN: DlibDetector {
   }
 
   public func heads(_ images: Tensor) throws -> DetectorHeads {
-    guard images.rank == 4, images.shape[1] == 3, min(images.shape[2], images.shape[3]) >= Self.leastSide else {
-      throw KernelsError.shape(
-        operation: Self.name, "takes RGB images of at least \(Self.leastSide) pixels a side, not \(images.shape)")
-    }
+    try SingleShot.requireColours(images, Self.name, leastSide: Self.leastSide)
     // Values on 0...255 less their mean, over 256.
     let shift = try (127.5 - parameters["mean"]!.reshaped([3, 1, 1])) / 256
     let tiles = DlibTiles(height: images.shape[2], width: images.shape[3])

@@ -52,9 +52,9 @@ extension DlibDetector {
     let found = try Autograd.withoutRecording { try heads(image.detached()) }
     return try SingleShot.detections(
       found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold,
-      suppress: { boxes, scores in
-        let order = scores.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }
-        return nonMaximumSuppression(boxes, order: order, joins: suppression.joins)
+      suppress: { found in
+        let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
+        return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }
       })
   }
 
@@ -65,7 +65,7 @@ extension DlibDetector {
   static func heads(_ scores: Tensor, features: [Tensor]) throws -> DetectorHeads {
     let margins = try margins(scores).reshaped([scores.shape[0], -1, 1])
     return DetectorHeads(
-      confidence: try margins.padded(axis: 2, before: 1, after: 0),
+      confidence: try SingleShot.binary(margins),
       location: try Tensor(repeating: 0, shape: [scores.shape[0], scores.shape[1], 4], device: scores.device),
       features: features)
   }

@@ -44,10 +44,7 @@ public final class DlibHOG: DlibDetector {
 
   /// The levels of images [N, 3, H, W] in [-1, 1], in 0...255.
   private static func levels(_ images: Tensor) throws -> [Tensor] {
-    guard images.rank == 4, images.shape[1] == 3, min(images.shape[2], images.shape[3]) >= leastSide else {
-      throw KernelsError.shape(
-        operation: name, "takes RGB images of at least \(leastSide) pixels a side, not \(images.shape)")
-    }
+    try SingleShot.requireColours(images, name, leastSide: leastSide)
     let scaled = try images.scaled(by: 127.5, plus: 127.5)
     var bytes = try DlibBytes(scaled)
     func seen(_ level: Tensor) throws -> Tensor {

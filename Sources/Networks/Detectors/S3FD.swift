@@ -31,7 +31,7 @@ public final class S3FD: VGGDetector {
   }
 
   public func heads(_ images: Tensor) throws -> DetectorHeads {
-    try VGGSources.require(images, Self.name)
+    try SingleShot.requireColours(images, Self.name, leastSide: VGGSources.leastSide)
     var levels = try sources(SingleShot.centred(images, Self.name))
     for (level, norm) in Self.norms.enumerated() {
       levels[level] = try levels[level].l2Normalized(scale: parameters["\(norm).weight"]!)

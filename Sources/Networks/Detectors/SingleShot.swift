@@ -15,10 +15,11 @@ enum SingleShot {
     return try images + Tensor(shifts, shape: [3, 1, 1], device: images.device)
   }
 
-  /// Refuses what is not [N, 3, H, W].
-  static func requireColours(_ images: Tensor, _ network: String) throws {
-    guard images.rank == 4, images.shape[1] == 3 else {
-      throw KernelsError.shape(operation: network, "takes RGB images, not \(images.shape)")
+  /// Refuses what is not [N, 3, H, W] with sides of at least so many pixels.
+  static func requireColours(_ images: Tensor, _ network: String, leastSide: Int = 1) throws {
+    guard images.rank == 4, images.shape[1] == 3, min(images.shape[2], images.shape[3]) >= leastSide else {
+      let sides = leastSide > 1 ? " of at least \(leastSide) pixels a side" : ""
+      throw KernelsError.shape(operation: network, "takes RGB images\(sides), not \(images.shape)")
     }
   }
 
@@ -63,19 +64,19 @@ enum SingleShot {
   ) throws -> [Detection] {
     try detections(
       heads, priors, threshold: threshold,
-      suppress: { nonMaximumSuppression($0, scores: $1, threshold: suppression) }, landmarks: landmarks)
+      suppress: { suppressed($0, threshold: suppression) }, landmarks: landmarks)
   }
 
-  /// - Parameter suppress: the indices of the boxes to keep, by boxes and scores.
+  /// - Parameter suppress: what is left of the faces found, best first.
   static func detections(
-    _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppress: ([Box], [Float]) -> [Int],
+    _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppress: ([Detection]) -> [Detection],
     landmarks: (Int) -> [Point] = { _ in [] }
   ) throws -> [Detection] {
     let boxes = try decoded(heads.location, priors).values()
     let found = try candidates(heads, threshold: threshold) { i, score in
       Detection(box: box(boxes, i), score: score, landmarks: landmarks(i))
     }
-    return suppress(found.map(\.box), found.map(\.score)).map { found[$0] }
+    return suppress(found)
   }
 
   /// What the priors of one image's heads that score at least `threshold` find, in their order.
@@ -182,13 +183,6 @@ struct VGGSources {
 
   /// The least pixels a side that leave every source at least one position.
   static let leastSide = 32
-
-  static func require(_ images: Tensor, _ network: String) throws {
-    guard images.rank == 4, min(images.shape[2], images.shape[3]) >= leastSide else {
-      throw KernelsError.shape(
-        operation: network, "takes images of at least \(leastSide) pixels a side, not \(images.shape)")
-    }
-  }
 }
 
 /// A detector of one shot on VGG's six sources, a prior a position.

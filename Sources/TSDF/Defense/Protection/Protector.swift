@@ -141,7 +141,7 @@ public final class Protector {
     guard !faces.isEmpty, settings.refineSteps > 0, let refiner, refiner.hidesFaces else { return plan }
     for round in 1...rounds {
       let made = image.adding(moves: plan.moves)
-      let found = try refiner.found { try find($0, in: made) }
+      let found = try refiner.detectors.flatMap { try find($0, in: made) }
       let still = faces.indices.filter { face in found.contains { $0.iou(faces[face]) >= 0.5 } }
       plan.stillFoundCount = still.count
       if still.isEmpty || round == rounds { break }

@@ -9,7 +9,7 @@ public final class Refiner {
   public static let defaultViews = "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo"
 
   private let generators: [any Generator]
-  private let detectors: [any FaceDetector]
+  let detectors: [any FaceDetector]
   private let classifier: AttributeClassifier?
   private let goal: DetectorGoal
   private let slicer: BatchSlicer
@@ -45,9 +45,6 @@ public final class Refiner {
     generatorViews = try ready(views)
     detectorViews = try ready(views.filter { $0.works(at: .photo) })
   }
-
-  /// The boxes of a whole picture's faces that any of the detectors still finds, as `find` finds faces.
-  func found(_ find: (any FaceDetector) throws -> [Box]) rethrows -> [Box] { try detectors.flatMap(find) }
 
   /// Whether true faces are to be missed.
   var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
@@ -97,9 +94,10 @@ public final class Refiner {
       goals.map { ViewChoice(count: generatorViews.count * $0.edits.count) }
       + hidings.map { _ in ViewChoice(count: detectorViews.count) }
     let goal = isHidingFirst && goal == .both ? .hide : goal
-    let generatorWeights = Dictionary(
-      generators.map { (type(of: $0).name, isHidingFirst ? generatorWeight : 1) },
-      uniquingKeysWith: { weight, _ in weight })
+    let weights =
+      isHidingFirst
+      ? Dictionary(generators.map { (type(of: $0).name, generatorWeight) }, uniquingKeysWith: { weight, _ in weight })
+      : [:]
     let zero = try Tensor(repeating: 0, shape: image.shape, device: device)
     let velocity = try Tensor(repeating: 0, shape: image.shape, device: device)
     // Where an edit is not broken at all its gradient is exactly zero: no start is without noise.
@@ -111,9 +109,9 @@ public final class Refiner {
     for step in 0..<steps {
       // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
       if step % regionInterval == regionInterval - 1 {
+        let seen = try perturbed(delta)
         for index in hidings.indices {
           let (detector, part, _) = hidings[index]
-          let seen = try perturbed(delta)
           let current = try detector.candidateRegions(part?.cut(seen) ?? seen)
           let all = hidings[index].targets.regions[0].prefix(3) + current
           hidings[index].targets.regions = [Array(all.prefix(8))]
@@ -140,7 +138,7 @@ public final class Refiner {
       let (gradient, needs) = try JointStep.gradient(
         active.map { parts[$0] }, input: perturbed(leaf), leaf: leaf, epsilon: epsilon,
         interruptionTarget: interruptionTarget, goal: goal, hidden: hidden,
-        weights: generatorWeights, slicer: slicer)
+        weights: weights, slicer: slicer)
       try delta.signStep(
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon * firstStep * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)

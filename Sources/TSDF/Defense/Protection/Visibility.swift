@@ -19,7 +19,7 @@ public enum ProtectionLevel: String, Codable, CaseIterable, Sendable {
 enum Visibility {
   /// The part of a square's side over which the budget rises from 0 at its border, so that no edge shows where it ends. A face's
   /// box ends there, with the usual margin.
-  static let border: Float = 0.15
+  private static let border: Float = 0.15
   /// Over what distance texture counts, in pixels, and what deviation of the luminance, in units of [-1, 1], is none and plenty.
   private static let reach: Float = 1.5, flat: Float = 0.02, textured: Float = 0.12
 
