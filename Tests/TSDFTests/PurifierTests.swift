@@ -100,23 +100,29 @@ final class PurifierTests: XCTestCase {
     XCTAssertEqual(Array(salted[0..<area]), Array(salted[2 * area..<3 * area]))
   }
 
-  /// What other pictures have in common goes: a universal perturbation does, one of each picture's own stays.
-  func testAverage() throws {
+  /// What other pictures have in common goes: a universal perturbation does, one of each picture's own stays. The mean sees
+  /// nothing of one that is added to some pictures and subtracted from others; the principal component does.
+  func testWhatPicturesHaveInCommon() throws {
     let size = 32
     let smooth = try noise([9, 3, 4, 4]).resized(height: size, width: size) * 0.5
-    let universal = try noise([1, 3, size, size], seed: 6).sign() * 0.05
+    let universal = try (noise([1, 3, size, size], seed: 6).sign() * 0.05).broadcast(to: smooth.shape)
     let own = try noise([9, 3, size, size], seed: 7).sign() * 0.05
-    func left(_ perturbation: Tensor, _ count: Int) throws -> Double {
-      let protected = try smooth + perturbation.broadcast(to: smooth.shape)
-      let purified = try purify("average:\(count)", protected.slice(0..<1), collection: protected.slice(1..<9))
+    let signs = try Tensor([1, -1, 1, 1, -1, 1, -1, -1, 1], shape: [9, 1, 1, 1], device: device)
+    func left(_ perturbation: Tensor, _ attack: String) throws -> Double {
+      let protected = try smooth + perturbation
+      let purified = try purify(attack, protected.slice(0..<1), collection: protected.slice(1..<9))
       let change = zip(purified, try smooth.slice(0..<1).values()).map { Double($0 - $1) }
       return (change.reduce(0) { $0 + $1 * $1 } / Double(change.count)).squareRoot()
     }
-    XCTAssertLessThan(try left(universal, 8), 0.3 * 0.05)
-    XCTAssertGreaterThan(try left(own, 8), 0.9 * 0.05)
+    for attack in ["average:8", "component:8"] {
+      XCTAssertLessThan(try left(universal, attack), 0.3 * 0.05, attack)
+      XCTAssertGreaterThan(try left(own, attack), 0.9 * 0.05, attack)
+    }
+    XCTAssertGreaterThan(try left(universal * signs, "average:8"), 0.9 * 0.05)
+    XCTAssertLessThan(try left(universal * signs, "component:8"), 0.3 * 0.05)
     // Nobody else's pictures at hand: nothing is done.
     let one = try noise([1, 3, 8, 8])
-    XCTAssertEqual(try purify("average:3", one), try one.values())
+    for attack in ["average:3", "component:3"] { XCTAssertEqual(try purify(attack, one), try one.values(), attack) }
   }
 
   func testPlaces() throws {

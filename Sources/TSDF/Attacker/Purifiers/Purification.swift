@@ -35,7 +35,10 @@ public final class Purification {
         images = try purifierTypes[type].init(strength)(images, random: &random)
       case .average(let count):
         guard let others = try collection(count) else { continue }
-        images = try (images - commonResidual(of: others)).clamped(to: -1...1)
+        images = try CommonResidual.mean(takenOff: images, of: others)
+      case .component(let count):
+        guard let others = try collection(count) else { continue }
+        images = try CommonResidual.principalComponent(takenOff: images, of: others)
       case .denoiser(let path):
         images = try denoisers[path]!(images)
       }
@@ -52,16 +55,6 @@ public final class Purification {
     let purified = try self(image.tensor(on: device), at: .photo, collection: collection, random: &random)
     return Image(planes: try purified.values(), width: image.width, height: image.height)
   }
-
-  /// What pictures have in common besides their coarse content: the mean of what a blur takes off them, [1, 3, H, W].
-  private func commonResidual(of images: Tensor) throws -> Tensor {
-    let mean = try images.mean(axes: [0], keepingAxes: true)
-    var unused = RandomStream(seed: 0)
-    return try mean - BlurPurifier(Self.coarseness)(mean, random: &unused)
-  }
-
-  /// The standard deviation, in pixels, of the blur that leaves what faces have in common, and no perturbation.
-  private static let coarseness: Float = 2
 }
 
 @available(*, unavailable)

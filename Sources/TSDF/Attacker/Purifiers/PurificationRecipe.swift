@@ -23,18 +23,20 @@ public struct PurificationRecipe: Hashable, Sendable {
     case purifier(type: Int, strength: Float)
     /// What is common to this many other protected pictures is taken off.
     case average(count: Int)
+    /// A picture's share of the first principal component of this many others is taken off.
+    case component(count: Int)
     /// A denoiser's network, from a file or, by default, the shipped one.
     case denoiser(path: String?)
   }
 
-  private static let averageName = "average", denoiserName = "denoise"
+  private static let averageName = "average", componentName = "component", denoiserName = "denoise"
 
   /// The purifiers and their strengths, for help.
   public static let help =
     purifierTypes.map {
       "\($0.name):\(text($0.strengths.lowerBound, of: $0)) to \(text($0.strengths.upperBound, of: $0))"
     }
-    .joined(separator: ", ") + ", \(averageName):N, \(denoiserName) or \(denoiserName):FILE"
+    .joined(separator: ", ") + ", \(averageName):N, \(componentName):N, \(denoiserName) or \(denoiserName):FILE"
 
   /// - Throws: `PurifierError` that says what is wrong with the text.
   public init(_ text: String) throws(PurifierError) {
@@ -62,11 +64,11 @@ public struct PurificationRecipe: Hashable, Sendable {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     let argument = parts.count > 1 ? parts[1] : nil
     if parts[0] == denoiserName { return .denoiser(path: argument) }
-    if parts[0] == averageName {
+    if parts[0] == averageName || parts[0] == componentName {
       guard let count = argument.flatMap({ Int($0) }), (1...100_000).contains(count) else {
-        throw PurifierError("\(text) does not say how many pictures to average: \(averageName):12")
+        throw PurifierError("\(text) does not say how many pictures to learn from: \(parts[0]):12")
       }
-      return .average(count: count)
+      return parts[0] == averageName ? .average(count: count) : .component(count: count)
     }
     guard let number = purifierTypes.firstIndex(where: { $0.name == parts[0] }) else {
       throw PurifierError("there is no purifier \(parts[0]); there are \(help)")
@@ -89,7 +91,12 @@ public struct PurificationRecipe: Hashable, Sendable {
 
   /// Whether it needs other protected pictures.
   public var learnsFromOthers: Bool {
-    steps.contains { if case .average = $0.kind { true } else { false } }
+    steps.contains {
+      switch $0.kind {
+      case .average, .component: true
+      case .purifier, .denoiser: false
+      }
+    }
   }
 
   /// Whether it has learned from pictures, others now or before.
