@@ -11,7 +11,8 @@ struct EvaluateCommand: ParsableCommand {
     discussion: """
       Judges each perturbation laid on faces as protect does it, as it is and, with --refine, refined for each face; after \
       JPEG too with --jpeg. With --region faces detectors look at whole photos, and generators at the faces cut out of \
-      them. Prints a table; --output writes report.json, report.csv and sheet.png (original, protected, difference x10, edit of the \
+      them. Prints a table; --output writes report.json, report.csv, index.html (faces and edits before and after, in \
+      plain words) and sheet.png (original, protected, difference x10, edit of the \
       original, edit of the protected, detections on both).
       """)
 
@@ -55,7 +56,8 @@ struct EvaluateCommand: ParsableCommand {
       Also judge after each of \(robustnessProbes.joined(separator: ", ")), and how much of L2mask is kept on average.
       """) var robustness = false
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
-  @Option(name: .shortAndLong, help: "A folder for report.json, report.csv and sheet.png.") var output: String?
+  @Option(name: .shortAndLong, help: "A folder for report.json, report.csv, sheet.png and index.html.") var output:
+    String?
   @Flag(help: "The report as JSON on stdout instead of the table.") var json = false
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
@@ -200,6 +202,14 @@ struct EvaluateCommand: ParsableCommand {
       try writeAtomically(Data(EvaluationTable.csv(reports).utf8), to: folder.appendingPathComponent("report.csv"))
       let sheet = try evaluator.sheet(baseline, protected: shown, rows: 6, cell: size)
       try writeAtomically(encodePNG(sheet), to: folder.appendingPathComponent("sheet.png"))
+      var page = ProtectionPage(
+        ProtectionPage.Purpose(
+          generators: variants.last?.targets?.sorted() ?? [],
+          detectors: refine > 0 ? items(of: refineDetectors).filter { $0 != "none" } : []))
+      for account in try evaluator.accounts(baseline, protected: shown, cell: ProtectionPage.cell) {
+        try page.add(account)
+      }
+      try writeAtomically(Data(page.html().utf8), to: folder.appendingPathComponent("index.html"))
     }
     try common.reportProfile(of: device)
   }

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Networks
 import Pictures
@@ -93,6 +94,34 @@ final class DetectionTests: XCTestCase {
       let more = whole.tensors.merging(["more": try Tensor(repeating: 0, shape: [1], device: device)]) { $1 }
       XCTAssertThrowsError(try load(more)) { XCTAssertTrue("\($0)".contains("more"), "\($0)") }
     }
+  }
+
+  /// MTCNN's own loss is that of P-Net's proposals by its formula, over the scales that matter, and 0 where nothing is proposed.
+  func testProposalLoss() throws {
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let device = try selectDevice().device
+    let detector = try loadDetector("mtcnn", from: projectURL("models"), on: device)
+    let image = try photo.cropped(x: 140, y: 20, width: 171, height: 190).tensor(on: device)
+    let margins = try detector.heads(image).margins().values()
+    // By the cells' widths, which are 11 pixels of a level.
+    let scales = (0..<20).map { 0.6 * pow(0.709, Float($0)) }.filter { $0 * 171 >= 12 }
+    let levels = detector.priorBoxes(height: 190, width: 171).map { box in
+      scales.min { abs(11 / $0 - box.width) < abs(11 / $1 - box.width) }!
+    }
+    for (coarsest, isAll) in [(scales.last!, true), (scales[scales.count - 2], false)] {
+      let relevant = levels.map { isAll || $0 == coarsest || $0 == scales[1] }
+      let expected = scales.filter { isAll || $0 == coarsest || $0 == scales[1] }.reduce(Float(0)) { total, scale in
+        let own = zip(levels, margins).filter { $0.0 == scale && $0.1 > 0 }.map(\.1)
+        return total + log(1 + own.reduce(0) { $0 + exp($1 + 1) - 1 }) * pow(coarsest / scale, 2)
+      }
+      XCTAssertGreaterThan(expected, 0.1)
+      let loss = try XCTUnwrap(detector.hidingLoss(image, where: relevant)).values()
+      XCTAssertEqual(loss.count, 1)
+      XCTAssertEqual(loss[0], expected, accuracy: 1e-3 * expected)
+    }
+    let flat = try Tensor(repeating: 0.2, shape: [2, 3, 100, 90], device: device)
+    let everywhere = detector.priorBoxes(height: 100, width: 90).map { _ in true }
+    XCTAssertEqual(try detector.hidingLoss(flat, where: everywhere)?.values(), [0, 0])
   }
 
   /// Nothing is found where there is no face, and no size that a photo may have is refused.

@@ -79,6 +79,41 @@ final class MetricsTests: XCTestCase {
     XCTAssertEqual(metrics.withoutFace, 1)
     XCTAssertEqual(metrics.duq, -1.0 / 3, accuracy: 1e-9)
     XCTAssertEqual(metrics.boxCountChange, 0, accuracy: 1e-9)
+    // Moved by a quarter, boxes overlap by 0.6.
+    for (overlap, recall) in [(0.7, 0), (0.5, 100)] as [(Float, Double)] {
+      var metrics = DetectionMetrics(overlap: overlap)
+      metrics.add(clean: [detection(0)], protected: [detection(2.5)])
+      XCTAssertEqual(metrics.recall, recall)
+    }
+  }
+
+  /// Where one detector is blind and another is not, any detector finds the face.
+  func testAnyDetector() throws {
+    let device = try selectDevice().device
+    let folder = try TemporaryFolder()
+    try folder.write(try Data(contentsOf: projectURL("photos/astronaut.png")), "astronaut.png")
+    let photos = try JudgedPhoto.aligned(Dataset(images: folder.url), size: 256)
+    let names = ["retinaface", "mtcnn"]
+    let detectors = try names.map {
+      (name: $0, detector: try loadDetector($0, from: projectURL("models"), on: device))
+    }
+    func report(_ names: [String]) throws -> VariantReport {
+      let evaluator = Evaluator(
+        generators: [], detectors: detectors.filter { names.contains($0.name) }, seed: 1, device: device)
+      let refiner = try Refiner(generators: [], detectors: [detectors[0].detector], goal: .hide, device: device)
+      let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
+      var settings = ProtectionSettings()
+      (settings.region, settings.refineSteps) = (.image, 20)
+      let protector = try Protector(
+        perturbation: universal, settings: settings, detector: nil, refiner: refiner, device: device)
+      return try evaluator.evaluate(
+        .protector(protector, name: "hidden"), evaluator.baseline(photos) { _, _ in }, attacks: []
+      ) { _, _ in }.reports[0]
+    }
+    let both = try report(names)
+    XCTAssertEqual(both.detectors.map(\.name), names + [VariantReport.anyDetector])
+    XCTAssertEqual(both.detectors.map(\.recall), [0, 100, 100])
+    XCTAssertEqual(try report(["retinaface"]).detectors.map(\.name), ["retinaface"])
   }
 
   func testBoxes() {

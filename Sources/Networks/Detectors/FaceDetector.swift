@@ -56,6 +56,11 @@ public protocol FaceDetector: SendableMetatype {
   /// and stage, of at least one region. Nil without later stages.
   func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor?
 
+  /// A loss of its own that hides the faces of each image, [N], 0 where all are hidden; nil where there is none better than one made of
+  /// margins.
+  /// - Parameter relevant: the priors of `heads` that matter, as for `margins`.
+  func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor?
+
   /// The regions of one image that its later stages look at, the most promising first; empty without later stages.
   func candidateRegions(_ image: Tensor) throws -> [Box]
 
@@ -80,6 +85,8 @@ extension FaceDetector {
   public var modelName: String { Self.name }
 
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
+
+  public func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor? { nil }
 
   public var resizesPictures: Bool { false }
 

@@ -211,6 +211,27 @@ public final class MTCNN: FaceDetector {
     return try Tensor.concatenated(parts, axis: 1)
   }
 
+  /// P-Net alone, which later stages see no face without: at each scale of the pyramid that matters log(1 + sum(exp(z + 1) - 1)) over the
+  /// cells that propose a face, z > 0. Coarser scales, whose few cells each find a whole face, count more: by their cells' area.
+  public func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor? {
+    var first = 0
+    let mattering = scales(height: images.shape[2], width: images.shape[3]).filter { scale in
+      let size = levelSize(images.shape[2], images.shape[3], scale)
+      let priors = max(0, cells(size.height) * cells(size.width))
+      defer { first += priors }
+      return relevant[first..<first + priors].contains(true)
+    }
+    return try mattering.reduce(Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)) { total, scale in
+      let logits = try proposals(level(images, scale)).logits
+      let margins = try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([images.shape[0], -1])
+      // Bounded, so that its exponential is finite.
+      let excess = try (margins.clamped(to: -1...30) + 1).exp() - 1
+      let loss = try ((excess * margins.isInside(0...Float.greatestFiniteMagnitude)).sum(axes: [1]) + 1).log()
+      let size = mattering.last! / scale
+      return try total + loss * (size * size)
+    }
+  }
+
   public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let priors = priorBoxes(height: height, width: width)
     let values = priors.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }

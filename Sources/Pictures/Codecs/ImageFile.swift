@@ -138,7 +138,8 @@ public enum ChromaSubsampling: Sendable {
 }
 
 /// An image as a JPEG file with the given segments.
-func encodeJPEG(_ image: Image, quality: Int, subsampling: ChromaSubsampling = .full, markers: [UInt8] = []) throws
+public func encodeJPEG(_ image: Image, quality: Int, subsampling: ChromaSubsampling = .full, markers: [UInt8] = [])
+  throws
   -> Data
 {
   var header = tsdf_jpeg_header()

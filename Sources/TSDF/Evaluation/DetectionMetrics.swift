@@ -9,6 +9,8 @@ public struct DetectionMetrics: Sendable {
   public private(set) var count = 0
   /// Clean images in which the detector found no face.
   public private(set) var withoutFace = 0
+  /// The IoU from which on boxes are of one face.
+  private let overlap: Float
   private var precisionSum = 0.0
   private var recallSum = 0.0
   private var duqSum = 0.0
@@ -17,13 +19,14 @@ public struct DetectionMetrics: Sendable {
   private var cleanScore = 0.0
   private var protectedScore = 0.0
 
-  public init() {}
+  /// - Parameter overlap: the IoU from which on boxes are of one face.
+  public init(overlap: Float = 0.7) { self.overlap = overlap }
 
   /// Adds one image's detections with scores above the default threshold; others are ignored.
   public mutating func add(clean: [Detection], protected: [Detection]) {
     let truth = clean.filter { $0.score > defaultDetectionThreshold }
     let found = protected.filter { $0.score > defaultDetectionThreshold }
-    let matches = matchCount(truth.map(\.box), found.map(\.box))
+    let matches = matchCount(truth.map(\.box), found.map(\.box), threshold: overlap)
     count += 1
     if truth.isEmpty { withoutFace += 1 }
     precisionSum += found.isEmpty ? 1 : Double(matches) / Double(found.count)
@@ -54,8 +57,8 @@ public struct DetectionMetrics: Sendable {
   public var boxCountChange: Double { 100 * (Double(protectedBoxes) / Double(cleanBoxes) - 1) }
 }
 
-/// How many clean boxes a protected box matches at IoU >= 0.7, each box used once, best overlaps first.
-func matchCount(_ clean: [Box], _ protected: [Box], threshold: Float = 0.7) -> Int {
+/// How many clean boxes a protected box matches at an IoU of at least a threshold, each box used once, best overlaps first.
+func matchCount(_ clean: [Box], _ protected: [Box], threshold: Float) -> Int {
   let pairs = clean.indices.flatMap { c in protected.indices.map { (c, $0, clean[c].iou(protected[$0])) } }
     .filter { $0.2 >= threshold }.sorted { $0.2 > $1.2 }
   var (usedClean, usedProtected) = (Set<Int>(), Set<Int>())

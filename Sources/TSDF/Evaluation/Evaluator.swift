@@ -6,10 +6,10 @@ import Pictures
 /// Judges protections on faces that nothing was crafted or trained on (method section 5). Every picture is rounded to 8
 /// bits before it is judged, as a saved file is.
 public final class Evaluator {
-  private let generators: [(name: String, generator: any Generator)]
-  private let detectors: [(name: String, detector: any FaceDetector)]
+  let generators: [(name: String, generator: any Generator)]
+  let detectors: [(name: String, detector: any FaceDetector)]
   private let networks: MetricNetworks
-  private let device: any Device
+  let device: any Device
   private let seed: UInt64
 
   public init(
@@ -21,24 +21,24 @@ public final class Evaluator {
   }
 
   /// An edit: the planes of what a generator was given and of what it made, at its own size.
-  fileprivate struct Edit {
+  struct Edit {
     var input: [Float], output: [Float]
   }
 
   /// What generators and detectors make of a picture.
-  fileprivate struct Look {
+  struct Look {
     /// For each generator, every edit of the first face, then of the next.
-    fileprivate var edits: [[Edit]]
+    var edits: [[Edit]]
     /// For each generator, Inception's features of each edit; empty without Inception.
-    fileprivate var features: [[[Float]]]
+    var features: [[[Float]]]
     /// For each detector.
-    fileprivate var detections: [[Detection]]
+    var detections: [[Detection]]
   }
 
   /// What the unprotected photos give, computed once.
   public struct Baseline: Sendable {
-    fileprivate let photos: [JudgedPhoto]
-    fileprivate let looks: [Look]
+    let photos: [JudgedPhoto]
+    let looks: [Look]
   }
 
   /// - Parameter progress: called with a phase and photos done.
@@ -82,7 +82,7 @@ public final class Evaluator {
   }
 
   /// Every generator's edits of every face, and every detector's faces.
-  private func look(_ view: View) throws -> Look {
+  func look(_ view: View) throws -> Look {
     let photo = view.photo
     let made = try generators.map { _, generator in
       try photo.faces.indices.flatMap {
@@ -131,6 +131,8 @@ public final class Evaluator {
     var interruption: [InterruptionMetrics]
     var features: [[[Float]]]
     var detection: [DetectionMetrics]
+    /// Of all detectors together; boxes of different detectors for one face overlap less than those of one.
+    var anyDetection = DetectionMetrics(overlap: 0.5)
     var visibility: [(psnr: Double, ssim: Double)] = []
     /// Of each generator's edits; empty without the networks.
     var lpips: [[Double]], similarities: [[Double]]
@@ -164,6 +166,10 @@ public final class Evaluator {
         }
       }
       for i in detection.indices { detection[i].add(clean: clean.detections[i], protected: look.detections[i]) }
+      func any(_ found: [[Detection]]) -> [Detection] {
+        combined(found.map { ("", $0) }, votes: 1).map(\.detection)
+      }
+      anyDetection.add(clean: any(clean.detections), protected: any(look.detections))
     }
 
     func report(
@@ -189,7 +195,9 @@ public final class Evaluator {
             successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: distances[index],
             lpips: mean(lpips[index]), identity: mean(similarities[index]))
         },
-        detectors: zip(detectors, detection).map { name, metrics in
+        detectors: zip(
+          detectors + (detectors.count > 1 ? [VariantReport.anyDetector] : []), detection + [anyDetection]
+        ).map { name, metrics in
           .init(
             name: name, images: metrics.count, withoutFace: metrics.withoutFace, precision: metrics.precision,
             recall: metrics.recall, f1: metrics.f1, duq: metrics.duq, confidenceChange: metrics.confidenceChange,

@@ -5,6 +5,8 @@ import Pictures
 /// A picture that protections are judged on, 8-bit RGB. Detectors look at all of it; generators are given what an attacker
 /// would cut out for them.
 public struct JudgedPhoto: Sendable {
+  /// How it is called in reports.
+  public let name: String
   public let image: Image
   /// The squares of its faces.
   public let faces: [Box]
@@ -12,8 +14,9 @@ public struct JudgedPhoto: Sendable {
   private let labels: [Float]
 
   /// - Parameter faces: squares at whole pixels within the picture.
-  init(_ image: Image, faces: [Box], attributes: [String], labels: [Float]) {
-    (self.image, self.faces, self.attributes, self.labels) = (image, faces, attributes, labels)
+  public init(_ image: Image, name: String, faces: [Box], attributes: [String], labels: [Float]) {
+    (self.image, self.name, self.faces) = (image, name, faces)
+    (self.attributes, self.labels) = (attributes, labels)
   }
 
   /// What is known of its faces, by name; nothing where a name is not.
@@ -25,8 +28,8 @@ public struct JudgedPhoto: Sendable {
     let whole = Box(x0: 0, y0: 0, x1: Float(size), y1: Float(size))
     return try dataset.items.map {
       JudgedPhoto(
-        try squareImage($0.image(), size: size, device: host), faces: [whole], attributes: dataset.attributes,
-        labels: $0.labels)
+        try squareImage($0.image(), size: size, device: host), name: $0.url.lastPathComponent, faces: [whole],
+        attributes: dataset.attributes, labels: $0.labels)
     }
   }
 
@@ -39,8 +42,8 @@ public struct JudgedPhoto: Sendable {
       let squares = try detector.faceSquares(in: image, on: device)
       guard !squares.isEmpty else { return nil }
       return JudgedPhoto(
-        Image(planes: image.planes(), width: image.width, height: image.height), faces: squares,
-        attributes: dataset.attributes, labels: item.labels)
+        Image(planes: image.planes(), width: image.width, height: image.height), name: item.url.lastPathComponent,
+        faces: squares, attributes: dataset.attributes, labels: item.labels)
     }
   }
 }

@@ -33,6 +33,9 @@ public struct VariantReport: Encodable, Sendable {
     public var robustness: Double?
   }
 
+  /// The name under which detectors, where there are several, are reported together: a face that any of them finds is found.
+  public static let anyDetector = "any detector"
+
   public struct DetectorReport: Encodable, Sendable {
     public var name: String
     /// Images judged, and those in which the detector finds no face even unprotected.

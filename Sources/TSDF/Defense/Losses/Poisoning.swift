@@ -111,6 +111,7 @@ enum Poisoning {
     hidden: Float = hidden
   ) throws -> Tensor {
     // Hiding alone must not raise a false face elsewhere either, where later stages do not reject it.
+    if goal != .flood, let own = try detector.hidingLoss(images, where: targets.relevant) { return try own.mean() }
     let isEverywhere = goal == .hide && targets.quadrants != nil
     let margins = try detector.margins(
       images, where: isEverywhere ? targets.relevant.map { _ in true } : targets.relevant)

@@ -1,0 +1,106 @@
+import Kernels
+import Networks
+import Pictures
+
+/// What a protection does to one photo, in pictures and figures for people.
+public struct PhotoAccount: Sendable {
+  /// The photo's name, for people.
+  public var name: String
+  public var faces: [Face]
+  public var detectors: [DetectorAccount]
+
+  public init(name: String, faces: [Face], detectors: [DetectorAccount]) {
+    (self.name, self.faces, self.detectors) = (name, faces, detectors)
+  }
+
+  public struct Face: Sendable {
+    /// The face's square, before and after.
+    public var before: Image, after: Image
+    /// In dB; infinite where nothing changed.
+    public var psnr: Double
+    public var generators: [GeneratorAccount]
+
+    public init(before: Image, after: Image, psnr: Double, generators: [GeneratorAccount]) {
+      (self.before, self.after, self.psnr, self.generators) = (before, after, psnr, generators)
+    }
+  }
+
+  public struct GeneratorAccount: Sendable {
+    public var name: String
+    /// Edits that change the face, and those of them that break: whose mean squared error, within what the edit changes, is above 0.05.
+    public var edits: Int, broken: Int
+    /// The edit that changes the face most: its name, and what is made of the face before and after; nil where none changes it.
+    public var strongest: (name: String, before: Image, after: Image)?
+
+    public init(name: String, edits: Int, broken: Int, strongest: (name: String, before: Image, after: Image)?) {
+      (self.name, self.edits, self.broken, self.strongest) = (name, edits, broken, strongest)
+    }
+  }
+
+  public struct DetectorAccount: Sendable {
+    public var name: String
+    /// Faces found in the original; those of them still found; finds in the protected photo where none was before.
+    public var found: Int, stillFound: Int, invented: Int
+
+    public init(name: String, found: Int, stillFound: Int, invented: Int) {
+      (self.name, self.found, self.stillFound, self.invented) = (name, found, stillFound, invented)
+    }
+  }
+}
+
+extension Evaluator {
+  /// What was made of photos, one account each, in their order.
+  /// - Parameter cell: pixels a side of faces' pictures at most.
+  public func accounts(_ baseline: Baseline, protected: [Image], cell: Int) throws -> [PhotoAccount] {
+    try zip(zip(baseline.photos, baseline.looks), protected).map { photo, image in
+      try account(of: photo.0, photo.1, seen: look(View(photo.0, image: image, device: device)), image, cell: cell)
+    }
+  }
+
+  private func account(of photo: JudgedPhoto, _ clean: Look, seen: Look, _ image: Image, cell: Int) throws
+    -> PhotoAccount
+  {
+    let faces = try photo.faces.enumerated().map { number, square in
+      let (before, after) = (photo.image.cropped(to: square), image.cropped(to: square))
+      func shown(_ image: Image) throws -> Image {
+        image.width <= cell ? image : try squareImage(image, size: cell, device: device)
+      }
+      return PhotoAccount.Face(
+        before: try shown(before), after: try shown(after), psnr: psnr(after.planes(), before.planes()),
+        generators: generators.indices.map { account(of: $0, face: number, clean, seen) })
+    }
+    let detectors = detectors.enumerated().map { index, detector in
+      let (before, after) = (clean.detections[index].map(\.box), seen.detections[index].map(\.box))
+      let matches = matchCount(before, after, threshold: 0.5)
+      return PhotoAccount.DetectorAccount(
+        name: detector.name, found: before.count, stillFound: matches, invented: after.count - matches)
+    }
+    return PhotoAccount(name: photo.name, faces: faces, detectors: detectors)
+  }
+
+  private func account(of index: Int, face: Int, _ clean: Look, _ seen: Look) -> PhotoAccount.GeneratorAccount {
+    let (name, generator) = generators[index]
+    let side = generator.imageSize
+    let own = generator.edits.indices.map { face * generator.edits.count + $0 }
+    var metrics = InterruptionMetrics()
+    for edit in own {
+      let (before, after) = (clean.edits[index][edit], seen.edits[index][edit])
+      metrics.add(
+        original: before.input, edit: before.output, protectedEdit: after.output, height: side, width: side)
+    }
+    func change(_ edit: Int) -> Float {
+      let edit = clean.edits[index][edit]
+      return zip(edit.output, edit.input).reduce(0) { $0 + abs($1.0 - $1.1) }
+    }
+    func picture(_ look: Look, _ edit: Int) -> Image {
+      Image(planes: look.edits[index][edit].output, width: side, height: side)
+    }
+    let strongest = metrics.count == 0 ? nil : own.max { change($0) < change($1) }
+    return PhotoAccount.GeneratorAccount(
+      name: name, edits: metrics.count,
+      broken: metrics.count == 0 ? 0 : Int((metrics.successRate * Double(metrics.count)).rounded()),
+      strongest: strongest.map { edit in
+        (generator.edits[edit - own[0]], picture(clean, edit), picture(seen, edit))
+      })
+  }
+}
