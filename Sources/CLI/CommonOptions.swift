@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Logging
 import Pictures
+import SystemPackage
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
@@ -60,10 +61,10 @@ struct CommonOptions: ParsableArguments {
       let line = String(
         format: "%8.3f s %8.3f ms %5.1f%% %7d launches  ", entry.seconds, entry.shortest * 1e3,
         entry.seconds / max(total, 1e-9) * 100, entry.launches)
-      FileHandle.standardError.write(Data((line + name + "\n").utf8))
+      StandardStreams.writeError(line + name + "\n")
     }
     let memory = "\(device.memory.current >> 20) MiB of device memory at the end, \(device.memory.peak >> 20) at most\n"
-    FileHandle.standardError.write(Data(memory.utf8))
+    StandardStreams.writeError(memory)
   }
 
   /// Where progress goes.
@@ -121,17 +122,35 @@ final class Progress {
     lineIsOpen = false
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardStreams.writeError(text) }
 }
 
 /// A line on stderr that starts with the program's name.
 func printError(_ text: String) {
-  FileHandle.standardError.write(Data("tsdf: \(text)\n".utf8))
+  StandardStreams.writeError("tsdf: \(text)\n")
 }
 
 /// The images that arguments name; those that cannot be read are reported at once.
-func openWork(_ inputs: [String]) throws -> WorkList {
-  let work = try WorkList(inputs)
-  for failure in work.failures { printError("\(failure)") }
+/// - Parameters:
+///   - output: a folder that is left out.
+///   - isPictureNeeded: whether other files are not enough.
+func openWork(_ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws -> WorkList {
+  let work = try WorkList(inputs, leavingOut: output, isPictureNeeded: false)
+  for problem in work.problems { printError("\(problem)") }
+  guard !work.items.isEmpty || !isPictureNeeded && !work.others.isEmpty else { throw WorkList.nothingFound(inputs) }
   return work
+}
+
+/// Says once that another process works in an output folder; a signal ends the waiting.
+final class WaitingNote {
+  private let folder: FilePath
+  private var isSaid = false
+
+  init(_ folder: FilePath) { self.folder = folder }
+
+  func `repeat`() throws {
+    if !isSaid { printError("\(FileError(folder, "another run works in this folder; waiting for its end"))") }
+    isSaid = true
+    try StopSignal.exitIfPending()
+  }
 }

@@ -29,11 +29,11 @@ struct DetectCommand: ParsableCommand {
     let attack = try purifier.load(on: device)
     let progress = common.progress
     let work = try openWork(inputs)
-    var failures = work.failures
+    var failures = work.problems
     var entries: [PhotoDetections] = []
     for (index, item) in work.items.enumerated() {
       do {
-        let file = try ImageFile(contentsOf: item.url)
+        let file = try item.picture()
         var random = RandomStream(seed: 1)
         let upright = file.image.upright(from: file.orientation)
         let image = try attack?(upright, random: &random, on: device) ?? upright
@@ -41,9 +41,9 @@ struct DetectCommand: ParsableCommand {
           try attack?($0, at: .network, random: &random) ?? $0
         }
         entries.append(
-          PhotoDetections(file: item.url.path, width: image.width, height: image.height, faces: faces))
+          PhotoDetections(file: item.path.text, width: image.width, height: image.height, faces: faces))
         if let annotate {
-          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.relativePath + ".png")
+          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.name + ".png")
           try writeAtomically(encodePNG(image.drawing(faces.map(\.box))), to: target)
         }
       } catch {

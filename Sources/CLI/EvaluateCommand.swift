@@ -154,6 +154,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
+    StopSignal.listen()
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
@@ -175,7 +176,10 @@ struct EvaluateCommand: ParsableCommand {
     let evaluator = Evaluator(
       generators: generators, detectors: found,
       networks: try networks(on: device), seed: seed, device: device)
-    let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
+    let report = { (phase: String, done: Int) in
+      try StopSignal.exitIfPending()
+      progress.update("\(phase): \(done)/\(photos.count) photos")
+    }
     let attacks = try purifiers.load(
       (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
         + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }

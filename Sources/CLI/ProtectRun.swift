@@ -2,142 +2,205 @@ import Foundation
 import Kernels
 import Pictures
 import Synchronization
+import SystemPackage
 import TSDF
 
 /// One run of `tsdf protect` over many files: every core reads, decodes, encodes and writes, while the device works for one
 /// picture at a time. As many pictures are in memory as there are cores, however many there are in all.
 final class ProtectRun: Sendable {
-  /// What was done.
-  struct Summary: Encodable, Sendable {
-    var files = 0, done = 0, skipped = 0, failures = 0
-    var faces = 0, withoutFace = 0
-    /// Faces that refinement was to hide, and that are still found in the protected pictures.
-    var stillFound = 0
-    var psnr = Double.nan, ssim = Double.nan
-    var seconds = 0.0, imagesPerSecond = 0.0
+  /// What copies are written as.
+  struct Options: Sendable {
+    var format = ProtectCommand.OutputFormat.keep
+    var quality = 95
+    /// Whether files that are no pictures are copied.
+    var copiesOthers = false
   }
 
-  private let protector: SharedProtector
-  private let settingsHash: String
-  private let folder: URL
-  private let format: ProtectCommand.OutputFormat
-  private let quality: Int
+  /// An input and its copy.
+  private struct Job: Sendable {
+    let item: WorkList.Item, name: FilePath
+    /// Whether it is protected, not copied as it is.
+    let isPicture: Bool
+  }
 
-  /// What workers take turns at: the journal, what is printed, and the sums.
+  private let copies: CopyFolder
+  private let settings: String
+  private let options: Options
+  private let region: ProtectedRegion
+
+  /// What workers take turns at: what is printed, and the sums.
   private struct Shared {
-    let journal: Journal<ProtectedFile>
     let progress: Progress
     var summary = Summary()
-    var outputs: Set<String> = []
-    var finished = 0, finite = 0
-    var psnrSum = 0.0, ssimSum = 0.0
+    var finished = 0
+    var psnr = Mean(), ssim = Mean()
+    /// Those whose copies are to be made.
+    var missing: [Job] = []
+  }
+
+  private struct Mean {
+    var sum = 0.0, count = 0
+
+    mutating func add(_ value: Double?) {
+      guard let value else { return }
+      (sum, count) = (sum + value, count + 1)
+    }
+
+    var value: Double? { count > 0 ? sum / Double(count) : nil }
   }
 
   private let shared: Mutex<Shared>
 
-  init(
-    protector: SharedProtector, settingsHash: String, folder: URL, format: ProtectCommand.OutputFormat, quality: Int,
-    progress: sending Progress
-  ) {
-    (self.protector, self.settingsHash) = (protector, settingsHash)
-    (self.folder, self.format, self.quality) = (folder, format, quality)
-    shared = Mutex(Shared(journal: Journal(folder: folder), progress: progress))
+  /// - Parameter settings: a digest of all that copies follow from besides their sources.
+  init(copies: CopyFolder, settings: String, region: ProtectedRegion, options: Options, progress: sending Progress) {
+    (self.copies, self.settings, self.region, self.options) = (copies, settings, region, options)
+    shared = Mutex(Shared(progress: progress))
   }
 
-  private var settings: ProtectionSettings { protector.settings }
-
-  /// Protects what is not done yet; a file that fails is named on stderr and the rest goes on.
-  func protect(_ work: WorkList) -> Summary {
+  /// Protects what is not done yet, until a signal comes; a file that fails is named on stderr and the rest goes on.
+  /// - Parameter protector: makes what protects, if there is anything to do.
+  func protect(_ work: WorkList, with protector: () throws -> SharedProtector) throws -> Summary {
     let start = Date()
-    forEachConcurrently(work.items.count) { handle(work.items[$0], of: work.items.count, since: start) }
+    var own = OwnCopies()
+    let pictures = work.items.filter { !own.contains($0) }
+    let others = work.others.filter { !own.contains($0) }
+    let copied = options.copiesOthers ? others.filter { $0.kind != .special } : []
+    var names = CopyNames(in: copies)
+    let targets = try names.assign(pictures + copied) { self.writtenKind(of: $0) }
+    let jobs = zip(pictures + copied, targets).enumerated().map { index, pair in
+      Job(item: pair.0, name: pair.1, isPicture: index < pictures.count)
+    }
+    shared.withLock {
+      $0.summary.files = pictures.count + work.problems.count
+      $0.summary.failures = work.problems.count
+      $0.summary.ownCopies = work.items.count + work.others.count - pictures.count - others.count
+      $0.summary.leaveOut(others.filter { !options.copiesOthers || $0.kind == .special })
+    }
+    func forEach(_ some: [Job], _ body: @Sendable (Job) throws -> Void) {
+      forEachConcurrently(some.count) { index in
+        guard !StopSignal.isPending else { return }
+        self.attempt(of: jobs.count, since: start) { try body(some[index]) }
+      }
+    }
+    forEach(jobs, look)
+    let missing = shared.withLock { $0.missing }.sorted {
+      $0.item.path.bytes.lexicographicallyPrecedes($1.item.path.bytes)
+    }
+    let (pending, plain) = (missing.filter(\.isPicture), missing.filter { !$0.isPicture })
+    forEach(plain) { job in
+      self.finish(try self.copies.put(nil, self.entry(job), for: job.item), job, isNew: true)
+    }
+    if !pending.isEmpty, !StopSignal.isPending {
+      let protector = try protector()
+      forEach(pending) { self.finish(try self.protect($0, protector), $0, isNew: true) }
+    }
     return shared.withLock {
-      $0.summary.files = work.items.count + work.failures.count
-      $0.summary.failures += work.failures.count
       $0.summary.seconds = Date().timeIntervalSince(start)
       $0.summary.imagesPerSecond = Double($0.summary.done) / max($0.summary.seconds, 1e-9)
-      $0.summary.psnr = $0.psnrSum / Double($0.finite)
-      $0.summary.ssim = $0.ssimSum / Double($0.summary.done + $0.summary.skipped)
+      ($0.summary.psnr, $0.summary.ssim) = ($0.psnr.value, $0.ssim.value)
       return $0.summary
     }
   }
 
-  private func handle(_ item: WorkList.Item, of count: Int, since start: Date) {
+  /// What an input's copy is written as; files that are no pictures stay what they are.
+  private func writtenKind(of item: WorkList.Item) -> FileKind {
+    guard FileKind.readable.contains(item.kind) else { return item.kind }
+    switch options.format {
+    case .keep: return item.kind
+    case .png: return .png
+    case .jpeg: return .jpeg
+    }
+  }
+
+  // MARK: Each input
+
+  /// Does a part of the work; when that fails, it is said.
+  private func attempt(of count: Int, since start: Date, _ body: () throws -> Void) {
     do {
-      let name = outputName(item)
-      let isNew = shared.withLock { $0.outputs.insert(name).inserted }
-      guard isNew else {
-        throw FileError(item.url.path, "would have the same name as another input's copy, \(name)")
-      }
-      let data = try ImageFile.data(of: item.url)
-      let source = sha256(data).hexadecimal
-      let isThere = FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path)
-      let before = shared.withLock {
-        isThere ? $0.journal.finished(name, source: source, settings: settingsHash) : nil
-      }
-      let entry = try before ?? protect(item, data, as: name, source)
-      try shared.withLock {
-        if before == nil {
-          try $0.journal.add(entry)
-          $0.summary.done += 1
-        } else {
-          $0.summary.skipped += 1
-        }
-        $0.summary.faces += entry.faces
-        $0.summary.stillFound += entry.stillFound ?? 0
-        if settings.region == .faces && entry.faces == 0 { $0.summary.withoutFace += 1 }
-        if let psnr = entry.psnr {
-          $0.psnrSum += psnr
-          $0.finite += 1
-        }
-        $0.ssimSum += entry.ssim
-      }
+      try body()
     } catch {
       shared.withLock {
         $0.summary.failures += 1
+        $0.finished += 1
         printError("\(error)")
       }
     }
     shared.withLock {
+      if $0.finished > 0 { $0.progress.update(images: $0.finished, of: count, since: start) }
+    }
+  }
+
+  /// Finds out whether an input's copy is there, may not be made, or is to be made.
+  private func look(at job: Job) throws {
+    switch try copies.standing(of: job.name, for: job.item, settings: settings(for: job)) {
+    case .done(let entry, let isKnown):
+      if !isKnown { try copies.journal.add(entry, isDurable: false) }
+      finish(entry, job, isNew: false)
+    case .foreign: throw copies.refusal(job.name)
+    case .absent, .replaceable, .doubtful: shared.withLock { $0.missing.append(job) }
+    }
+  }
+
+  /// A plain copy follows from its source alone.
+  private func settings(for job: Job) -> String { job.isPicture ? settings : "" }
+
+  private func entry(_ job: Job) throws -> ProtectedFile {
+    ProtectedFile(
+      output: job.name, origin: job.item.origin, sourceStamp: try job.item.stamp(), settings: settings(for: job))
+  }
+
+  private func finish(_ entry: ProtectedFile, _ job: Job, isNew: Bool) {
+    shared.withLock {
       $0.finished += 1
-      $0.progress.update(images: $0.finished, of: count, since: start)
+      guard job.isPicture else {
+        $0.summary.copied += 1
+        return
+      }
+      if isNew { $0.summary.done += 1 } else { $0.summary.skipped += 1 }
+      $0.summary.faces += entry.faces
+      $0.summary.stillFound += entry.stillFound ?? 0
+      if region == .faces && entry.faces == 0 { $0.summary.withoutFace += 1 }
+      $0.psnr.add(entry.psnr)
+      $0.ssim.add(entry.ssim)
     }
   }
 
-  private func note(_ text: String) { shared.withLock { $0.progress.note(text) } }
-
-  private func outputName(_ item: WorkList.Item) -> String {
-    guard format != .keep, ImageType(pathExtension: item.url.pathExtension)?.rawValue != format.rawValue else {
-      return item.relativePath
-    }
-    let base = (item.relativePath as NSString).deletingPathExtension
-    return base + (format == .png ? ".png" : ".jpg")
+  private func note(_ item: WorkList.Item, _ text: String) {
+    shared.withLock { $0.progress.note("\(FileError(item.path, text))") }
   }
 
-  private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> ProtectedFile {
-    let start = Date()
-    var file = try ImageFile(data, path: item.url.path)
-    if let note = file.note { self.note("\(item.url.path): \(note)") }
+  private func protect(_ job: Job, _ protector: SharedProtector) throws -> ProtectedFile {
+    let (start, item) = (Date(), job.item)
+    var entry = try entry(job)
+    let data = try item.data()
+    entry.source = sha256(data).hexadecimal
+    var file = try ImageFile(data, path: item.path.shown)
+    if let text = file.note { note(item, text) }
     let upright = file.image.upright(from: file.orientation)
     let result = try protector.protect(upright)
-    if settings.region == .faces && result.faceCount == 0 {
-      note("\(item.url.path): no face found, the whole image is protected")
-    }
+    if region == .faces && result.faceCount == 0 { note(item, "no face found, the whole image is protected") }
     if let still = result.stillFoundCount, still > 0 {
-      note("\(item.url.path): \(still) of \(result.faceCount) faces are still found")
+      note(item, "\(still) of \(result.faceCount) faces are still found")
     }
     file.image = result.image.stored(as: file.orientation)
-    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
-    let target = folder.appendingPathComponent(name)
-    try writeAtomically(try file.encoded(as: type, quality: quality), to: target)
+    let type = options.format == .keep ? file.type : (options.format == .png ? .png : .jpeg)
+    let made: Data
+    do {
+      made = try file.encoded(as: type, quality: options.quality)
+    } catch {
+      throw FileError(item.path, "cannot be written as \(type.rawValue.uppercased()) (\(error))")
+    }
     if type == .png {
-      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
-        from: upright)
-      guard change <= settings.epsilon + 1e-6 else {
-        throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
+      let copy = try ImageFile(made, path: item.path.shown).image.upright(from: file.orientation)
+      let (change, epsilon) = (copy.largestDifference(from: upright), protector.settings.epsilon)
+      guard change <= epsilon + 1e-6 else {
+        throw FileError(item.path, "the copy differs by \(change), more than the budget \(epsilon)")
       }
     }
-    return ProtectedFile(
-      output: name, source: source, settings: settingsHash, faces: result.faceCount, stillFound: result.stillFoundCount,
-      psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
+    (entry.faces, entry.stillFound) = (result.faceCount, result.stillFoundCount)
+    entry.psnr = result.psnr.isFinite ? result.psnr : nil
+    entry.ssim = result.ssim.isFinite ? result.ssim : nil
+    entry.seconds = Date().timeIntervalSince(start)
+    return try copies.put(made, entry, for: item)
   }
 }

@@ -35,7 +35,8 @@ struct RefinementOptions: ParsableArguments {
     }
   }
 
-  private func views() throws -> [PurificationRecipe] {
+  /// What refinement looks through.
+  func views() throws -> [PurificationRecipe] {
     do throws(PurifierError) {
       return through == "none" ? [] : try PurificationRecipe.list(through)
     } catch {
