@@ -79,7 +79,7 @@ final class ProtectRun: Sendable {
     func forEach(_ some: [Job], _ body: @Sendable (Job) throws -> Void) {
       forEachConcurrently(some.count) { index in
         guard !StopSignal.isPending else { return }
-        self.attempt(of: jobs.count, since: start) { try body(some[index]) }
+        self.attempt(some[index], of: jobs.count, since: start, body)
       }
     }
     forEach(jobs, look)
@@ -114,11 +114,12 @@ final class ProtectRun: Sendable {
 
   // MARK: Each input
 
-  /// Does a part of the work; when that fails, it is said.
-  private func attempt(of count: Int, since start: Date, _ body: () throws -> Void) {
+  /// Does a part of an input's work; when that fails, it is said of which.
+  private func attempt(_ job: Job, of count: Int, since start: Date, _ body: (Job) throws -> Void) {
     do {
-      try body()
+      try body(job)
     } catch {
+      let error = error as? FileError ?? FileError(job.item.path, "\(error)")
       shared.withLock {
         $0.summary.failures += 1
         $0.finished += 1

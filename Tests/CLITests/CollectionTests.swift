@@ -54,7 +54,8 @@ final class CollectionTests: ProtectTestCase {
     let result = try protect(folder.path("in"), output: folder.path("out"))
     XCTAssertEqual(result.status, 1)
     for message in [
-      "in/scan.jxl: is a JPEG XL picture, which cannot be read", "in/deep/layers.dat: is a Photoshop picture",
+      "in/scan.jxl: is a picture of the kind JPEG XL, which cannot be read",
+      "in/deep/layers.dat: is a picture of the kind Photoshop",
       "in/page.jpeg: ", "in/gone.jpg: cannot be read (No such file or directory)",
     ] {
       XCTAssertTrue(result.errors.contains(message), "\(message): \(result.errors)")
@@ -174,6 +175,21 @@ final class CollectionTests: ProtectTestCase {
     for name in ["in/b.png", "in/locked"] {
       XCTAssertTrue(result.errors.contains("\(name): cannot be read (Permission denied)"), result.errors)
     }
+  }
+
+  func testEveryMessageNamesItsFile() throws {
+    try folder.write(try encodePNG(syntheticImage(width: 70_000, height: 2, channels: 1)), "in/wide.png")
+    try writePictures("in/a.png")
+    let wide = try protect(folder.path("in"), output: folder.path("out"), extra: ["--format", "jpeg"])
+    XCTAssertEqual(wide.status, 1)
+    XCTAssertTrue(wide.errors.contains("in/wide.png: cannot be written as JPEG"), wide.errors)
+    XCTAssertEqual(try contents("out").keys.sorted(), ["a.jpg"])
+    try folder.write(try encodePNG(syntheticImage(width: 1200, height: 900)), "large/large.png")
+    try writePictures("large/small.png")
+    let large = try protect(folder.path("large"), output: folder.path("out"), extra: ["--memory-limit", "2"])
+    XCTAssertEqual(large.status, 1)
+    XCTAssertTrue(large.errors.contains("large/large.png: "), large.errors)
+    XCTAssertTrue(large.output.hasPrefix("1 protected, 0 done before, 1 failed"), large.output)
   }
 
   func testNothingToTellWhereNothingWasDone() throws {

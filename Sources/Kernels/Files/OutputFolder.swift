@@ -58,7 +58,7 @@ public final class OutputFolder: Sendable {
   /// - Parameter source: where the permissions and the time of the last change are taken from.
   public func partial(_ data: Data, for name: FilePath, like source: Stat? = nil) throws -> PartialFile {
     try attempt(name, "cannot be written") {
-      let partial = try PartialFile(in: descriptor)
+      let partial = try PartialFile(in: descriptor, permissions: source.map(permissions) ?? 0o666)
       try partial.file.writeAll(data)
       if let source { try partial.file.take(from: source) }
       return partial
@@ -70,7 +70,9 @@ public final class OutputFolder: Sendable {
     PartialFile, digest: String
   ) {
     try attempt(name, "cannot be written") {
-      let (partial, digest) = (try PartialFile(in: descriptor), RunningDigest())
+      let (partial, digest) = (
+        try PartialFile(in: descriptor, permissions: permissions(of: source)), RunningDigest()
+      )
       try original.forEachPiece {
         digest.update($0)
         try partial.file.writeAll($0)
@@ -93,7 +95,8 @@ public final class OutputFolder: Sendable {
         return try partial.stamp()
       }
     } catch Errno.fileExists {
-      throw FileError(path.pushing(name), "is there already, and was not made by tsdf; it is left as it is")
+      throw FileError(
+        path.pushing(name), "is there already, and no journal says that tsdf made it; it is left as it is")
     }
   }
 
@@ -180,6 +183,9 @@ extension FileDescriptor {
     // The time of the last access is left out (UTIME_OMIT, a macro that Swift does not see).
     var times = [timespec(tv_sec: 0, tv_nsec: (1 << 30) - 2), source.rawValue.st_mtim]
     _ = futimens(rawValue, &times)
-    _ = fchmod(rawValue, source.rawValue.st_mode & 0o777)
+    _ = fchmod(rawValue, permissions(of: source))
   }
 }
+
+/// What a file's owner, group and others may do with it.
+private func permissions(of status: Stat) -> mode_t { status.rawValue.st_mode & 0o777 }

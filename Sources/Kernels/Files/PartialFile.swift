@@ -13,14 +13,15 @@ public final class PartialFile {
   public static let ownPrefix = ".tsdf-"
   private static let suffix = ".partial"
 
+  /// - Parameter permissions: what others may do with it at most, from the first byte on.
   /// - Throws: `Errno`.
-  init(in folder: FileDescriptor) throws {
+  init(in folder: FileDescriptor, permissions: mode_t = 0o666) throws {
     while true {
       let number = String(UInt64.random(in: .min ... .max), radix: 36)
       let name = FilePath(Self.ownPrefix + number + Self.suffix)
       // A link under that name is not followed.
       let options = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
-      let opened = name.withPlatformString { openat(folder.rawValue, $0, options, 0o666) }
+      let opened = name.withPlatformString { openat(folder.rawValue, $0, options, permissions) }
       if opened < 0, errno == EEXIST { continue }
       guard opened >= 0 else { throw Errno(rawValue: errno) }
       _ = flock(opened, LOCK_EX | LOCK_NB)
@@ -75,7 +76,7 @@ public final class PartialFile {
   static func sweep(_ folder: FileDescriptor) throws {
     for name in try folder.entryNames() where isOwn(name) {
       let opened = FilePath(name).withPlatformString {
-        openat(folder.rawValue, $0, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        openat(folder.rawValue, $0, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
       }
       guard opened >= 0 else { continue }
       if flock(opened, LOCK_EX | LOCK_NB) == 0 {

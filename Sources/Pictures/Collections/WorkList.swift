@@ -63,6 +63,6 @@ public struct WorkList: Sendable {
 
   /// What keeps files from being worked on: those that could not be opened, and pictures of kinds that cannot be read.
   public var problems: [any Error] {
-    failures + unread.map { FileError($0.path, "is a \($0.kind.name) picture, which cannot be read") }
+    failures + unread.map { FileError($0.path, "is a picture of the kind \($0.kind.name), which cannot be read") }
   }
 }

@@ -104,7 +104,8 @@ public final class CopyFolder: Sendable {
     let place = folder.path.pushing(name)
     guard !journal.lines(of: name).isEmpty else {
       return FileError(
-        place, "is there already and was not made by tsdf; it is left as it is: give another output folder")
+        place,
+        "is there already, and no journal says that tsdf made it; it is left as it is: give another output folder")
     }
     return FileError(
       place,
