@@ -38,12 +38,12 @@ extension ProtectRun {
         let pace = done > 0 ? "; \(imagesPerSecond.formatted(2)) images a second" : ""
         lines.append(quality.joined(separator: ", ") + " on average" + pace)
       }
-      if copied > 0 { lines.append("\(copied) other files copied as they are") }
+      if copied > 0 { lines.append("copied as they are, for they are no pictures: \(copied)") }
       if !leftOut.isEmpty {
         let kinds = leftOut.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
         lines.append("left out, for they are no pictures: " + kinds.joined(separator: ", "))
       }
-      if ownCopies > 0 { lines.append("left out: \(ownCopies) copies that tsdf made") }
+      if ownCopies > 0 { lines.append("left out, for tsdf made them: \(ownCopies)") }
       return lines.joined(separator: "\n")
     }
   }

@@ -44,7 +44,7 @@ final class OutputSafetyTests: ProtectTestCase {
     XCTAssertNotNil(try contents("in")["a.jpg"])
     let again = try protect(folder.path("in"), output: folder.path("in"), extra: beside)
     XCTAssertTrue(again.output.hasPrefix("0 protected, 1 done before, 1 failed"), again.output)
-    XCTAssertTrue(again.output.contains("1 copies that tsdf made"), again.output)
+    XCTAssertTrue(again.output.contains("left out, for tsdf made them: 1"), again.output)
     XCTAssertEqual(try contents("in").filter { $0.key != "a.jpg" }, before)
   }
 
@@ -60,7 +60,7 @@ final class OutputSafetyTests: ProtectTestCase {
     // To another folder, those copies are not photos either.
     let other = try protect(folder.path("in"), output: folder.path("other"))
     XCTAssertTrue(other.output.hasPrefix("2 protected, 0 done before, 0 failed"), other.output)
-    XCTAssertTrue(other.output.contains("2 copies that tsdf made"), other.output)
+    XCTAssertTrue(other.output.contains("left out, for tsdf made them: 2"), other.output)
     XCTAssertEqual(try contents("other").keys.sorted(), ["a.jpg", "sub/b.png"])
   }
 

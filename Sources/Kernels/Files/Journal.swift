@@ -29,8 +29,6 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   /// Lines that could not be read when the journal was opened.
   public let damagedLineCount: Int
 
-  private var path: FilePath { folder.path.pushing(FilePath(Entry.journalName)) }
-
   /// Opens the journal of a folder, or begins it.
   /// - Parameter waiting: called again and again as long as another process has the journal open; it may throw to give up.
   /// - Throws: `FileError` naming the journal when it cannot be written.
@@ -50,7 +48,7 @@ public final class Journal<Entry: JournalEntry>: Sendable {
       return try body()
     } catch let error as Errno {
       let reason = error == .tooManySymbolicLinkLevels ? "it is a symbolic link, and none is followed" : "\(error)"
-      throw FileError(folder.path.pushing(FilePath(Entry.journalName)), "cannot be written (\(reason))")
+      throw FileError(folder.path.appending(Entry.journalName), "cannot be written (\(reason))")
     }
   }
 

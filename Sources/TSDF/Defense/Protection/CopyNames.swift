@@ -59,10 +59,7 @@ public struct CopyNames: Sendable {
       folder.removeLastComponent()
     }
     let longest = natural
-    let numbered = (2...).lazy.map { number in
-      let folder = FilePath("\(number)")
-      return folder.pushing(longest)
-    }
+    let numbered = (2...).lazy.map { FilePath("\($0)").pushing(longest) }
     return AnySequence([AnySequence(names), AnySequence(numbered)].joined())
   }
 }
