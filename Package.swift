@@ -31,10 +31,14 @@ let package = Package(
       name: "Kernels",
       dependencies: ["COpenCL", "CMicrokernel", "CCrypto", .product(name: "Logging", package: "swift-log")],
       swiftSettings: threading),
-    // libpng and libjpeg-turbo report errors by longjmp, which Swift cannot unwind: thin C fronts.
-    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
-    .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
-    .target(name: "Pictures", dependencies: ["Kernels", "CPNG", "CJPEG"], swiftSettings: threading),
+    // The picture libraries, some of which report errors by longjmp or exceptions, which Swift cannot unwind: thin fronts.
+    .target(
+      name: "CCodecs", cSettings: [.define("_GNU_SOURCE")], cxxSettings: [.define("_GNU_SOURCE")],
+      linkerSettings: [
+        "png16", "jpeg", "webp", "webpdemux", "webpmux", "tiff", "heif", "gif", "lcms2", "exiv2", "stdc++",
+      ]
+      .map { .linkedLibrary($0) }),
+    .target(name: "Pictures", dependencies: ["Kernels", "CCodecs"], swiftSettings: threading),
     .target(name: "Networks", dependencies: ["Pictures", "Kernels"], swiftSettings: threading),
     .target(
       name: "TSDF",
@@ -53,7 +57,8 @@ let package = Package(
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "Pictures", "TestSupport"]),
     .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"]),
     .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"]),
-  ]
+  ],
+  cxxLanguageStandard: .cxx14
 )
 
 // tools/fuzz builds the readers with libFuzzer, which only then is there to be linked.

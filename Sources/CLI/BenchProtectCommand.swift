@@ -90,7 +90,7 @@ struct BenchProtectCommand: ParsableCommand {
       do {
         let file = try ImageFile(contentsOf: items[index].url)
         try writeAtomically(
-          try file.encoded(as: file.type, quality: quality),
+          try file.encoded(as: file.type.copyType, quality: quality),
           to: folder.appendingPathComponent(items[index].relativePath))
       } catch {
         errors.withLock { $0.append(error) }

@@ -12,6 +12,9 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "The most device memory for tensors, in MiB; larger batches are worked on in slices. (default: all)")
   var memoryLimit: Int?
 
+  @Option(help: "The most pixels of a picture, in millions; larger ones are refused. (default: 200)")
+  var largestPicture: Int?
+
   @Flag(help: "No progress on stderr; results and errors only.")
   var quiet = false
 
@@ -21,6 +24,7 @@ struct CommonOptions: ParsableArguments {
   func validate() throws {
     // In MiB: up to 2^50 bytes.
     try require("--memory-limit", memoryLimit, 1...1 << 30)
+    try require("--largest-picture", largestPicture, 1...1_000_000)
   }
 
   /// Opens the device and says which and why.
@@ -29,6 +33,7 @@ struct CommonOptions: ParsableArguments {
   ///   - name: which device, in place of `--device`.
   func openDevice(codesPictures: Bool = false, named name: String? = nil) throws -> any Device {
     if !codesPictures { returnLargeHostBlocks() }
+    if let largestPicture { ImageFile.largestPixelCount = largestPicture * 1_000_000 }
     let request = name ?? device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
     do {
       let choice = try selectDevice(

@@ -190,7 +190,7 @@ final class PrepareRun: Sendable {
 
   private func decoded(_ item: WorkList.Item, _ data: Data) throws -> Image {
     let file = try ImageFile(data, path: item.url.path)
-    if let note = file.note { self.note("\(item.url.path): \(note)") }
+    for note in file.notes { self.note("\(item.url.path): \(note)") }
     return try preparation.photo(file)
   }
 

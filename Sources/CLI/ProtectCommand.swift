@@ -11,8 +11,8 @@ struct ProtectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "protect", abstract: "Protect face photos: the main job.",
     discussion: """
-      Reads PNG and JPEG files and folders of them, and writes protected copies under the same names to the output \
-      folder; the originals are never touched. Running the same command again does only what is not done yet.
+      Reads pictures (JPEG, PNG, WebP, TIFF, HEIC, AVIF, GIF, BMP) and folders of them, and writes protected copies of the \
+      same types (of GIF and BMP: PNG) under the same names to the output folder; the originals are never touched. Running the same command again does only what is not done yet.
       """)
 
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
@@ -100,6 +100,9 @@ struct ProtectCommand: ParsableCommand {
         PSNR \(String(format: "%.1f", summary.psnr)) dB, SSIM \(String(format: "%.3f", summary.ssim)) on average; \
         \(String(format: "%.2f", summary.imagesPerSecond)) images a second
         """)
+    }
+    if !json, summary.withoutEmbedded > 0 {
+      print("\(summary.withoutEmbedded) copies are without what the originals hold besides: \(summary.embedded)")
     }
     if summary.failures > 0 { throw ExitCode(1) }
   }

@@ -13,6 +13,8 @@ final class ProtectRun: Sendable {
     var faces = 0, withoutFace = 0
     /// Faces that refinement was to hide, and that are still found in the protected pictures.
     var stillFound = 0
+    /// Files whose copies are without what the files hold beside their pictures, and what that is.
+    var withoutEmbedded = 0, embedded = LeftOut()
     var psnr = Double.nan, ssim = Double.nan
     var seconds = 0.0, imagesPerSecond = 0.0
   }
@@ -63,12 +65,12 @@ final class ProtectRun: Sendable {
 
   private func handle(_ item: WorkList.Item, of count: Int, since start: Date) {
     do {
-      let name = outputName(item)
+      let data = try ImageFile.data(of: item.url)
+      let name = outputName(item, ImageType(data))
       let isNew = shared.withLock { $0.outputs.insert(name).inserted }
       guard isNew else {
         throw FileError(item.url.path, "would have the same name as another input's copy, \(name)")
       }
-      let data = try ImageFile.data(of: item.url)
       let source = sha256(data).hexadecimal
       let isThere = FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path)
       let before = shared.withLock {
@@ -105,18 +107,23 @@ final class ProtectRun: Sendable {
 
   private func note(_ text: String) { shared.withLock { $0.progress.note(text) } }
 
-  private func outputName(_ item: WorkList.Item) -> String {
-    guard format != .keep, ImageType(pathExtension: item.url.pathExtension)?.rawValue != format.rawValue else {
-      return item.relativePath
+  /// The input's name, with another ending where the copy is of another type.
+  private func outputName(_ item: WorkList.Item, _ type: ImageType?) -> String {
+    guard let type, copyType(of: type) != type else { return item.relativePath }
+    return (item.relativePath as NSString).deletingPathExtension + "." + copyType(of: type).pathExtensions[0]
+  }
+
+  private func copyType(of type: ImageType) -> ImageType {
+    switch format {
+    case .keep: type.copyType
+    case .png: .png
+    case .jpeg: .jpeg
     }
-    let base = (item.relativePath as NSString).deletingPathExtension
-    return base + (format == .png ? ".png" : ".jpg")
   }
 
   private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> ProtectedFile {
     let start = Date()
     var file = try ImageFile(data, path: item.url.path)
-    if let note = file.note { self.note("\(item.url.path): \(note)") }
     let upright = file.image.upright(from: file.orientation)
     let result = try protector.protect(upright)
     if settings.region == .faces && result.faceCount == 0 {
@@ -126,10 +133,18 @@ final class ProtectRun: Sendable {
       note("\(item.url.path): \(still) of \(result.faceCount) faces are still found")
     }
     file.image = result.image.stored(as: file.orientation)
-    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
+    let type = copyType(of: file.type)
     let target = folder.appendingPathComponent(name)
-    try writeAtomically(try file.encoded(as: type, quality: quality), to: target)
-    if type == .png {
+    let copy = try file.copy(as: type, quality: quality, path: item.url.path)
+    for text in file.notes + copy.notes { note("\(item.url.path): \(text)") }
+    if !file.leftOut.isEmpty {
+      shared.withLock {
+        $0.summary.withoutEmbedded += 1
+        $0.summary.embedded.formUnion(file.leftOut)
+      }
+    }
+    try writeAtomically(copy.data, to: target)
+    if type.isExact {
       let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
         from: upright)
       guard change <= settings.epsilon + 1e-6 else {

@@ -187,7 +187,7 @@ final class PrepareTests: XCTestCase {
     let result = try prepare(folder.path("in"), folder.path("nowhere"))
     XCTAssertEqual(result.status, 1)
     for message in [
-      "truncated.png: ", "text.jpg: is neither", "nowhere: does not exist",
+      "truncated.png: ", "text.jpg: is of no type that is read", "nowhere: does not exist",
       "deep/a.png: would have crops of the same names as another input's, images/deep/a-N.png",
     ] {
       XCTAssertTrue(result.errors.contains(message), "\(message): \(result.errors)")

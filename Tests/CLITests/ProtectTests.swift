@@ -41,11 +41,11 @@ final class ProtectTests: XCTestCase {
     for name in ["truncated.png", "truncated.jpg", "damaged.png", "text.png", "empty.jpg", "huge.png"] {
       XCTAssertTrue(result.errors.contains(name), "\(name) is not named in: \(result.errors)")
     }
-    XCTAssertTrue(result.errors.contains("text.png: is neither a PNG nor a JPEG file"), result.errors)
+    XCTAssertTrue(result.errors.contains("text.png: is of no type that is read"), result.errors)
     XCTAssertTrue(result.errors.contains("empty.jpg: is empty"), result.errors)
     let made = folder.files.filter { $0.hasPrefix("out/") && !$0.hasSuffix(".jsonl") && $0 != "out/deep" }
-    XCTAssertEqual(made, ["out/deep/good.jpg", "out/good.png", "out/one-pixel.png"])
-    XCTAssertTrue(result.output.hasPrefix("3 protected, 0 done before, 6 failed"), result.output)
+    XCTAssertEqual(made, ["out/deep/good.jpg", "out/good.png", "out/one-pixel.png", "out/truncated.jpg"])
+    XCTAssertTrue(result.output.hasPrefix("4 protected, 0 done before, 5 failed"), result.output)
     XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: folder.path("in/good.png"))), good, "an original changed")
   }
 

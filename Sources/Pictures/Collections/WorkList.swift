@@ -37,7 +37,7 @@ public struct WorkList: Sendable {
     }
     if items.isEmpty {
       if failures.count == 1 { throw failures[0] }
-      throw FileError(arguments.joined(separator: ", "), "no PNG or JPEG file found")
+      throw FileError(arguments.joined(separator: ", "), "no picture found")
     }
     (self.items, self.failures) = (items, failures)
   }

@@ -121,7 +121,7 @@ public final class Protector {
     var faces: [Box] = []
     if settings.region == .faces, let detector { faces = try find(detector, in: image) }
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
-    let size = [image.width, image.height, image.channels, image.bitDepth]
+    let size = [image.width, image.height, image.channels, image.bitDepth, image.isNeutral ? 1 : 0]
     if faces.isEmpty, settings.refineSteps == 0, let known = wholeMoves.first(where: { $0.size == size }) {
       return Plan(moves: known.moves, regions: [whole])
     }
