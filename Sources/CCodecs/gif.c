@@ -107,6 +107,8 @@ int tsdf_gif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uin
       failed = read_extension(gif, &texts, &transparent) && !pictures;
   }
   picture->left_out = pictures > 1 ? TSDF_LEFT_OUT_ANIMATION : 0;
+  if (pictures == 1 && tsdf_has_trailer(data, size, from.position))
+    picture->left_out = TSDF_LEFT_OUT_TRAILER;
   metadata->texts = (tsdf_bytes){texts.data, texts.size};
   DGifCloseFile(gif, NULL);
   if (!failed && pictures)

@@ -121,6 +121,19 @@ static int take_metadata(const struct heif_image_handle *handle, tsdf_metadata *
   return result;
 }
 
+// Whether a file's outermost boxes hold a film: a phone's moving photo, or a sequence.
+static int has_film(const uint8_t *data, size_t size) {
+  for (size_t at = 0; at + 8 <= size;) {
+    const uint64_t length = (uint64_t)data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3];
+    if (!memcmp(data + at + 4, "mpvd", 4) || !memcmp(data + at + 4, "moov", 4))
+      return 1;
+    if (length < 8)
+      return 0;   // to the end, or of 64 bits
+    at += length;
+  }
+  return 0;
+}
+
 static int left_out(struct heif_context *context, const struct heif_image_handle *handle, const uint8_t *data, size_t size) {
   int found = 0;
   if (heif_image_handle_get_number_of_thumbnails(handle) > 0)
@@ -129,7 +142,7 @@ static int left_out(struct heif_context *context, const struct heif_image_handle
       heif_image_handle_get_number_of_depth_images(handle) > 0 ||
       heif_image_handle_get_number_of_auxiliary_images(handle, LIBHEIF_AUX_IMAGE_FILTER_OMIT_ALPHA) > 0)
     found |= TSDF_LEFT_OUT_PAGES;
-  if (size > 12 && (!memcmp(data + 8, "avis", 4) || !memcmp(data + 8, "hevc", 4) || !memcmp(data + 8, "msf1", 4)))
+  if (has_film(data, size))
     found |= TSDF_LEFT_OUT_ANIMATION;
   return found;
 }

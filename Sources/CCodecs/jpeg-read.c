@@ -49,8 +49,11 @@ static boolean on_segment(j_decompress_ptr jpeg) {
   struct jpeg_source_mgr *source = jpeg->src;
   const uint8_t *data = source->next_input_byte;
   const size_t length = source->bytes_in_buffer >= 2 ? (size_t)data[0] << 8 | data[1] : 0;
-  if (length < 2 || length > source->bytes_in_buffer)
-    ERREXIT(jpeg, JERR_INPUT_EOF);
+  if (length < 2 || length > source->bytes_in_buffer) {
+    // Cut short: libjpeg then meets the end, and says so.
+    source->bytes_in_buffer = 0;
+    return TRUE;
+  }
   take(jpeg, jpeg->unread_marker, data + 2, length - 2);
   source->next_input_byte += length;
   source->bytes_in_buffer -= length;
@@ -136,14 +139,6 @@ static void finish_metadata(struct jpeg_decompress_struct *jpeg, segments *found
     ERREXIT1(jpeg, JERR_OUT_OF_MEMORY, 0);
 }
 
-// Behind the end lie films, gain maps and second pictures; zeros are nothing.
-static int has_trailer(const struct jpeg_source_mgr *source) {
-  for (size_t i = 0; i < source->bytes_in_buffer; ++i)
-    if (source->next_input_byte[i])
-      return 1;
-  return 0;
-}
-
 int tsdf_jpeg_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uint8_t *pixels, tsdf_metadata *metadata,
                      tsdf_report *report) {
   struct jpeg_decompress_struct jpeg;
@@ -177,7 +172,8 @@ int tsdf_jpeg_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
   picture->left_out = found.left_out;
   if (memmem(data, size < 65536 ? size : 65536, "JFXX\0", 5))
     picture->left_out |= TSDF_LEFT_OUT_THUMBNAIL;
-  if (has_trailer(jpeg.src))
+  // Behind the end lie films, gain maps and second pictures.
+  if (tsdf_has_trailer(data, size, size - jpeg.src->bytes_in_buffer))
     picture->left_out |= TSDF_LEFT_OUT_TRAILER;
   jpeg_destroy_decompress(&jpeg);
   return 0;

@@ -150,7 +150,7 @@ static int read_png(const uint8_t *data, size_t size, tsdf_picture *picture, uin
     png_read_end(png, info);
     take_metadata(png, info, metadata, &texts);
     metadata->texts = (tsdf_bytes){texts.data, texts.size};
-    picture->left_out = from.left_out | (from.position < from.size ? TSDF_LEFT_OUT_TRAILER : 0);
+    picture->left_out = from.left_out | (tsdf_has_trailer(data, size, from.position) ? TSDF_LEFT_OUT_TRAILER : 0);
   }
   png_destroy_read_struct(&png, &info, NULL);
   return 0;
@@ -234,7 +234,7 @@ int tsdf_png_encode(const tsdf_picture *picture, const uint8_t *pixels, int qual
   const size_t stride = (size_t)picture->width * picture->channels * picture->bit_depth / 8;
   for (uint32_t y = 0; y < picture->height; ++y)
     png_write_row(png, pixels + y * stride);
-  png_write_end(png, info);
+  png_write_end(png, NULL);   // all of `info` is written
   png_destroy_write_struct(&png, &info);
   *file = (tsdf_bytes){out.data, out.size};
   return 0;

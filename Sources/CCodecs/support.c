@@ -100,3 +100,9 @@ void tsdf_skip_exif_mark(const uint8_t **data, size_t *size) {
 int tsdf_is_stated(const tsdf_density *density) {
   return density->x > 0 && density->y > 0 && (density->unit || density->x != density->y);
 }
+
+int tsdf_has_trailer(const uint8_t *data, size_t size, size_t end) {
+  while (end < size && !data[end])
+    ++end;
+  return end < size;
+}

@@ -32,6 +32,9 @@ int tsdf_fail(tsdf_report *report, const char *format, ...) __attribute__((forma
 // States the first thing that is odd.
 void tsdf_note(tsdf_report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// Whether there is more behind the end of a picture than zeros.
+int tsdf_has_trailer(const uint8_t *data, size_t size, size_t end);
+
 // Whether a density says anything: a length, or that pixels are not square.
 int tsdf_is_stated(const tsdf_density *density);
 

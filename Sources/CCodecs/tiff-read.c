@@ -46,6 +46,9 @@ static int describe(TIFF *tiff, layout *page, tsdf_picture *picture, tsdf_report
   picture->is_cmyk = page->is_direct && colors == 4;
   picture->bit_depth = picture->precision = page->is_direct ? page->bits : 8;
   picture->channels = page->is_direct ? colors + (page->has_alpha && colors < 4) : is_grey ? 1 : page->has_alpha ? 4 : 3;
+  const uint64_t size = (uint64_t)picture->width * picture->height * page->samples * page->bits / 8;
+  if (TIFFIsTiled(tiff) && TIFFTileSize64(tiff) > 2 * size && TIFFTileSize64(tiff) > 16 << 20)
+    return tsdf_fail(report, "has tiles that are far larger than the picture");
   char why[1024];
   if (!page->is_direct && (page->format != SAMPLEFORMAT_UINT || page->bits > 16 || !TIFFRGBAImageOK(tiff, why)))
     return tsdf_fail(report, "stores its pixels in a form that is not read (%d samples of %d bits, of kind %d)", page->samples,

@@ -63,6 +63,9 @@ int tsdf_webp_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
               : !(picture->channels == 4 ? WebPDecodeRGBAInto(data, size, pixels, room, stride)
                                          : WebPDecodeRGBInto(data, size, pixels, room, stride)))
     return tsdf_fail(report, "is truncated or damaged");
+  const size_t end = 8 + ((size_t)data[4] | data[5] << 8 | data[6] << 16 | (size_t)data[7] << 24);
+  if (tsdf_has_trailer(data, size, end + end % 2))
+    picture->left_out |= TSDF_LEFT_OUT_TRAILER;
   WebPDemuxer *demuxer = WebPDemux(&file);
   if (!demuxer)
     return 0;   // a bare picture with something behind it
