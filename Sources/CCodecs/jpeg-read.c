@@ -91,11 +91,7 @@ static void describe(const struct jpeg_decompress_struct *jpeg, tsdf_picture *pi
   picture->is_cmyk = jpeg->out_color_space == JCS_CMYK;
   picture->channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : picture->is_cmyk ? 4 : 3;
   picture->bit_depth = picture->precision = 8;
-  picture->orientation = picture->subsampling[0] = picture->subsampling[1] = 1;
-  if (picture->channels == 3 && jpeg->num_components == 3 && jpeg->jpeg_color_space == JCS_YCbCr) {
-    picture->subsampling[0] = jpeg->comp_info[0].h_samp_factor / jpeg->comp_info[1].h_samp_factor;
-    picture->subsampling[1] = jpeg->comp_info[0].v_samp_factor / jpeg->comp_info[1].v_samp_factor;
-  }
+  picture->orientation = 1;
 }
 
 int tsdf_jpeg_read_header(const uint8_t *data, size_t size, tsdf_picture *picture, tsdf_report *report) {

@@ -54,11 +54,10 @@ int tsdf_jpeg_encode(const tsdf_picture *picture, const uint8_t *pixels, int qua
   jpeg.in_color_space = picture->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&jpeg);
   jpeg_set_quality(&jpeg, quality, TRUE);
-  for (int component = 0; component < jpeg.num_components; ++component) {
-    const int is_finer = component == 0 && jpeg.num_components == 3;
-    jpeg.comp_info[component].h_samp_factor = is_finer && picture->subsampling[0] > 0 ? picture->subsampling[0] : 1;
-    jpeg.comp_info[component].v_samp_factor = is_finer && picture->subsampling[1] > 0 ? picture->subsampling[1] : 1;
-  }
+  // Of the components, the first is lightness, where there are colours.
+  for (int component = 0; component < jpeg.num_components; ++component)
+    jpeg.comp_info[component].h_samp_factor = jpeg.comp_info[component].v_samp_factor =
+        component == 0 && jpeg.num_components == 3 && picture->subsampling > 0 ? picture->subsampling : 1;
   // The best codes need all coefficients at once, six bytes a pixel: not for the largest pictures.
   jpeg.optimize_coding = (uint64_t)picture->width * picture->height <= 1 << 25;
   if (tsdf_is_stated(&metadata->density)) {

@@ -100,10 +100,13 @@ final class FormatTests: XCTestCase {
     XCTAssertTrue(cut.notes.contains { $0.contains("Premature end") }, "\(cut.notes)")
   }
 
-  func testJPEGKeepsItsSubsampling() throws {
+  /// A site that halves the colours changes more than one that does not; copies have them all, also of files that do not.
+  func testSubsampling() throws {
     let image = gradient(64, 64)
     let half = try jpegRoundTrip(image, quality: 95, subsampling: .halved)
-    XCTAssertNotEqual(half.bytes, try jpegRoundTrip(image, quality: 95).bytes)
+    let full = try jpegRoundTrip(image, quality: 95)
+    XCTAssertGreaterThan(meanDifference(half, image), 1.2 * meanDifference(full, image))
+    XCTAssertEqual(try read(read(encodePNG(image)).encoded(as: .jpeg)).image.bytes, full.bytes)
   }
 
   func testScannersTIFFs() throws {
@@ -173,6 +176,64 @@ final class FormatTests: XCTestCase {
     XCTAssertThrowsError(try read(Data(tiff([page([254: .long([1])], blocks: [grey])])))) {
       XCTAssertTrue("\($0)".contains("raw file"), "\($0)")
     }
+  }
+
+  /// A profile in which cyan ink is a middle grey: what no formula guesses.
+  func testInksGoByTheirProfile() throws {
+    func number(_ value: Int, _ count: Int = 4) -> [UInt8] {
+      (0..<count).reversed().map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+    }
+    func text(_ value: String) -> [UInt8] { Array(value.utf8) }
+    let ramp: [UInt8] = Array(0...255)
+    var lut: [UInt8] = text("mft1") + number(0) + [4, 3, 2, 0]
+    for row in 0..<3 { for column in 0..<3 { lut += number(row == column ? 0x10000 : 0) } }
+    for _ in 0..<4 { lut += ramp }
+    // Lightness of the sixteen full inks, cyan first and black last.
+    for ink in 0..<16 { lut += [ink % 2 == 1 ? 0 : ink >= 8 ? 128 : 255, 128, 128] as [UInt8] }
+    for _ in 0..<3 { lut += ramp }
+    var profile: [UInt8] = number(144 + lut.count) + number(0) + number(0x0240_0000)
+    profile += text("prtrCMYKLab ") + [UInt8](repeating: 0, count: 12) + text("acsp")
+    profile += [UInt8](repeating: 0, count: 28) + number(0xf6d6) + number(0x10000) + number(0xd32d)
+    profile += [UInt8](repeating: 0, count: 128 - profile.count)
+    profile += number(1) + text("A2B0") + number(144) + number(lut.count) + lut
+    let pixels: [UInt8] = [0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 255, 0, 9, 9, 9, 255]
+    let page: [Int: TIFFValue] = [
+      256: .long([4]), 257: .long([1]), 258: .short([8, 8, 8, 8]), 259: .short([1]), 262: .short([5]),
+      273: .blocks([pixels]),
+      277: .short([4]), 278: .long([1]), 279: .long([16]), 34675: .undefined(profile),
+    ]
+    let file = try read(Data(tiff([page])))
+    XCTAssertEqual(file.image.channels, 3)
+    XCTAssertTrue(file.notes.contains { $0.contains("by its profile") }, "\(file.notes)")
+    XCTAssertTrue(file.profile.isEmpty, "what is sRGB needs none")
+    for (pixel, value) in [255, 119, 255, 0].enumerated() {
+      for c in 0..<3 { XCTAssertEqual(Int(file.image.bytes[3 * pixel + c]), value, accuracy: 2) }
+    }
+  }
+
+  /// Behind a picture's end lie films and second pictures: not in the copy, and said.
+  func testWhatLiesBehindTheEnd() throws {
+    let source = try read(encodePNG(gradient()))
+    let film = Data("a film's bytes".utf8)
+    for type in [ImageType.jpeg, .png, .webp] {
+      let plain = try source.encoded(as: type)
+      XCTAssertEqual(try read(plain + Data(count: 64)).leftOut, [], "zeros are nothing: \(type)")
+      let file = try read(plain + film)
+      XCTAssertEqual(file.leftOut, .trailer, "\(type)")
+      XCTAssertNil(try file.encoded(as: type).range(of: film), "\(type)")
+    }
+    for box in ["mpvd", "moov"] {
+      let file = try read(source.encoded(as: .heic) + Data([0, 0, 0, 22]) + Data(box.utf8) + film)
+      XCTAssertEqual(file.leftOut, .animation)
+      XCTAssertNil(try file.encoded(as: .heic).range(of: film))
+    }
+    let still = gif(
+      width: 1, height: 1, palette: [[1, 2, 3]], frames: [(left: 0, top: 0, width: 1, height: 1, indices: [0])])
+    XCTAssertEqual(try read(still + film).leftOut, .trailer)
+    // A segment that the end cuts off.
+    let jpeg = try source.encoded(as: .jpeg)
+    let cut = try read(jpeg.dropLast(2) + Data([0xff, 0xe1, 0x40, 0, 1, 2, 3]))
+    XCTAssertEqual(cut.image.bytes, try read(jpeg).image.bytes)
   }
 
   func testGIFs() throws {

@@ -40,7 +40,7 @@ typedef struct {
   int precision;      // how many of the bits the file has: 10 or 12 of 16 in HEIC and AVIF
   int is_lossless;    // WebP: whether it was compressed without loss
   int compression;    // TIFF: its tag of this name
-  int subsampling[2]; // JPEG: samples of lightness for one of colour, across and down
+  int subsampling;    // JPEG, to be written: samples of lightness for one of colour in each direction, 0 for 1
   int orientation;    // TIFF: its tag of this name; else 1
   int left_out;       // of the above
 } tsdf_picture;

@@ -60,10 +60,11 @@ public struct ImageFile: Sendable {
   package var exif: Data { metadata.exif }
   package var xmp: Data { metadata.xmp }
 
-  /// How many samples a JPEG copy of a JPEG file has of the colours: as many as the file, unless it is set.
-  public var subsampling: ChromaSubsampling {
-    get { storage.subsampling.0 > 1 ? .halved : .full }
-    set { storage.subsampling = newValue == .halved ? (2, 2) : (1, 1) }
+  /// How many samples a JPEG copy has of the colours. All of them, unless it is set, whatever the file has: with half as many a
+  /// face that was hidden is found again.
+  var subsampling: ChromaSubsampling {
+    get { storage.subsampling == 2 ? .halved : .full }
+    set { storage.subsampling = newValue == .halved ? 2 : 1 }
   }
 
   /// The bytes of this picture as a file of `type`, with the metadata of the file it was read from.
@@ -88,10 +89,7 @@ public struct ImageFile: Sendable {
     (picture.width, picture.height) = (UInt32(image.width), UInt32(image.height))
     (picture.channels, picture.bit_depth) = (Int32(stored.channels), Int32(stored.bitDepth))
     picture.orientation = Int32(orientation)
-    if self.type != type {
-      picture.subsampling = (1, 1)
-      picture.compression = 0
-    }
+    if self.type != type { picture.compression = 0 }
     if stored.bitDepth == 8 {
       picture.precision = 8
     } else if picture.precision <= 8 || picture.precision == 16 {
@@ -174,10 +172,12 @@ private func decode(_ file: UnsafeBufferPointer<UInt8>, _ type: ImageType, _ cod
 func checkSize(_ width: Int, _ height: Int, _ path: String) throws {
   guard width > 0, height > 0 else { throw FileError(path, "has no pixels") }
   let limit = ImageFile.largestPixelCount
-  guard width * height <= limit else {
+  // Both may be of 32 bits: their product does not fit 64.
+  guard width <= limit / height else {
+    let millions = (Double(width) * Double(height) / 1e6).rounded(.up)
     throw FileError(
       path,
-      "has \(width) x \(height) pixels, \((width * height + 999_999) / 1_000_000) million; at most \(limit / 1_000_000) million are handled "
+      "has \(width) x \(height) pixels, \(String(format: "%.0f", millions)) million; at most \(limit / 1_000_000) million are handled "
         + "unless --largest-picture allows more")
   }
 }

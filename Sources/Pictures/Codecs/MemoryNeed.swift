@@ -21,11 +21,16 @@ private func availableMemory() -> Int {
   }
   var result = Int.max
   if let free = number(in: "/proc/meminfo", after: "MemAvailable:") { result = free << 10 }
-  if let most = number(in: "/sys/fs/cgroup/memory.max"), let used = number(in: "/sys/fs/cgroup/memory.current") {
+  // What caches hold of a group's memory is given back when it is asked for.
+  if let most = number(in: "/sys/fs/cgroup/memory.max"),
+    let used = number(in: "/sys/fs/cgroup/memory.stat", after: "anon ")
+  {
     result = min(result, most - used)
   }
+  // RLIMIT_AS, a macro that Swift does not see.
+  let addressSpace = __rlimit_resource_t(9)
   var limit = rlimit()
-  if getrlimit(__rlimit_resource_t(9) /* RLIMIT_AS */, &limit) == 0, limit.rlim_cur < UInt64(Int.max),
+  if getrlimit(addressSpace, &limit) == 0, limit.rlim_cur < UInt64(Int.max),
     let pages = number(in: "/proc/self/statm")
   {
     result = min(result, Int(limit.rlim_cur) - pages * Int(sysconf(Int32(_SC_PAGESIZE))))
