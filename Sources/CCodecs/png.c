@@ -21,7 +21,9 @@ static void on_error(png_structp png, png_const_charp text) {
   longjmp(png_jmpbuf(png), 1);
 }
 
-static void on_warning(png_structp png, png_const_charp text) { tsdf_note(png_get_error_ptr(png), "%s", text); }
+static void on_warning(png_structp png, png_const_charp text) {
+  tsdf_note(png_get_error_ptr(png), "what libpng finds fault with is left out or mended (%s)", text);
+}
 
 static void read_bytes(png_structp png, png_bytep to, size_t count) {
   source *from = png_get_io_ptr(png);
@@ -29,6 +31,10 @@ static void read_bytes(png_structp png, png_bytep to, size_t count) {
     png_error(png, "the file is truncated");
   memcpy(to, from->data + from->position, count);
   from->position += count;
+  // A chunk's head: libpng takes memory for all that it promises.
+  if ((png_get_io_state(png) & PNG_IO_MASK_LOC) == PNG_IO_CHUNK_HDR && count == 8 &&
+      png_get_uint_32(to) > from->size - from->position)
+    png_error(png, "the file is truncated");
 }
 
 static void write_bytes(png_structp png, png_bytep from, size_t count) {
