@@ -49,7 +49,7 @@ struct BenchProtectCommand: ParsableCommand {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-bench-\(getpid())")
     defer { try? FileManager.default.removeItem(at: folder) }
     let protector = SharedProtector(
-      try Protector(perturbation: universal, settings: settings, detector: nil, refiner: nil, device: device))
+      try Protector(perturbation: universal, settings: settings, detectors: [], refiner: nil, device: device))
     var result = Result(images: count)
     for round in 0..<rounds {
       result.codecs.append(Double(count) / (try timed { try recode(items, into: folder) }))

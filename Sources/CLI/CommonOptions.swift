@@ -34,6 +34,7 @@ struct CommonOptions: ParsableArguments {
       let choice = try selectDevice(
         request?.isEmpty == false ? request : nil, memoryLimit: memoryLimit.map { $0 << 20 })
       progress.note("device: \(choice.device.summary): \(choice.reason)")
+      if let note = choice.note { progress.note(note) }
       if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {
         (choice.device as? OpenCLDevice)?.profiler = KernelProfiler(bySize: profile == "sizes")
       }

@@ -12,7 +12,11 @@ struct DetectCommand: ParsableCommand {
   @Argument(help: "Images, or folders of images.") var inputs: [String]
   @Option(help: "\(detectorNames.joined(separator: " or ")).") var detector = RetinaFace.name
   @Option(help: "The lowest score reported.") var threshold = defaultDetectionThreshold
-  @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
+  @Option(
+    help: """
+      Pictures with a longer side are shrunk to this first, as many programs do. (default: none; faces are looked for at full \
+      size, in tiles, and at coarser sizes; time goes with the pixels)
+      """) var longestSide: Int?
   @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
   @OptionGroup var purifier: PurifierOption
   @OptionGroup var models: DetectorOptions
@@ -37,7 +41,7 @@ struct DetectCommand: ParsableCommand {
         var random = RandomStream(seed: 1)
         let upright = file.image.upright(from: file.orientation)
         let image = try attack?(upright, random: &random, on: device) ?? upright
-        let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device) {
+        let faces = try detector.detectAll(in: image, threshold: threshold, longestSide: longestSide, on: device) {
           try attack?($0, at: .network, random: &random) ?? $0
         }
         entries.append(

@@ -106,7 +106,7 @@ struct EvaluateCommand: ParsableCommand {
       try refinement.apply(to: &settings)
       return .protector(
         try Protector(
-          perturbation: perturbation, settings: settings, detector: targets.first, refiner: steps > 0 ? refiner : nil,
+          perturbation: perturbation, settings: settings, detectors: targets, refiner: steps > 0 ? refiner : nil,
           device: device), name: name)
     }
     var variants: [ProtectionVariant] = clean ? [.none] : []

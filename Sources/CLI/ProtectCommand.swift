@@ -28,10 +28,20 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95
-  @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280
   @Option(
     help: """
-      Detectors to refine against, separated by commas; the first finds the faces. Each more (centerface, \
+      Pictures with a longer side are shrunk to this to find faces: faster, but small faces may be missed. (default: none; faces \
+      are looked for at full size)
+      """) var longestSide: Int?
+  @Option(
+    help: ArgumentHelp(
+      """
+      A face that is protected besides those that are found: the place of its left upper corner, width and height, in pixels of the \
+      photo as viewers show it. May be given several times.
+      """, valueName: "x,y,w,h"), transform: faceBox) var face: [Box] = []
+  @Option(
+    help: """
+      Detectors that find the faces and are refined against, separated by commas. Each more (centerface, \
       blazeface-short, mtcnn, dlib-cnn) weakens what is reached against the others and generators, and takes time.
       """) var detectors = Protector.defaultDetectors.joined(separator: ",")
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
@@ -48,6 +58,7 @@ struct ProtectCommand: ParsableCommand {
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
     try require("--longest-side", longestSide, 64...65536)
+    if !face.isEmpty, region == .image { throw ValidationError("--face goes with --region faces") }
     for input in inputs { try InputFolder(input).requireApart(from: output) }
   }
 
@@ -62,7 +73,7 @@ struct ProtectCommand: ParsableCommand {
     }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
-    (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)
+    (settings.margin, settings.longestSide, settings.seed, settings.faces) = (margin, longestSide, seed, face)
     try refinement.apply(to: &settings)
     settings.perturbation = sha256(try Data(contentsOf: universalURL)).hexadecimal
     // Only what this run needs is read.
@@ -76,7 +87,8 @@ struct ProtectCommand: ParsableCommand {
       : nil
     let protector = SharedProtector(
       try Protector(
-        perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device))
+        perturbation: universal, settings: settings, detectors: found.map(\.detector), refiner: refiner,
+        device: device))
 
     let settingsHash = sha256(
       Data(try jsonText(settings).utf8)
@@ -103,4 +115,16 @@ struct ProtectCommand: ParsableCommand {
     }
     if summary.failures > 0 { throw ExitCode(1) }
   }
+}
+
+/// A face's box from X,Y,W,H.
+@Sendable private func faceBox(_ text: String) throws -> Box {
+  let values = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+  let range = 0...1_000_000
+  guard values.count == 4, let x = values[0], let y = values[1], let width = values[2], let height = values[3],
+    [x, y, width, height].allSatisfy(range.contains), width > 0, height > 0
+  else {
+    throw ValidationError("\(text) is no box X,Y,W,H of whole numbers, from 0 to \(range.upperBound), W and H above 0")
+  }
+  return Box(x0: Float(x), y0: Float(y), x1: Float(x + width), y1: Float(y + height))
 }

@@ -29,7 +29,8 @@ final class ProtectRun: Sendable {
     let progress: Progress
     var summary = Summary()
     var outputs: Set<String> = []
-    var finished = 0, finite = 0
+    var finite = 0
+    var pace = ProtectPace()
     var psnrSum = 0.0, ssimSum = 0.0
   }
 
@@ -49,7 +50,8 @@ final class ProtectRun: Sendable {
   /// Protects what is not done yet; a file that fails is named on stderr and the rest goes on.
   func protect(_ work: WorkList) -> Summary {
     let start = Date()
-    forEachConcurrently(work.items.count) { handle(work.items[$0], of: work.items.count, since: start) }
+    shared.withLock { $0.pace = ProtectPace(count: work.items.count) }
+    forEachConcurrently(work.items.count) { handle(work.items[$0], $0) }
     return shared.withLock {
       $0.summary.files = work.items.count + work.failures.count
       $0.summary.failures += work.failures.count
@@ -61,7 +63,8 @@ final class ProtectRun: Sendable {
     }
   }
 
-  private func handle(_ item: WorkList.Item, of count: Int, since start: Date) {
+  private func handle(_ item: WorkList.Item, _ index: Int) {
+    var isMade = false
     do {
       let name = outputName(item)
       let isNew = shared.withLock { $0.outputs.insert(name).inserted }
@@ -74,7 +77,8 @@ final class ProtectRun: Sendable {
       let before = shared.withLock {
         isThere ? $0.journal.finished(name, source: source, settings: settingsHash) : nil
       }
-      let entry = try before ?? protect(item, data, as: name, source)
+      let entry = try before ?? protect(item, data, as: name, source, index)
+      isMade = before == nil
       try shared.withLock {
         if before == nil {
           try $0.journal.add(entry)
@@ -98,8 +102,8 @@ final class ProtectRun: Sendable {
       }
     }
     shared.withLock {
-      $0.finished += 1
-      $0.progress.update(images: $0.finished, of: count, since: start)
+      $0.pace.finish(index, isMade: isMade)
+      $0.progress.update($0.pace.text, isLast: $0.pace.isOver)
     }
   }
 
@@ -113,31 +117,66 @@ final class ProtectRun: Sendable {
     return base + (format == .png ? ".png" : ".jpg")
   }
 
-  private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> ProtectedFile {
+  private func protect(
+    _ item: WorkList.Item, _ data: Data, as name: String, _ source: String, _ index: Int
+  ) throws -> ProtectedFile {
     let start = Date()
     var file = try ImageFile(data, path: item.url.path)
     if let note = file.note { self.note("\(item.url.path): \(note)") }
     let upright = file.image.upright(from: file.orientation)
-    let result = try protector.protect(upright)
+    // Not needed beside the upright one.
+    file.image = upright
+    for face in settings.faces {
+      guard face.intersection(Box(x0: 0, y0: 0, x1: Float(upright.width), y1: Float(upright.height))) > 0 else {
+        throw FileError(
+          item.url.path,
+          "has no pixel of --face \(text(of: face, separator: ",")); as viewers show it it has \(upright.width) x \(upright.height)"
+        )
+      }
+    }
+    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
+    let encoding = try encoding(of: file, as: type)
+    let result = try protector.protect(upright, encoding: encoding) { state in
+      shared.withLock {
+        $0.pace.inWork[index] = (item.url.lastPathComponent, state)
+        $0.progress.update($0.pace.text)
+      }
+    }
     if settings.region == .faces && result.faceCount == 0 {
       note("\(item.url.path): no face found, the whole image is protected")
     }
-    if let still = result.stillFoundCount, still > 0 {
-      note("\(item.url.path): \(still) of \(result.faceCount) faces are still found")
+    if let still = result.stillFound, !still.isEmpty {
+      let places = still.map { text(of: $0, separator: " ") }.joined(separator: "; ")
+      note("\(item.url.path): \(still.count) of \(result.faceCount) faces are still found (x y w h): \(places)")
     }
-    file.image = result.image.stored(as: file.orientation)
-    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
     let target = folder.appendingPathComponent(name)
-    try writeAtomically(try file.encoded(as: type, quality: quality), to: target)
+    try writeAtomically(result.encoded!, to: target)
     if type == .png {
-      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
-        from: upright)
+      let change = try encoding.decode(result.encoded!).largestDifference(from: upright)
       guard change <= settings.epsilon + 1e-6 else {
         throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
       }
     }
     return ProtectedFile(
-      output: name, source: source, settings: settingsHash, faces: result.faceCount, stillFound: result.stillFoundCount,
+      output: name, source: source, settings: settingsHash, faces: result.faceCount,
+      stillFound: result.stillFound?.count,
       psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
+  }
+
+  /// How the copy of a file is written and read again.
+  private func encoding(of file: ImageFile, as type: ImageType) throws -> PictureEncoding {
+    PictureEncoding(
+      view: type == .jpeg ? try PurificationRecipe("jpeg444:\(quality)@photo") : nil,
+      encode: { picture in
+        var copy = file
+        copy.image = picture.stored(as: file.orientation)
+        return try copy.encoded(as: type, quality: self.quality)
+      },
+      decode: { try ImageFile($0, path: "").image.upright(from: file.orientation) })
+  }
+
+  /// A box as X, Y, W, H.
+  private func text(of box: Box, separator: String) -> String {
+    [box.x0, box.y0, box.width, box.height].map { "\(Int($0.rounded()))" }.joined(separator: separator)
   }
 }

@@ -192,7 +192,7 @@ final class MetricsTests: XCTestCase {
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon) = (.image, 0.1)
     let protector = try Protector(
-      perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detector: nil,
+      perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detectors: [],
       refiner: nil, device: device)
     let (reports, protected) = try evaluator.evaluate(
       .protector(protector, name: "noise"), baseline,

@@ -39,6 +39,12 @@ public protocol FaceDetector: SendableMetatype {
   /// The faces in one image [1, 3, H, W] in [-1, 1], with scores of at least `threshold`, best first.
   func detect(_ image: Tensor, threshold: Float) throws -> [Detection]
 
+  /// The same for each image of a batch [N, 3, H, W].
+  func detect(each images: Tensor, threshold: Float) throws -> [[Detection]]
+
+  /// In what pieces it looks at large photos.
+  var tiling: DetectorTiling { get }
+
   /// The dense stage on images [N, 3, H, W] in [-1, 1].
   func heads(_ images: Tensor) throws -> DetectorHeads
 
@@ -82,6 +88,12 @@ extension FaceDetector {
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 
   public var resizesPictures: Bool { false }
+
+  public var tiling: DetectorTiling { .standard }
+
+  public func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
+    try (0..<images.shape[0]).map { try detect(images.slice($0..<$0 + 1), threshold: threshold) }
+  }
 
   public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
 
