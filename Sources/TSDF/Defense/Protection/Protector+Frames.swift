@@ -9,11 +9,16 @@ extension Protector {
   private static let surroundings: Float = 96, grid: Float = 32
   /// The least side of a face, as a detector sees it, and of a piece.
   private static let smallestFace: Float = 12, smallestPiece: Float = 48
+  /// The longest side of a piece at first: a larger one costs more than all else, and at its size the face is mostly hidden by what
+  /// hides it at the next coarser one.
+  private static let longestPiece: Float = 960
 
   /// What a detector sees of a face, at each size at which it looks at a photo; nil where that is nothing. Of one that brings
   /// pictures to a size of its own it is the tile that it looks at, since it sees a face as large as that has it.
+  /// - Parameter isThorough: whether also where that takes long.
   func frames(
-    of detector: any FaceDetector, face: Box, _ place: PatchPlace, in work: Patchwork, without index: Int
+    of detector: any FaceDetector, face: Box, _ place: PatchPlace, in work: Patchwork, without index: Int,
+    isThorough: Bool
   ) throws -> [DetectorFrame]? {
     let (height, width) = (work.original.height, work.original.width)
     let pyramid = PhotoPyramid(
@@ -22,7 +27,7 @@ extension Protector {
       let (x, y) = (Float(level.width) / Float(width), Float(level.height) / Float(height))
       let (seen, part) = (face.scaled(x: x, y: y), place.box.scaled(x: x, y: y))
       guard max(seen.width, seen.height) >= Self.smallestFace,
-        let piece = Self.piece(of: level, around: part, face: seen, detector)
+        let piece = Self.piece(of: level, around: part, face: seen, detector, isThorough: isThorough)
       else { return nil }
       let (rows, columns) = (Int(piece.height), Int(piece.width))
       let shown = piece.scaled(x: 1 / x, y: 1 / y)
@@ -50,15 +55,19 @@ extension Protector {
 
   /// The piece of a level that is shown, in its pixels.
   private static func piece(
-    of level: PhotoPyramid.Level, around part: Box, face: Box, _ detector: any FaceDetector
+    of level: PhotoPyramid.Level, around part: Box, face: Box, _ detector: any FaceDetector, isThorough: Bool
   ) -> Box? {
     func start(_ edge: Float) -> Float { (max(0, edge - surroundings) / grid).rounded(.down) * grid }
     let near = Box(
       x0: start(part.x0), y0: start(part.y0), x1: min(Float(level.width), (part.x1 + surroundings).rounded()),
       y1: min(Float(level.height), (part.y1 + surroundings).rounded()))
     func isLargeEnough(_ box: Box) -> Bool { min(box.width, box.height) >= smallestPiece }
-    if !detector.resizesPictures, max(near.width, near.height) <= Float(detector.tiling.side) {
-      return isLargeEnough(near) ? near : nil
+    if !detector.resizesPictures {
+      let longest = max(near.width, near.height)
+      if longest <= Float(detector.tiling.side), isThorough || longest <= longestPiece {
+        return isLargeEnough(near) ? near : nil
+      }
+      if !isThorough { return nil }
     }
     /// How far the face lies from the nearest edge of a tile.
     func margin(_ tile: Box) -> Float {

@@ -167,7 +167,8 @@ public final class Protector {
     }
     let frames = try region.face.map { face in
       try refiner.detectors.map {
-        try self.frames(of: $0, face: face, place, in: work, without: index)
+        try self.frames(
+          of: $0, face: face, place, in: work, without: index, isThorough: protection.rounds > 0)
           ?? [DetectorFrame(picture, part: part)]
       }
     }
