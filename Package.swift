@@ -5,6 +5,9 @@ import PackageDescription
 // belongs to one thread at a time, with its device.
 let threading: [SwiftSetting] = [.treatWarning("ExplicitSendable", as: .error)]
 
+// Paths of any bytes, and the system's calls on files.
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
 let package = Package(
   name: "TSDF",
   products: [
@@ -17,6 +20,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.0.0"),
   ],
   // Each target imports only those above it: docs/architecture.md has the drawing.
@@ -29,31 +33,40 @@ let package = Package(
     .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
     .target(
       name: "Kernels",
-      dependencies: ["COpenCL", "CMicrokernel", "CCrypto", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "COpenCL", "CMicrokernel", "CCrypto", systemPackage, .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: threading),
-    // libpng and libjpeg-turbo report errors by longjmp, which Swift cannot unwind: thin C fronts.
-    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
-    .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif")]),
-    .target(name: "Pictures", dependencies: ["Kernels", "CPNG", "CJPEG"], swiftSettings: threading),
+    // The picture libraries, some of which report errors by longjmp or exceptions, which Swift cannot unwind: thin fronts.
+    .target(
+      name: "CCodecs", cSettings: [.define("_GNU_SOURCE")], cxxSettings: [.define("_GNU_SOURCE")],
+      linkerSettings: [
+        "png16", "jpeg", "webp", "webpdemux", "webpmux", "tiff", "heif", "gif", "lcms2", "exiv2", "stdc++",
+      ]
+      .map { .linkedLibrary($0) }),
+    .target(name: "Pictures", dependencies: ["Kernels", "CCodecs", systemPackage], swiftSettings: threading),
     .target(name: "Networks", dependencies: ["Pictures", "Kernels"], swiftSettings: threading),
     .target(
       name: "TSDF",
-      dependencies: ["Networks", "Pictures", "Kernels", .product(name: "Mustache", package: "swift-mustache")],
+      dependencies: [
+        "Networks", "Pictures", "Kernels", systemPackage, .product(name: "Mustache", package: "swift-mustache"),
+      ],
       swiftSettings: threading),
     .executableTarget(
       name: "tsdf",
       dependencies: [
-        "TSDF", "Networks", "Pictures", "Kernels", .product(name: "Logging", package: "swift-log"),
+        "TSDF", "Networks", "Pictures", "Kernels", systemPackage, .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Sources/CLI"),
-    .target(name: "TestSupport", dependencies: ["Kernels"], path: "Tests/TestSupport"),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
-    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"]),
+    .target(name: "TestSupport", dependencies: ["Kernels", "Pictures"], path: "Tests/TestSupport"),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport", systemPackage]),
+    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport", systemPackage]),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "Pictures", "TestSupport"]),
-    .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport"]),
+    .testTarget(name: "TSDFTests", dependencies: ["TSDF", "TestSupport", systemPackage]),
     .testTarget(name: "CLITests", dependencies: ["TSDF", "TestSupport", "tsdf"]),
-  ]
+  ],
+  cxxLanguageStandard: .cxx14
 )
 
 // tools/fuzz builds the readers with libFuzzer, which only then is there to be linked.

@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Pictures
 import Synchronization
+import SystemPackage
 import TSDF
 
 struct BenchProtectCommand: ParsableCommand {
@@ -40,7 +41,8 @@ struct BenchProtectCommand: ParsableCommand {
     let found = try openWork(inputs).items
     let items = (0..<count).map { index in
       let item = found[index % found.count]
-      return WorkList.Item(url: item.url, relativePath: "\(index)-\(item.url.lastPathComponent)")
+      return WorkList.Item(
+        path: item.path, relativePath: FilePath("\(index).\(item.path.extension ?? "")"), kind: item.kind)
     }
     let (universal, epsilon, _) = try loadPerturbation(
       locate(perturbation ?? "weights/perturbation.safetensors"), on: device)
@@ -49,17 +51,17 @@ struct BenchProtectCommand: ParsableCommand {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-bench-\(getpid())")
     defer { try? FileManager.default.removeItem(at: folder) }
     let protector = SharedProtector(
-      try Protector(perturbation: universal, settings: settings, detector: nil, refiner: nil, device: device))
+      try Protector(perturbation: universal, settings: settings, detectors: [], refiner: nil, device: device))
     var result = Result(images: count)
     for round in 0..<rounds {
       result.codecs.append(Double(count) / (try timed { try recode(items, into: folder) }))
       try FileManager.default.removeItem(at: folder)
       let run = ProtectRun(
-        protector: protector, settingsHash: "", folder: folder, format: .keep, quality: quality,
+        copies: try CopyFolder(FilePath(folder.path)), settings: "", region: .image, options: .init(quality: quality),
         progress: Progress(isQuiet: true))
       var failures = 0
       result.protect.append(
-        Double(count) / timed { failures = run.protect(WorkList(items: items)).failures })
+        Double(count) / (try timed { failures = try run.protect(WorkList(items: items)) { protector }.failures }))
       guard failures == 0 else { throw ExitCode(1) }
       try FileManager.default.removeItem(at: folder)
       result.lastPeakBytes = peakResidentBytes()
@@ -88,10 +90,10 @@ struct BenchProtectCommand: ParsableCommand {
     let errors = Mutex<[any Error]>([])
     forEachConcurrently(items.count) { index in
       do {
-        let file = try ImageFile(contentsOf: items[index].url)
+        let file = try items[index].picture()
         try writeAtomically(
-          try file.encoded(as: file.type, quality: quality),
-          to: folder.appendingPathComponent(items[index].relativePath))
+          try file.encoded(as: file.type.copyType, quality: quality),
+          to: folder.appendingPathComponent(items[index].name))
       } catch {
         errors.withLock { $0.append(error) }
       }

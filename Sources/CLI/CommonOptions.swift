@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Logging
 import Pictures
+import SystemPackage
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
@@ -11,6 +12,9 @@ struct CommonOptions: ParsableArguments {
 
   @Option(help: "The most device memory for tensors, in MiB; larger batches are worked on in slices. (default: all)")
   var memoryLimit: Int?
+
+  @Option(help: "The most pixels of a picture, in millions; larger ones are refused. (default: 200)")
+  var largestPicture: Int?
 
   @Flag(help: "No progress on stderr; results and errors only.")
   var quiet = false
@@ -21,6 +25,7 @@ struct CommonOptions: ParsableArguments {
   func validate() throws {
     // In MiB: up to 2^50 bytes.
     try require("--memory-limit", memoryLimit, 1...1 << 30)
+    try require("--largest-picture", largestPicture, 1...1_000_000)
   }
 
   /// Opens the device and says which and why.
@@ -29,11 +34,13 @@ struct CommonOptions: ParsableArguments {
   ///   - name: which device, in place of `--device`.
   func openDevice(codesPictures: Bool = false, named name: String? = nil) throws -> any Device {
     if !codesPictures { returnLargeHostBlocks() }
+    if let largestPicture { ImageFile.largestPixelCount = largestPicture * 1_000_000 }
     let request = name ?? device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
     do {
       let choice = try selectDevice(
         request?.isEmpty == false ? request : nil, memoryLimit: memoryLimit.map { $0 << 20 })
       progress.note("device: \(choice.device.summary): \(choice.reason)")
+      if let note = choice.note { progress.note(note) }
       if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {
         (choice.device as? OpenCLDevice)?.profiler = KernelProfiler(bySize: profile == "sizes")
       }
@@ -60,10 +67,10 @@ struct CommonOptions: ParsableArguments {
       let line = String(
         format: "%8.3f s %8.3f ms %5.1f%% %7d launches  ", entry.seconds, entry.shortest * 1e3,
         entry.seconds / max(total, 1e-9) * 100, entry.launches)
-      FileHandle.standardError.write(Data((line + name + "\n").utf8))
+      StandardStreams.writeError(line + name + "\n")
     }
     let memory = "\(device.memory.current >> 20) MiB of device memory at the end, \(device.memory.peak >> 20) at most\n"
-    FileHandle.standardError.write(Data(memory.utf8))
+    StandardStreams.writeError(memory)
   }
 
   /// Where progress goes.
@@ -121,17 +128,35 @@ final class Progress {
     lineIsOpen = false
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardStreams.writeError(text) }
 }
 
 /// A line on stderr that starts with the program's name.
 func printError(_ text: String) {
-  FileHandle.standardError.write(Data("tsdf: \(text)\n".utf8))
+  StandardStreams.writeError("tsdf: \(text)\n")
 }
 
 /// The images that arguments name; those that cannot be read are reported at once.
-func openWork(_ inputs: [String]) throws -> WorkList {
-  let work = try WorkList(inputs)
-  for failure in work.failures { printError("\(failure)") }
+/// - Parameters:
+///   - output: a folder that is left out.
+///   - isPictureNeeded: whether other files are not enough.
+func openWork(_ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws -> WorkList {
+  let work = try WorkList(inputs, leavingOut: output, isPictureNeeded: false)
+  for problem in work.problems { printError("\(problem)") }
+  guard !work.items.isEmpty || !isPictureNeeded && !work.others.isEmpty else { throw WorkList.nothingFound(inputs) }
   return work
+}
+
+/// Says once that another process works in an output folder; a signal ends the waiting.
+final class WaitingNote {
+  private let folder: FilePath
+  private var isSaid = false
+
+  init(_ folder: FilePath) { self.folder = folder }
+
+  func `repeat`() throws {
+    if !isSaid { printError("\(FileError(folder, "another run works in this folder; waiting for its end"))") }
+    isSaid = true
+    try StopSignal.exitIfPending()
+  }
 }

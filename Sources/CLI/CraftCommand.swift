@@ -15,7 +15,7 @@ struct CraftCommand: ParsableCommand {
     discussion: """
       Takes a whole experiment from --recipe FILE (recipes/ has some), or the defaults, with whatever options are given \
       instead. Writes the perturbation, the recipe in its metadata, to OUTPUT and, while it works, OUTPUT.checkpoint: the \
-      same command goes on where it stopped. The last faces of the data (--hold-out) are never used, so that they can \
+      same command goes on where it stopped, after Ctrl-C too. The last faces of the data (--hold-out) are never used, so that they can \
       judge the result.
       """)
 
@@ -174,6 +174,7 @@ struct CraftCommand: ParsableCommand {
       progress.note("resuming at batch \(crafter.step)")
     }
     let started = (step: crafter.step, time: Date())
+    StopSignal.listen()
     while crafter.step < crafter.stepCount {
       try crafter.craftStep()
       try device.synchronize()
@@ -182,7 +183,12 @@ struct CraftCommand: ParsableCommand {
         String(
           format: "batch %d/%d  %.2f s a batch, %.0f s to go", crafter.step, crafter.stepCount, pace,
           pace * Double(crafter.stepCount - crafter.step)), isLast: crafter.step == crafter.stepCount)
-      if crafter.step % checkpointEvery == 0 { try crafter.writeCheckpoint(to: checkpoint) }
+      let isStopped = StopSignal.isPending && crafter.step < crafter.stepCount
+      if isStopped || crafter.step % checkpointEvery == 0 { try crafter.writeCheckpoint(to: checkpoint) }
+      if isStopped {
+        progress.note("stopped at batch \(crafter.step); the same command goes on")
+        try StopSignal.exitIfPending()
+      }
     }
     try crafter.write(to: URL(fileURLWithPath: output))
     progress.note(

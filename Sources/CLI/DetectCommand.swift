@@ -12,7 +12,11 @@ struct DetectCommand: ParsableCommand {
   @Argument(help: "Images, or folders of images.") var inputs: [String]
   @Option(help: "\(detectorNames.joined(separator: " or ")).") var detector = RetinaFace.name
   @Option(help: "The lowest score reported.") var threshold = defaultDetectionThreshold
-  @Option(help: "Pictures with a longer side are shrunk to this first.") var longestSide = 1280
+  @Option(
+    help: """
+      Pictures with a longer side are shrunk to this first, as many programs do. (default: none; faces are looked for at full \
+      size, in tiles, and at coarser sizes; time goes with the pixels)
+      """) var longestSide: Int?
   @Option(help: "Also write copies with the boxes drawn, as PNG, to this folder.") var annotate: String?
   @OptionGroup var purifier: PurifierOption
   @OptionGroup var models: DetectorOptions
@@ -29,21 +33,21 @@ struct DetectCommand: ParsableCommand {
     let attack = try purifier.load(on: device)
     let progress = common.progress
     let work = try openWork(inputs)
-    var failures = work.failures
+    var failures = work.problems
     var entries: [PhotoDetections] = []
     for (index, item) in work.items.enumerated() {
       do {
-        let file = try ImageFile(contentsOf: item.url)
+        let file = try item.picture()
         var random = RandomStream(seed: 1)
         let upright = file.image.upright(from: file.orientation)
         let image = try attack?(upright, random: &random, on: device) ?? upright
-        let faces = try detector.detect(image, threshold: threshold, longestSide: longestSide, on: device) {
+        let faces = try detector.detectAll(in: image, threshold: threshold, longestSide: longestSide, on: device) {
           try attack?($0, at: .network, random: &random) ?? $0
         }
         entries.append(
-          PhotoDetections(file: item.url.path, width: image.width, height: image.height, faces: faces))
+          PhotoDetections(file: item.path.text, width: image.width, height: image.height, faces: faces))
         if let annotate {
-          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.relativePath + ".png")
+          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.name + ".png")
           try writeAtomically(encodePNG(image.drawing(faces.map(\.box))), to: target)
         }
       } catch {

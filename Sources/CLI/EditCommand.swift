@@ -47,16 +47,16 @@ struct EditCommand: ParsableCommand {
     let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
     let attack = try purifier.load(on: device)
     let work = try openWork(inputs)
-    var failed = !work.failures.isEmpty
+    var failed = !work.problems.isEmpty
     for item in work.items {
       do {
-        let file = try ImageFile(contentsOf: item.url)
+        let file = try item.picture()
         var random = RandomStream(seed: seed)
         let upright = file.image.upright(from: file.orientation)
         let image = try attack?(upright, random: &random, on: device) ?? upright
         let parts =
           try finder.map { try $0.faceSquares(in: image, margin: 1.3, on: device).map(image.cropped(to:)) } ?? [image]
-        if parts.isEmpty { throw FileError(item.url.path, "no face found") }
+        if parts.isEmpty { throw FileError(item.path, "no face found") }
         for (number, part) in parts.enumerated() {
           let square = try squareImage(part, size: generator.imageSize, device: device).tensor(on: device)
           let input = try attack?(square, at: .network, random: &random) ?? square
@@ -67,7 +67,7 @@ struct EditCommand: ParsableCommand {
             let edited = try generator(input, condition: condition)
             let name = generator.edits[edit].replacingOccurrences(of: " ", with: "-")
             let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(name).png"
-            let target = URL(fileURLWithPath: output).appendingPathComponent(item.relativePath + suffix)
+            let target = URL(fileURLWithPath: output).appendingPathComponent(item.name + suffix)
             try writeAtomically(encodePNG(Image.images(from: edited.image)[0]), to: target)
             print(target.path)
           }

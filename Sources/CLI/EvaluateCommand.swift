@@ -108,7 +108,7 @@ struct EvaluateCommand: ParsableCommand {
       try refinement.apply(to: &settings)
       return .protector(
         try Protector(
-          perturbation: perturbation, settings: settings, detector: targets.first, refiner: steps > 0 ? refiner : nil,
+          perturbation: perturbation, settings: settings, detectors: targets, refiner: steps > 0 ? refiner : nil,
           device: device), name: name)
     }
     var variants: [ProtectionVariant] = clean ? [.none] : []
@@ -156,6 +156,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
+    StopSignal.listen()
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
@@ -177,7 +178,10 @@ struct EvaluateCommand: ParsableCommand {
     let evaluator = Evaluator(
       generators: generators, detectors: found,
       networks: try networks(on: device), seed: seed, device: device)
-    let report = { (phase: String, done: Int) in progress.update("\(phase): \(done)/\(photos.count) photos") }
+    let report = { (phase: String, done: Int) in
+      try StopSignal.exitIfPending()
+      progress.update("\(phase): \(done)/\(photos.count) photos")
+    }
     let attacks = try purifiers.load(
       (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
         + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Kernels
 import Networks
+import SystemPackage
 import TSDF
 
 /// Where the weights of detectors and metrics are.
@@ -73,14 +74,23 @@ func items(of list: String) -> [String] {
 
 /// A generator by name, file, or NAME=FILE.
 func loadGenerator(_ item: String, on device: any Device) throws -> any Generator {
+  let (name, url) = try generatorFile(item)
+  return try Networks.loadGenerator(url, named: name, on: device)
+}
+
+/// The file of a generator by name, file, or NAME=FILE, and the name if one is given.
+func generatorFile(_ item: String) throws -> (name: String?, url: URL) {
   let parts = item.split(separator: "=", maxSplits: 1).map(String.init)
   let isName = generatorNames.contains(parts[0])
   let url = locate(isName ? parts.count > 1 ? parts[1] : "weights/\(item).safetensors" : item)
   guard FileManager.default.fileExists(atPath: url.path) else {
     throw FileError(url.path, "does not exist; a generator is a name, the file of its weights, or NAME=FILE")
   }
-  return try Networks.loadGenerator(url, named: isName ? parts[0] : nil, on: device)
+  return (isName ? parts[0] : nil, url)
 }
+
+/// The SHA-256 of a file.
+func fileDigest(_ url: URL) throws -> String { try withRegularFile(FilePath(url.path)) { try sha256(of: $0) } }
 
 /// A path as given if it exists, else the same relative path in the folder of the executable or one above it: so that
 /// `tsdf` finds what it came with from wherever it is run.

@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 extension DetectionCombination: ExpressibleByArgument {}
@@ -96,6 +97,9 @@ struct PrepareCommand: ParsableCommand {
   }
 
   func run() throws {
+    StopSignal.listen()
+    let folder = try OutputFolder(FilePath(argument: output))
+    let journal = try Journal<PreparedPhoto>(in: folder, waiting: WaitingNote(folder.path).repeat)
     let device = try common.openDevice(codesPictures: true)
     let collection = try PhotoCollection(inputs)
     for failure in collection.failures { printError("\(failure)") }
@@ -112,7 +116,7 @@ struct PrepareCommand: ParsableCommand {
     let preparation = FacePreparation(settings, detectors: ensemble)
     let run = PrepareRun(
       preparation: preparation, selection: CropSelection(droppingDuplicates: dropDuplicates, below: dropBlurred),
-      truth: known, collection: collection, folder: URL(fileURLWithPath: output), progress: common.progress)
+      truth: known, collection: collection, folder: folder, journal: journal, progress: common.progress)
     let summary = try run.prepare()
     try preparation.withDevice { try common.reportProfile(of: $0) }
     print(json ? try jsonText(summary) : summary.text)

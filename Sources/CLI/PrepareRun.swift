@@ -2,6 +2,7 @@ import Foundation
 import Kernels
 import Pictures
 import Synchronization
+import SystemPackage
 import TSDF
 
 /// One run of `tsdf prepare` over many photos: every core reads, decodes, cuts out, encodes and writes, while the
@@ -40,14 +41,14 @@ final class PrepareRun: Sendable {
   private let selection: CropSelection
   private let truth: FaceTruth?
   private let collection: PhotoCollection
-  private let folder: URL
+  private let folder: OutputFolder
+  private let journal: Journal<PreparedPhoto>
   /// The crops' names without `-N.png`, and the photos that share theirs with an earlier one.
   private let stems: [String]
   private let repeated: Set<Int>
 
   /// What workers take turns at.
   private struct Shared {
-    let journal: Journal<PreparedPhoto>
     let progress: Progress
     /// What was made of each photo; nil where that is not done, or failed.
     var photos: [PreparedPhoto?]
@@ -59,19 +60,19 @@ final class PrepareRun: Sendable {
   private let shared: Mutex<Shared>
 
   init(
-    preparation: FacePreparation, selection: CropSelection, truth: FaceTruth?, collection: PhotoCollection, folder: URL,
-    progress: sending Progress
+    preparation: FacePreparation, selection: CropSelection, truth: FaceTruth?, collection: PhotoCollection,
+    folder: OutputFolder, journal: Journal<PreparedPhoto>, progress: sending Progress
   ) {
     (self.preparation, self.selection, self.truth) = (preparation, selection, truth)
-    (self.collection, self.folder) = (collection, folder)
-    stems = collection.items.map { "images/" + ($0.relativePath as NSString).deletingPathExtension }
-    var seen: Set<String> = []
-    let isFirst = stems.map { seen.insert($0).inserted }
+    (self.collection, self.folder, self.journal) = (collection, folder, journal)
+    stems = collection.items.map { "images/" + ($0.name as NSString).deletingPathExtension }
+    // Names that look alike may be of other bytes, and texts would not tell.
+    var seen: Set<FilePath> = []
+    let isFirst = stems.map { seen.insert(FilePath($0)).inserted }
     repeated = Set(isFirst.indices.filter { !isFirst[$0] })
     shared = Mutex(
       Shared(
-        journal: Journal(folder: folder), progress: progress,
-        photos: [PreparedPhoto?](repeating: nil, count: collection.items.count)))
+        progress: progress, photos: [PreparedPhoto?](repeating: nil, count: collection.items.count)))
   }
 
   /// Cuts out what is not done yet; a photo that fails is named on stderr and the rest goes on.
@@ -80,19 +81,22 @@ final class PrepareRun: Sendable {
     let start = Date()
     let settings = Data(try canonicalJSON(preparation.settings).utf8)
     forEachConcurrently(collection.items.count) { index in
+      guard !StopSignal.isPending else { return }
       attempt(index) { try self.cutOut(index, settings) }
       shared.withLock {
         $0.finished += 1
         $0.progress.update(images: $0.finished, of: collection.items.count, since: start)
       }
     }
+    if StopSignal.isPending { note("stopped; the same command goes on") }
+    try StopSignal.exitIfPending()
     let reasons = selection.reasons(shared.withLock { $0.photos })
     forEachConcurrently(collection.items.count) { index in
       attempt(index) { try self.settle(index, reasons[index]) }
     }
     let (photos, worked) = shared.withLock { ($0.photos, $0.worked) }
     let manifest = PreparationManifest(
-      zip(collection.items.map(\.relativePath), photos).map { ($0, $1) }, reasons: reasons)
+      zip(collection.items.map(\.name), photos).map { ($0, $1) }, reasons: reasons)
     try write(manifest, photos, reasons)
     var summary = Summary(counts: manifest.summary, seconds: Date().timeIntervalSince(start))
     summary.counts.photos += collection.failures.count
@@ -121,49 +125,58 @@ final class PrepareRun: Sendable {
   private func cutOut(_ index: Int, _ settings: Data) throws {
     let item = collection.items[index]
     guard !repeated.contains(index) else {
-      throw FileError(item.url.path, "would have crops of the same names as another input's, \(stems[index])-N.png")
+      throw FileError(item.path, "would have crops of the same names as another input's, \(stems[index])-N.png")
     }
-    let data = try ImageFile.data(of: item.url)
-    let known = try truth?.source(of: item.relativePath)
+    let data = try item.data()
+    let known = try truth?.source(of: item.name)
     let hashes = (
       source: sha256(data).hexadecimal,
       settings: sha256(settings + Data((try known?.fingerprint ?? "").utf8)).hexadecimal
     )
     let before = shared.withLock {
-      $0.photos[index] = $0.journal.finished(item.relativePath, source: hashes.source, settings: hashes.settings)
+      $0.photos[index] = journal.finished(FilePath(item.name), source: hashes.source, settings: hashes.settings)
       return $0.photos[index]
     }
     guard before == nil else { return }
     let photo = try decoded(item, data)
     let boxes = try known.map { try preparation.boxes(of: $0, width: photo.width, height: photo.height) }
     var prepared = PreparedPhoto(
-      photo: item.relativePath, source: hashes.source, settings: hashes.settings, width: photo.width,
+      photo: item.name, source: hashes.source, settings: hashes.settings, width: photo.width,
       height: photo.height, truth: boxes, crops: [])
-    do {
-      for face in preparation.chosen(try preparation.faces(in: photo)) {
-        let image = preparation.crop(face.detection, from: photo)
-        let png = try encodePNG(image)
-        let crop = PreparedCrop(
-          file: "\(stems[index])-\(prepared.crops.count + 1).png", digest: sha256(png).hexadecimal, face: face,
-          quality: try CropQuality(of: image), iou: boxes.map { $0.map { $0.iou(face.detection.box) }.max() ?? 0 })
-        prepared.crops.append(crop)
-        try writeAtomically(png, to: url(crop))
-      }
-    } catch {
-      for crop in prepared.crops { remove(crop) }
-      throw error
+    var pngs: [Data] = []
+    for face in preparation.chosen(try preparation.faces(in: photo)) {
+      let image = preparation.crop(face.detection, from: photo)
+      pngs.append(try encodePNG(image))
+      prepared.crops.append(
+        PreparedCrop(
+          file: "\(stems[index])-\(pngs.count).png", digest: sha256(pngs[pngs.count - 1]).hexadecimal, face: face,
+          quality: try CropQuality(of: image), iou: boxes.map { $0.map { $0.iou(face.detection.box) }.max() ?? 0 }))
     }
-    if prepared.crops.isEmpty { note("\(item.url.path): no face found") }
+    if prepared.crops.isEmpty { note("\(FileError(item.path, "no face found"))") }
+    try requireOwnPlaces(prepared)
     try finish(prepared, at: index)
+    for (crop, png) in zip(prepared.crops, pngs) { try folder.write(png, to: FilePath(crop.file)) }
   }
 
-  /// Writes down that a photo is finished, when nothing is left of what it gave under other settings.
+  /// Refuses to replace files that no run made: those that no line of the journal speaks of, unless they are what is to be written.
+  private func requireOwnPlaces(_ prepared: PreparedPhoto) throws {
+    let own = Set(journal.lines(of: prepared.key).flatMap(\.crops).map(\.file))
+    for crop in prepared.crops where !own.contains(crop.file) && !isIntact(crop) {
+      guard try folder.status(of: FilePath(crop.file)) == nil else {
+        throw FileError(
+          folder.path.appending(crop.file), "is there already, and no run of this command made it; it is left as it is")
+      }
+    }
+  }
+
+  /// Writes down what a photo gives, before it is put in its place: a rerun makes what is missing then. What it gave under other
+  /// settings goes.
   private func finish(_ prepared: PreparedPhoto, at index: Int) throws {
     let files = Set(prepared.crops.map(\.file))
-    let before = shared.withLock { $0.journal[prepared.photo] }
-    for crop in before?.crops ?? [] where !files.contains(crop.file) { remove(crop) }
-    try shared.withLock {
-      try $0.journal.add(prepared)
+    let before = journal.lines(of: prepared.key).flatMap(\.crops)
+    try journal.add(prepared)
+    for crop in before where !files.contains(crop.file) { remove(crop) }
+    shared.withLock {
       $0.photos[index] = prepared
       $0.worked.insert(index)
     }
@@ -179,18 +192,16 @@ final class PrepareRun: Sendable {
     }
     guard !missing.isEmpty else { return }
     let item = collection.items[index]
-    let image = try decoded(item, try ImageFile.data(of: item.url))
-    for crop in missing {
-      let png = try encodePNG(preparation.crop(prepared.crops[crop].face.detection, from: image))
-      try writeAtomically(png, to: url(prepared.crops[crop]))
-      prepared.crops[crop].digest = sha256(png).hexadecimal
-    }
+    let image = try decoded(item, try item.data())
+    let pngs = try missing.map { try encodePNG(preparation.crop(prepared.crops[$0].face.detection, from: image)) }
+    for (crop, png) in zip(missing, pngs) { prepared.crops[crop].digest = sha256(png).hexadecimal }
     try finish(prepared, at: index)
+    for (crop, png) in zip(missing, pngs) { try folder.write(png, to: FilePath(prepared.crops[crop].file)) }
   }
 
   private func decoded(_ item: WorkList.Item, _ data: Data) throws -> Image {
-    let file = try ImageFile(data, path: item.url.path)
-    if let note = file.note { self.note("\(item.url.path): \(note)") }
+    let file = try ImageFile(data, path: item.path.shown)
+    for text in file.notes { note("\(FileError(item.path, text))") }
     return try preparation.photo(file)
   }
 
@@ -198,16 +209,13 @@ final class PrepareRun: Sendable {
 
   // MARK: Files
 
-  private func url(_ crop: PreparedCrop) -> URL { folder.appendingPathComponent(crop.file) }
-
   private func isIntact(_ crop: PreparedCrop) -> Bool {
-    (try? Data(contentsOf: url(crop))).map { sha256($0).hexadecimal == crop.digest } ?? false
+    (try? folder.read(FilePath(crop.file)) { try sha256(of: $0) }) == crop.digest
   }
 
   /// Removes a crop, but nothing that a journal from elsewhere may name outside of the crops' folder.
   private func remove(_ crop: PreparedCrop) {
-    guard crop.file.hasPrefix("images/"), !crop.file.split(separator: "/").contains("..") else { return }
-    try? FileManager.default.removeItem(at: url(crop))
+    if crop.file.hasPrefix("images/") { folder.remove(FilePath(crop.file)) }
   }
 
   /// Writes the lists, and last the journal: as long as that has not the last word, a rerun does all of this again.
@@ -225,16 +233,14 @@ final class PrepareRun: Sendable {
       }
     }
     // Of photos that were among the inputs of an earlier run.
-    let old = shared.withLock { $0.journal.entries.flatMap(\.crops) }
-    for crop in old where !files.contains(crop.file) { remove(crop) }
-    let listURL = folder.appendingPathComponent("list_attr.txt")
+    for crop in journal.lines.values.joined().flatMap(\.crops) where !files.contains(crop.file) { remove(crop) }
     if list.files.isEmpty {
-      try? FileManager.default.removeItem(at: listURL)
+      folder.remove("list_attr.txt")
     } else {
-      try writeAtomically(Data(list.text.utf8), to: listURL)
+      try folder.write(Data(list.text.utf8), to: "list_attr.txt")
     }
-    try writeAtomically(Data(try manifest.jsonLines().utf8), to: folder.appendingPathComponent("manifest.jsonl"))
-    try writeAtomically(Data(manifest.csv().utf8), to: folder.appendingPathComponent("manifest.csv"))
-    try shared.withLock { try $0.journal.rewrite(photos.compactMap { $0 }) }
+    try folder.write(Data(try manifest.jsonLines().utf8), to: "manifest.jsonl")
+    try folder.write(Data(manifest.csv().utf8), to: "manifest.csv")
+    try journal.rewrite(photos.compactMap { $0 })
   }
 }

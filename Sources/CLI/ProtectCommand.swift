@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 extension ProtectedRegion: ExpressibleByArgument {}
@@ -11,8 +12,11 @@ struct ProtectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "protect", abstract: "Protect face photos: the main job.",
     discussion: """
-      Reads PNG and JPEG files and folders of them, and writes protected copies under the same names to the output \
-      folder; the originals are never touched. Running the same command again does only what is not done yet.
+      Reads pictures (JPEG, PNG, WebP, TIFF, HEIC, AVIF, GIF, BMP) and folders of them, and writes protected copies of the same \
+      types (of GIF and BMP: PNG) under the same names to the output folder, with the permissions and times of the originals, \
+      which are never touched. No file is replaced but a copy that tsdf made and nobody changed. Running the same command again \
+      does only what is not done yet; copies are left out where they lie among the inputs. What is no picture is counted by \
+      kind. Ctrl-C ends it after the pictures in hand.
       """)
 
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
@@ -27,13 +31,29 @@ struct ProtectCommand: ParsableCommand {
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
+  @Flag(help: "Copy files that are no pictures, as they are.") var copyOthers = false
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95
-  @Option(help: "Pictures with a longer side are shrunk to this to find faces.") var longestSide = 1280
   @Option(
     help: """
-      Detectors to refine against, separated by commas; the first finds the faces. Each more (centerface, \
+      Pictures with a longer side are shrunk to this to find faces: faster, but small faces may be missed. (default: none; faces \
+      are looked for at full size)
+      """) var longestSide: Int?
+  @Option(
+    help: ArgumentHelp(
+      """
+      A face that is protected besides those that are found: the place of its left upper corner, width and height, in pixels of the \
+      photo as viewers show it. May be given several times.
+      """, valueName: "x,y,w,h"), transform: faceBox) var face: [Box] = []
+  @Option(
+    help: """
+      Detectors that find the faces and are refined against, separated by commas. Each more (centerface, \
       blazeface-short, mtcnn, dlib-cnn) weakens what is reached against the others and generators, and takes time.
       """) var detectors = Protector.defaultDetectors.joined(separator: ",")
+  @Option(
+    help: """
+      A folder for a page (index.html) that shows what protection does to each photo: before and after, and what generators make of \
+      both. It holds the originals' faces: it is for you alone.
+      """) var report: String?
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
   @OptionGroup var generatorOptions: GeneratorOptions
@@ -48,24 +68,63 @@ struct ProtectCommand: ParsableCommand {
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
     try require("--longest-side", longestSide, 64...65536)
-    for input in inputs { try InputFolder(input).requireApart(from: output) }
+    if !face.isEmpty, region == .image { throw ValidationError("--face goes with --region faces") }
   }
 
   func run() throws {
-    let device = try common.openDevice(codesPictures: true)
-    let work = try openWork(inputs)
-    let universalURL = locate(perturbation ?? "weights/perturbation.safetensors")
-    let (universal, made, recipe) = try loadPerturbation(universalURL, on: device)
+    StopSignal.listen()
+    let folder = FilePath(argument: output)
+    let work = try openWork(inputs, leavingOut: folder, isPictureNeeded: !copyOthers)
+    // Made and checked before any work.
+    let copies = try CopyFolder(folder, waiting: WaitingNote(folder).repeat)
+    let (_, made, recipe) = try loadPerturbation(perturbationURL, on: CPUDevice())
     if recipe?.method == .pgd {
       throw ValidationError(
-        "\(universalURL.path) was made for comparison: PGD has no universal part; --refine adapts one to each face")
+        "\(perturbationURL.path) was made for comparison: PGD has no universal part; --refine adapts one to each face")
     }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
-    (settings.margin, settings.longestSide, settings.seed) = (margin, longestSide, seed)
+    (settings.margin, settings.longestSide, settings.seed, settings.faces) = (margin, longestSide, seed, face)
     try refinement.apply(to: &settings)
-    settings.perturbation = sha256(try Data(contentsOf: universalURL)).hexadecimal
-    // Only what this run needs is read.
+    settings.perturbation = try fileDigest(perturbationURL)
+    let run = ProtectRun(
+      copies: copies, settings: try CopySettings(self, settings).digest, region: region,
+      options: .init(format: format, quality: quality, copiesOthers: copyOthers), progress: common.progress)
+    var used: SharedProtector?
+    let summary = try run.protect(work) {
+      let made = try protector(settings)
+      used = made
+      return made
+    }
+    try used?.withDevice { try common.reportProfile(of: $0) }
+    print(json ? try jsonText(summary) : summary.text)
+    if StopSignal.isPending { common.progress.note("stopped; the same command goes on") }
+    try StopSignal.exitIfPending()
+    if let report {
+      used = nil
+      try write(report: report, of: run.finished)
+    }
+    if summary.failures > 0 { throw ExitCode(1) }
+  }
+
+  /// Judges copies for people; with a device of its own, for the protector's is given back.
+  private func write(report: String, of photos: [ProtectReport.Photo]) throws {
+    let device = try common.openDevice()
+    let found = try models.loadDetectors(detectors, on: device)
+    let page = try ProtectReport(
+      generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device), detectors: found,
+      finder: region == .faces ? found.first?.detector : nil, classifier: refinement.loadClassifier(on: device),
+      seed: seed, device: device
+    ).page(of: photos, progress: common.progress)
+    try writeAtomically(Data(page.utf8), to: URL(fileURLWithPath: report).appendingPathComponent("index.html"))
+  }
+
+  private var perturbationURL: URL { locate(perturbation ?? "weights/perturbation.safetensors") }
+
+  /// Reads what protecting needs, and no more.
+  private func protector(_ settings: ProtectionSettings) throws -> SharedProtector {
+    let device = try common.openDevice(codesPictures: true)
+    let (universal, _, _) = try loadPerturbation(perturbationURL, on: device)
     let found = region == .faces || refine > 0 ? try models.loadDetectors(detectors, on: device) : []
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
     let refiner =
@@ -74,33 +133,21 @@ struct ProtectCommand: ParsableCommand {
         generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
         detectors: found.map(\.detector), on: device)
       : nil
-    let protector = SharedProtector(
+    return SharedProtector(
       try Protector(
-        perturbation: universal, settings: settings, detector: found.first?.detector, refiner: refiner, device: device))
-
-    let settingsHash = sha256(
-      Data(try jsonText(settings).utf8)
-        + Data(
-          "\(format.rawValue) \(quality) \(detectors) \(refinement.detectorGoal.rawValue) \(generatorOptions.generators ?? "") \(refinement.through)"
-            .utf8)
-    ).hexadecimal
-    let run = ProtectRun(
-      protector: protector, settingsHash: settingsHash, folder: URL(fileURLWithPath: output), format: format,
-      quality: quality, progress: common.progress)
-    let summary = run.protect(work)
-    try protector.withDevice { try common.reportProfile(of: $0) }
-    if json {
-      print(try jsonText(summary))
-    } else {
-      print(
-        """
-        \(summary.done) protected, \(summary.skipped) done before, \(summary.failures) failed
-        \(summary.faces) faces, \(summary.stillFound) still found after refinement; \(summary.withoutFace) images without a \
-        face that was found, protected as a whole
-        PSNR \(String(format: "%.1f", summary.psnr)) dB, SSIM \(String(format: "%.3f", summary.ssim)) on average; \
-        \(String(format: "%.2f", summary.imagesPerSecond)) images a second
-        """)
-    }
-    if summary.failures > 0 { throw ExitCode(1) }
+        perturbation: universal, settings: settings, detectors: found.map(\.detector), refiner: refiner,
+        device: device))
   }
+}
+
+/// A face's box from X,Y,W,H.
+@Sendable private func faceBox(_ text: String) throws -> Box {
+  let values = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+  let range = 0...1_000_000
+  guard values.count == 4, let x = values[0], let y = values[1], let width = values[2], let height = values[3],
+    [x, y, width, height].allSatisfy(range.contains), width > 0, height > 0
+  else {
+    throw ValidationError("\(text) is no box X,Y,W,H of whole numbers, from 0 to \(range.upperBound), W and H above 0")
+  }
+  return Box(x0: Float(x), y0: Float(y), x1: Float(x + width), y1: Float(y + height))
 }

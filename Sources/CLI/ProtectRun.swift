@@ -2,142 +2,267 @@ import Foundation
 import Kernels
 import Pictures
 import Synchronization
+import SystemPackage
 import TSDF
 
 /// One run of `tsdf protect` over many files: every core reads, decodes, encodes and writes, while the device works for one
 /// picture at a time. As many pictures are in memory as there are cores, however many there are in all.
 final class ProtectRun: Sendable {
-  /// What was done.
-  struct Summary: Encodable, Sendable {
-    var files = 0, done = 0, skipped = 0, failures = 0
-    var faces = 0, withoutFace = 0
-    /// Faces that refinement was to hide, and that are still found in the protected pictures.
-    var stillFound = 0
-    var psnr = Double.nan, ssim = Double.nan
-    var seconds = 0.0, imagesPerSecond = 0.0
+  /// What copies are written as.
+  struct Options: Sendable {
+    var format = ProtectCommand.OutputFormat.keep
+    var quality = 95
+    /// Whether files that are no pictures are copied.
+    var copiesOthers = false
   }
 
-  private let protector: SharedProtector
-  private let settingsHash: String
-  private let folder: URL
-  private let format: ProtectCommand.OutputFormat
-  private let quality: Int
+  /// An input and its copy.
+  private struct Job: Sendable {
+    let number: Int, item: WorkList.Item, name: FilePath
+    /// Whether it is protected, not copied as it is.
+    let isPicture: Bool
+  }
 
-  /// What workers take turns at: the journal, what is printed, and the sums.
+  private let copies: CopyFolder
+  private let settings: String
+  private let options: Options
+  private let region: ProtectedRegion
+
+  /// What workers take turns at: what is printed, and the sums.
   private struct Shared {
-    let journal: Journal<ProtectedFile>
     let progress: Progress
     var summary = Summary()
-    var outputs: Set<String> = []
-    var finished = 0, finite = 0
-    var psnrSum = 0.0, ssimSum = 0.0
+    var pace = ProtectPace()
+    var psnr = Mean(), ssim = Mean()
+    /// Those whose copies are there, for a report.
+    var finished: [Job] = []
+    /// Those whose copies are to be made.
+    var missing: [Job] = []
+  }
+
+  private struct Mean {
+    var sum = 0.0, count = 0
+
+    mutating func add(_ value: Double?) {
+      guard let value else { return }
+      (sum, count) = (sum + value, count + 1)
+    }
+
+    var value: Double? { count > 0 ? sum / Double(count) : nil }
   }
 
   private let shared: Mutex<Shared>
 
-  init(
-    protector: SharedProtector, settingsHash: String, folder: URL, format: ProtectCommand.OutputFormat, quality: Int,
-    progress: sending Progress
-  ) {
-    (self.protector, self.settingsHash) = (protector, settingsHash)
-    (self.folder, self.format, self.quality) = (folder, format, quality)
-    shared = Mutex(Shared(journal: Journal(folder: folder), progress: progress))
+  /// - Parameter settings: a digest of all that copies follow from besides their sources.
+  init(copies: CopyFolder, settings: String, region: ProtectedRegion, options: Options, progress: sending Progress) {
+    (self.copies, self.settings, self.region, self.options) = (copies, settings, region, options)
+    shared = Mutex(Shared(progress: progress))
   }
 
-  private var settings: ProtectionSettings { protector.settings }
-
-  /// Protects what is not done yet; a file that fails is named on stderr and the rest goes on.
-  func protect(_ work: WorkList) -> Summary {
+  /// Protects what is not done yet, until a signal comes; a file that fails is named on stderr and the rest goes on.
+  /// - Parameter protector: makes what protects, if there is anything to do.
+  func protect(_ work: WorkList, with protector: () throws -> SharedProtector) throws -> Summary {
     let start = Date()
-    forEachConcurrently(work.items.count) { handle(work.items[$0], of: work.items.count, since: start) }
+    var own = OwnCopies()
+    let pictures = work.items.filter { !own.contains($0) }
+    let others = work.others.filter { !own.contains($0) }
+    let copied = options.copiesOthers ? others.filter { $0.kind != .special } : []
+    var names = CopyNames(in: copies)
+    let targets = try names.assign(pictures + copied) { self.writtenKind(of: $0) }
+    let jobs = zip(pictures + copied, targets).enumerated().map { index, pair in
+      Job(number: index, item: pair.0, name: pair.1, isPicture: index < pictures.count)
+    }
+    shared.withLock {
+      $0.pace = ProtectPace(count: jobs.count)
+      $0.summary.files = pictures.count + work.problems.count
+      $0.summary.failures = work.problems.count
+      $0.summary.ownCopies = work.items.count + work.others.count - pictures.count - others.count
+      $0.summary.leaveOut(others.filter { !options.copiesOthers || $0.kind == .special })
+    }
+    func forEach(_ some: [Job], _ body: @Sendable (Job) throws -> Void) {
+      forEachConcurrently(some.count) { index in
+        guard !StopSignal.isPending else { return }
+        self.attempt(some[index], body)
+      }
+    }
+    forEach(jobs, look)
+    let missing = shared.withLock { $0.missing }.sorted {
+      $0.item.path.bytes.lexicographicallyPrecedes($1.item.path.bytes)
+    }
+    let (pending, plain) = (missing.filter(\.isPicture), missing.filter { !$0.isPicture })
+    forEach(plain) { job in
+      self.finish(try self.copies.put(nil, self.entry(job), for: job.item), job, isNew: true)
+    }
+    if !pending.isEmpty, !StopSignal.isPending {
+      let protector = try protector()
+      forEach(pending) { self.finish(try self.protect($0, protector), $0, isNew: true) }
+    }
     return shared.withLock {
-      $0.summary.files = work.items.count + work.failures.count
-      $0.summary.failures += work.failures.count
       $0.summary.seconds = Date().timeIntervalSince(start)
       $0.summary.imagesPerSecond = Double($0.summary.done) / max($0.summary.seconds, 1e-9)
-      $0.summary.psnr = $0.psnrSum / Double($0.finite)
-      $0.summary.ssim = $0.ssimSum / Double($0.summary.done + $0.summary.skipped)
+      ($0.summary.psnr, $0.summary.ssim) = ($0.psnr.value, $0.ssim.value)
       return $0.summary
     }
   }
 
-  private func handle(_ item: WorkList.Item, of count: Int, since start: Date) {
+  /// The photos whose copies are there, in the order of the inputs.
+  var finished: [ProtectReport.Photo] {
+    shared.withLock { $0.finished }.sorted { $0.number < $1.number }.map {
+      ProtectReport.Photo(name: $0.item.name, original: $0.item, copy: copies.folder.path.appending($0.name.components))
+    }
+  }
+
+  /// What an input's copy is written as; files that are no pictures stay what they are.
+  private func writtenKind(of item: WorkList.Item) -> FileKind {
+    item.kind.type.map { FileKind(copyType(of: $0)) } ?? item.kind
+  }
+
+  private func copyType(of type: ImageType) -> ImageType {
+    switch options.format {
+    case .keep: type.copyType
+    case .png: .png
+    case .jpeg: .jpeg
+    }
+  }
+
+  // MARK: Each input
+
+  /// Does a part of an input's work; when that fails, it is said of which.
+  private func attempt(_ job: Job, _ body: (Job) throws -> Void) {
     do {
-      let name = outputName(item)
-      let isNew = shared.withLock { $0.outputs.insert(name).inserted }
-      guard isNew else {
-        throw FileError(item.url.path, "would have the same name as another input's copy, \(name)")
-      }
-      let data = try ImageFile.data(of: item.url)
-      let source = sha256(data).hexadecimal
-      let isThere = FileManager.default.fileExists(atPath: folder.appendingPathComponent(name).path)
-      let before = shared.withLock {
-        isThere ? $0.journal.finished(name, source: source, settings: settingsHash) : nil
-      }
-      let entry = try before ?? protect(item, data, as: name, source)
-      try shared.withLock {
-        if before == nil {
-          try $0.journal.add(entry)
-          $0.summary.done += 1
-        } else {
-          $0.summary.skipped += 1
-        }
-        $0.summary.faces += entry.faces
-        $0.summary.stillFound += entry.stillFound ?? 0
-        if settings.region == .faces && entry.faces == 0 { $0.summary.withoutFace += 1 }
-        if let psnr = entry.psnr {
-          $0.psnrSum += psnr
-          $0.finite += 1
-        }
-        $0.ssimSum += entry.ssim
-      }
+      try body(job)
     } catch {
+      let error = error as? FileError ?? FileError(job.item.path, "\(error)")
       shared.withLock {
         $0.summary.failures += 1
+        $0.pace.finish(job.number, isMade: false)
         printError("\(error)")
       }
     }
     shared.withLock {
-      $0.finished += 1
-      $0.progress.update(images: $0.finished, of: count, since: start)
+      if $0.pace.hasBegun { $0.progress.update($0.pace.text, isLast: $0.pace.isOver) }
     }
   }
 
-  private func note(_ text: String) { shared.withLock { $0.progress.note(text) } }
-
-  private func outputName(_ item: WorkList.Item) -> String {
-    guard format != .keep, ImageType(pathExtension: item.url.pathExtension)?.rawValue != format.rawValue else {
-      return item.relativePath
+  /// Finds out whether an input's copy is there, may not be made, or is to be made.
+  private func look(at job: Job) throws {
+    switch try copies.standing(of: job.name, for: job.item, settings: settings(for: job)) {
+    case .done(let entry, let isKnown):
+      if !isKnown { try copies.journal.add(entry, isDurable: false) }
+      finish(entry, job, isNew: false)
+    case .foreign: throw copies.refusal(job.name)
+    case .absent, .replaceable, .doubtful: shared.withLock { $0.missing.append(job) }
     }
-    let base = (item.relativePath as NSString).deletingPathExtension
-    return base + (format == .png ? ".png" : ".jpg")
   }
 
-  private func protect(_ item: WorkList.Item, _ data: Data, as name: String, _ source: String) throws -> ProtectedFile {
-    let start = Date()
-    var file = try ImageFile(data, path: item.url.path)
-    if let note = file.note { self.note("\(item.url.path): \(note)") }
+  /// A plain copy follows from its source alone.
+  private func settings(for job: Job) -> String { job.isPicture ? settings : "" }
+
+  private func entry(_ job: Job) throws -> ProtectedFile {
+    ProtectedFile(
+      output: job.name, origin: job.item.origin, sourceStamp: try job.item.stamp(), settings: settings(for: job))
+  }
+
+  private func finish(_ entry: ProtectedFile, _ job: Job, isNew: Bool) {
+    shared.withLock {
+      $0.pace.finish(job.number, isMade: isNew && job.isPicture)
+      guard job.isPicture else {
+        $0.summary.copied += 1
+        return
+      }
+      $0.finished.append(job)
+      if isNew { $0.summary.done += 1 } else { $0.summary.skipped += 1 }
+      $0.summary.faces += entry.faces
+      $0.summary.stillFound += entry.stillFound ?? 0
+      if region == .faces && entry.faces == 0 { $0.summary.withoutFace += 1 }
+      $0.psnr.add(entry.psnr)
+      $0.ssim.add(entry.ssim)
+    }
+  }
+
+  private func note(_ item: WorkList.Item, _ text: String) {
+    shared.withLock { $0.progress.note("\(FileError(item.path, text))") }
+  }
+
+  private func protect(_ job: Job, _ protector: SharedProtector) throws -> ProtectedFile {
+    let (start, item) = (Date(), job.item)
+    var entry = try entry(job)
+    let data = try item.data()
+    entry.source = sha256(data).hexadecimal
+    var file = try ImageFile(data, path: item.path.shown)
     let upright = file.image.upright(from: file.orientation)
-    let result = try protector.protect(upright)
-    if settings.region == .faces && result.faceCount == 0 {
-      note("\(item.url.path): no face found, the whole image is protected")
+    // Not needed beside the upright one.
+    file.image = upright
+    for face in protector.settings.faces where !face.meets(upright) {
+      throw FileError(
+        item.path,
+        "has no pixel of --face \(text(of: face, separator: ",")); as viewers show it it has \(upright.width) x \(upright.height)"
+      )
     }
-    if let still = result.stillFoundCount, still > 0 {
-      note("\(item.url.path): \(still) of \(result.faceCount) faces are still found")
-    }
-    file.image = result.image.stored(as: file.orientation)
-    let type = format == .keep ? file.type : (format == .png ? .png : .jpeg)
-    let target = folder.appendingPathComponent(name)
-    try writeAtomically(try file.encoded(as: type, quality: quality), to: target)
-    if type == .png {
-      let change = try ImageFile(contentsOf: target).image.upright(from: file.orientation).largestDifference(
-        from: upright)
-      guard change <= settings.epsilon + 1e-6 else {
-        throw FileError(target.path, "differs by \(change) from the original, more than the budget \(settings.epsilon)")
+    let type = copyType(of: file.type)
+    var notes: [String] = []
+    let encoding = try encoding(of: file, as: type, item) { notes = $0 }
+    let result = try protector.protect(upright, encoding: encoding) { state in
+      shared.withLock {
+        $0.pace.inWork[job.number] = (item.path.lastComponent.map { FilePath($0).shown } ?? item.path.shown, state)
+        $0.progress.update($0.pace.text)
       }
     }
-    return ProtectedFile(
-      output: name, source: source, settings: settingsHash, faces: result.faceCount, stillFound: result.stillFoundCount,
-      psnr: result.psnr.isFinite ? result.psnr : nil, ssim: result.ssim, seconds: Date().timeIntervalSince(start))
+    for text in file.notes + notes { note(item, text) }
+    if region == .faces && result.faceCount == 0 { note(item, "no face found, the whole image is protected") }
+    if let still = result.stillFound, !still.isEmpty {
+      let places = still.map { text(of: $0, separator: " ") }.joined(separator: "; ")
+      note(item, "\(still.count) of \(result.faceCount) faces are still found (x y w h): \(places)")
+    }
+    if !file.leftOut.isEmpty {
+      shared.withLock {
+        $0.summary.withoutEmbedded += 1
+        $0.summary.embedded.formUnion(file.leftOut)
+      }
+    }
+    if type.isExact {
+      let (change, epsilon) = (
+        try encoding.decode(result.encoded!).largestDifference(from: upright), protector.settings.epsilon
+      )
+      guard change <= epsilon + 1e-6 else {
+        throw FileError(item.path, "the copy differs by \(change), more than the budget \(epsilon)")
+      }
+    }
+    (entry.faces, entry.stillFound) = (result.faceCount, result.stillFound?.count)
+    entry.psnr = result.psnr.isFinite ? result.psnr : nil
+    entry.ssim = result.ssim.isFinite ? result.ssim : nil
+    entry.seconds = Date().timeIntervalSince(start)
+    return try copies.put(result.encoded!, entry, for: item)
+  }
+
+  /// How the copy of a file is written and read again.
+  /// - Parameter note: is given what the copy cannot keep.
+  private func encoding(
+    of file: ImageFile, as type: ImageType, _ item: WorkList.Item, note: @escaping ([String]) -> Void
+  ) throws -> PictureEncoding {
+    // Types that lose something lose about what a JPEG does.
+    let model = type == .jpeg ? "jpeg444" : "jpeg"
+    return PictureEncoding(
+      view: type.isExact ? nil : try PurificationRecipe("\(model):\(options.quality)@photo"),
+      encode: { [options] picture in
+        var copy = file
+        copy.image = picture.stored(as: file.orientation)
+        let (data, notes) = try copy.copy(as: type, quality: options.quality, path: item.path.shown)
+        note(notes)
+        return data
+      },
+      decode: { try ImageFile($0, path: item.path.shown).image.upright(from: file.orientation) })
+  }
+
+  /// A box as X, Y, W, H.
+  private func text(of box: Box, separator: String) -> String {
+    [box.x0, box.y0, box.width, box.height].map { "\(Int($0.rounded()))" }.joined(separator: separator)
+  }
+}
+
+extension Box {
+  /// Whether any of it lies in a picture.
+  fileprivate func meets(_ image: Image) -> Bool {
+    intersection(Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))) > 0
   }
 }

@@ -35,7 +35,8 @@ struct RefinementOptions: ParsableArguments {
     }
   }
 
-  private func views() throws -> [PurificationRecipe] {
+  /// What refinement looks through.
+  func views() throws -> [PurificationRecipe] {
     do throws(PurifierError) {
       return through == "none" ? [] : try PurificationRecipe.list(through)
     } catch {
@@ -52,12 +53,16 @@ struct RefinementOptions: ParsableArguments {
     if settings.refineSteps > 0 { settings.classifier = sha256(try Data(contentsOf: classifierURL)).hexadecimal }
   }
 
+  func loadClassifier(on device: any Device) throws -> AttributeClassifier {
+    try TSDF.loadClassifier(classifierURL, on: device)
+  }
+
   func refiner(
     generators: [any Generator], detectors: [any FaceDetector], on device: any Device
   ) throws -> Refiner {
     try Refiner(
       generators: generators, detectors: detectors,
-      classifier: generators.isEmpty ? nil : loadClassifier(classifierURL, on: device), goal: detectorGoal,
+      classifier: generators.isEmpty ? nil : loadClassifier(on: device), goal: detectorGoal,
       views: views(), device: device)
   }
 }

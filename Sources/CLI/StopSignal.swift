@@ -2,19 +2,20 @@ import ArgumentParser
 import Foundation
 import Synchronization
 
-/// Ctrl-C and SIGTERM as a wish that long commands look at between steps: they write a checkpoint and end. A second one ends the
-/// process at once.
+/// Ctrl-C, SIGTERM and SIGHUP as a wish that long commands look at between steps: they end what is in hand, write a checkpoint and
+/// end. A second one ends the process at once.
 enum StopSignal {
   private static let received = Atomic<Int32>(0)
 
-  /// From here on the signals are a wish.
+  /// From here on the signals are a wish. One that is ignored, as nohup has it, stays ignored.
   static func listen() {
     received.store(0, ordering: .relaxed)
-    for number in [SIGINT, SIGTERM] {
-      signal(number) {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      let before = signal(number) {
         StopSignal.received.store($0, ordering: .relaxed)
-        signal($0, SIG_DFL)
+        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
       }
+      if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { signal(number, SIG_IGN) }
     }
   }
 

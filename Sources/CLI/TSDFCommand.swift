@@ -12,4 +12,22 @@ struct TSDFCommand: ParsableCommand {
       DevicesCommand.self,
       BenchCommand.self,
     ])
+
+  /// Runs the command that the arguments ask for; it is done only when its results are written.
+  static func main() {
+    StandardStreams.secure()
+    do {
+      var command = try parseAsRoot()
+      let end = Result { try command.run() }
+      do {
+        try StandardStreams.finishOutput()
+      } catch {
+        printError("\(error)")
+        throw ExitCode(1)
+      }
+      try end.get()
+    } catch {
+      exit(withError: error)
+    }
+  }
 }

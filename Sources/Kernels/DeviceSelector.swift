@@ -5,6 +5,8 @@ public struct DeviceChoice {
   public let device: any Device
   /// One sentence for people.
   public let reason: String
+  /// What had to be done otherwise than the driver would, for people; nil where nothing had to.
+  public var note: String?
 }
 
 @available(*, unavailable)
@@ -28,7 +30,8 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
       guard let info = found.first(where: { $0.kind == kind }) else { continue }
       let reason =
         kind == .cpu ? "no GPU among the \(found.count) OpenCL device(s)" : "the first \(kind.rawValue)"
-      return DeviceChoice(device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason)
+      return DeviceChoice(
+        device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason, note: info.driverNote)
     }
     return DeviceChoice(
       device: CPUDevice(memoryLimit: memoryLimit),
@@ -54,5 +57,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   guard let first = matches.first else {
     throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
   }
-  return DeviceChoice(device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'")
+  return DeviceChoice(
+    device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'",
+    note: first.driverNote)
 }

@@ -20,11 +20,7 @@ let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPath
 func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (
   process: Process, out: Pipe, err: Pipe
 ) {
-  let process = Process()
-  process.executableURL = executable
-  process.arguments = arguments
-  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-  process.currentDirectoryURL = projectURL("")
+  let process = makeProcess(arguments, environment: environment)
   let (out, err) = (Pipe(), Pipe())
   process.standardOutput = out
   process.standardError = err
@@ -38,7 +34,14 @@ func tsdf(_ arguments: String..., environment: [String: String] = [:]) throws ->
 }
 
 func tsdf(_ arguments: [String], environment: [String: String] = [:]) throws -> RunResult {
-  let (process, out, err) = try startTSDF(arguments, environment: environment)
+  try finish(makeProcess(arguments, environment: environment))
+}
+
+/// Runs a process to its end.
+func finish(_ process: Process) throws -> RunResult {
+  let (out, err) = (Pipe(), Pipe())
+  (process.standardOutput, process.standardError) = (out, err)
+  try process.run()
   let errors = Handover()
   let group = DispatchGroup()
   let source = err.fileHandleForReading
@@ -49,6 +52,27 @@ func tsdf(_ arguments: [String], environment: [String: String] = [:]) throws -> 
   return RunResult(
     status: process.terminationStatus, output: String(decoding: output, as: UTF8.self),
     errors: String(decoding: errors.data.withLock { $0 }, as: UTF8.self))
+}
+
+private func makeProcess(_ arguments: [String], environment: [String: String]) -> Process {
+  let process = Process()
+  process.executableURL = executable
+  process.arguments = arguments
+  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+  process.currentDirectoryURL = projectURL("")
+  return process
+}
+
+/// Starts a command, sends it a signal when something has happened, and gives how it ended and what it said.
+func interrupt(_ arguments: [String], with signal: Int32, when isReady: () -> Bool) throws -> (
+  status: Int32, errors: String
+) {
+  let (process, _, err) = try startTSDF(arguments)
+  while !isReady(), process.isRunning { usleep(2000) }
+  kill(process.processIdentifier, signal)
+  let errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+  process.waitUntilExit()
+  return (process.terminationStatus, errors)
 }
 
 /// Data handed from one thread to another.
@@ -71,12 +95,12 @@ func syntheticImage(width: Int = 96, height: Int = 80, channels: Int = 3, bitDep
 }
 
 /// A perturbation of random noise and a tiny generator, written to a folder: enough to run every command.
-func writeSmallModels(to folder: TemporaryFolder) throws {
+func writeSmallModels(to folder: TemporaryFolder, seed: UInt64 = 5) throws {
   let device = CPUDevice()
   let generator = try StarGANGenerator(
     width: 4, blocks: 1, attributes: ["A", "B"], imageSize: 64, seed: 3, device: device)
   try generator.write(to: folder.url.appendingPathComponent("generator.safetensors"))
-  var random = RandomStream(seed: 5)
+  var random = RandomStream(seed: seed)
   let noise = try random.uniform([1, 3, 64, 64], in: -0.05..<0.05, device: device)
   try Safetensors.write(
     ["perturbation": noise], metadata: ["kind": "perturbation", "epsilon": "0.05"],

@@ -178,6 +178,42 @@ final class PrepareTests: XCTestCase {
     XCTAssertFalse(resumed.keys.contains { $0.hasSuffix(".partial") })
   }
 
+  func testSignalsEndPrepareAndTheSameCommandGoesOn() throws {
+    for i in 0..<20 { try folder.write(try png(lighter: Int16(3 * i)), "in/\(i).png") }
+    let end = try interrupt(["prepare", folder.path("in"), "--output", folder.path("out")], with: SIGTERM) {
+      folder.files.contains { $0.hasPrefix("out/images/") }
+    }
+    XCTAssertEqual(end.status, 143, end.errors)
+    XCTAssertTrue(end.errors.contains("stopped; the same command goes on"), end.errors)
+    XCTAssertFalse(folder.files.contains { $0 == "out/manifest.jsonl" || $0.hasSuffix(".partial") })
+    let counts = try figures(prepare(folder.path("in")))
+    XCTAssertGreaterThan(counts["skipped"] ?? 0, 0)
+    XCTAssertEqual((counts["done"] ?? 0) + (counts["skipped"] ?? 0), 20)
+    let resumed = try contents("out")
+    try FileManager.default.removeItem(atPath: folder.path("out"))
+    XCTAssertEqual(try prepare(folder.path("in")).status, 0)
+    XCTAssertEqual(resumed, try contents("out"))
+  }
+
+  func testFilesAndLinksInTheOutputStay() throws {
+    try folder.write(try png(), "in/a.png")
+    try folder.write(Data("mine".utf8), "out/images/a-1.png")
+    let foreign = try prepare(folder.path("in"))
+    XCTAssertEqual(foreign.status, 1)
+    XCTAssertTrue(
+      foreign.errors.contains("out/images/a-1.png: is there already, and no run of this command made it"),
+      foreign.errors)
+    XCTAssertEqual(try Data(contentsOf: folder.url.appendingPathComponent("out/images/a-1.png")), Data("mine".utf8))
+    try FileManager.default.removeItem(atPath: folder.path("out/images"))
+    try folder.write(Data("mine".utf8), "elsewhere/a-1.png")
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path("out/images"), withDestinationPath: folder.path("elsewhere"))
+    let linked = try prepare(folder.path("in"))
+    XCTAssertEqual(linked.status, 1)
+    XCTAssertTrue(linked.errors.contains("out/images: is a symbolic link"), linked.errors)
+    XCTAssertEqual(try contents("elsewhere"), ["/a-1.png": Data("mine".utf8)])
+  }
+
   func testBrokenFilesAreNamedAndTheOthersDone() throws {
     try folder.write(try png(), "in/a.png")
     try folder.write(try png(), "in/deep/a.jpg")
@@ -187,7 +223,7 @@ final class PrepareTests: XCTestCase {
     let result = try prepare(folder.path("in"), folder.path("nowhere"))
     XCTAssertEqual(result.status, 1)
     for message in [
-      "truncated.png: ", "text.jpg: is neither", "nowhere: does not exist",
+      "truncated.png: ", "text.jpg: is of no type that is read", "nowhere: does not exist",
       "deep/a.png: would have crops of the same names as another input's, images/deep/a-N.png",
     ] {
       XCTAssertTrue(result.errors.contains(message), "\(message): \(result.errors)")

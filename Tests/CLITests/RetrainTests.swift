@@ -41,11 +41,7 @@ final class RetrainTests: XCTestCase {
 
   /// Ends a run by a signal once a file is there.
   private func interrupt(_ arguments: [String], with signal: Int32, once file: String) throws -> Int32 {
-    let (process, _, _) = try startTSDF(arguments)
-    while !FileManager.default.fileExists(atPath: folder.path(file)), process.isRunning { usleep(2000) }
-    kill(process.processIdentifier, signal)
-    process.waitUntilExit()
-    return process.terminationStatus
+    try CLITests.interrupt(arguments, with: signal) { FileManager.default.fileExists(atPath: folder.path(file)) }.status
   }
 
   func testKilledAndStoppedRetrainingEndsInTheSameBits() throws {

@@ -8,13 +8,14 @@ import TestSupport
 /// What reads the bytes of a kind of file to the last value.
 typealias Reader = @Sendable (Data) throws -> Void
 
-/// Images are decoded and written again, in both types. `pickle` and `header` are put into a whole file, so that what they say
-/// is reached whatever a mutation does to them.
+/// Pictures are decoded and written again, their metadata alone in a small JPEG file, and into each type that has its own form of
+/// them. `pickle` and `header` are put into a whole file, so that what they say is reached whatever a mutation does to them.
 let readers: [String: Reader] = [
-  "image": { data in
-    let file = try ImageFile(data, path: "fuzz")
-    for type in ImageType.allCases { _ = try file.encoded(as: type) }
-  },
+  "jpeg": readPicture, "png": readPicture, "webp": readPicture, "tiff": readPicture, "heic": readPicture,
+  "avif": readPicture, "gif": readPicture, "bmp": readPicture,
+  "exif": { try readMetadata(0xe1, "Exif\0\0", $0) },
+  "xmp": { try readMetadata(0xe1, "http://ns.adobe.com/xap/1.0/\0", $0) },
+  "iptc": { try readMetadata(0xed, "Photoshop 3.0\0", $0) },
   "safetensors": readSafetensors,
   "header": { try readSafetensors(safetensorsFile(header: [UInt8]($0), data: [UInt8](repeating: 1, count: 16))) },
   "checkpoint": readCheckpoint,
@@ -28,6 +29,23 @@ let readers: [String: Reader] = [
 
 /// The reader that TSDF_FUZZ names.
 let reader = readers[ProcessInfo.processInfo.environment["TSDF_FUZZ"] ?? ""]
+
+@Sendable private func readPicture(_ data: Data) throws {
+  // Small ones, so that many are tried.
+  ImageFile.largestPixelCount = 1 << 18
+  let file = try ImageFile(data, path: "fuzz")
+  for type in [ImageType.png, .jpeg] { _ = try file.encoded(as: type) }
+}
+
+private let smallPicture = try! ImageFile(
+  encodePNG(Image(width: 4, height: 4, channels: 3, bytes: [UInt8](repeating: 90, count: 48))), path: "small"
+).encoded(as: .jpeg)
+
+@Sendable private func readMetadata(_ marker: UInt8, _ mark: String, _ data: Data) throws {
+  let file = try ImageFile(
+    inserting(segment: marker, Array(mark.utf8) + data.prefix(65000), into: smallPicture), path: "fuzz")
+  for type in [ImageType.jpeg, .png, .tiff, .webp] { _ = try file.encoded(as: type) }
+}
 
 @Sendable private func readCheckpoint(_ data: Data) throws {
   _ = try TorchCheckpoint(data, path: "fuzz").tensors(on: CPUDevice())

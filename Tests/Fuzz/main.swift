@@ -1,4 +1,5 @@
-// One reader under libFuzzer: whatever the bytes, it returns or throws a FileError. Built and run by tools/fuzz.
+// One reader under libFuzzer: whatever the bytes, it returns or throws a FileError. Built and run by tools/fuzz;
+// `--seeds FOLDER` writes the first inputs of readers of pictures.
 
 import CFuzzer
 import Foundation
@@ -6,6 +7,11 @@ import Foundation
 guard reader != nil else {
   print("TSDF_FUZZ must be one of \(readers.keys.sorted().joined(separator: ", ")); see tools/fuzz")
   exit(64)
+}
+
+if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "--seeds" {
+  try writeSeeds(ProcessInfo.processInfo.environment["TSDF_FUZZ"]!, to: URL(fileURLWithPath: CommandLine.arguments[2]))
+  exit(0)
 }
 
 var argumentCount = CommandLine.argc

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a reader's first inputs, and a dictionary of what they are made of, for tools/fuzz.
+"""Writes a reader's first inputs, and a dictionary of what they are made of, for tools/fuzz. (Those of pictures: Seeds.swift.)
 
 Usage: make-corpus.py READER FOLDER   (inputs go to FOLDER, the dictionary to FOLDER.dict)
 """
@@ -109,7 +109,6 @@ GENERATED = {
     "list": (lists, LIST_WORDS),
 }
 COPIED = {
-    "image": [os.path.join(GOLDENS, "images", n) for n in sorted(os.listdir(os.path.join(GOLDENS, "images")))],
     "checkpoint": [os.path.join(GOLDENS, "checkpoints", n) for n in ("zip.pth", "legacy.pth", "code.pth")],
 }
 

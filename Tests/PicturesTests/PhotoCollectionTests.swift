@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import Pictures
+import SystemPackage
 import TestSupport
 import XCTest
 

@@ -105,7 +105,7 @@ final class MetricsTests: XCTestCase {
       var settings = ProtectionSettings()
       (settings.region, settings.refineSteps) = (.image, 20)
       let protector = try Protector(
-        perturbation: universal, settings: settings, detector: nil, refiner: refiner, device: device)
+        perturbation: universal, settings: settings, detectors: [], refiner: refiner, device: device)
       return try evaluator.evaluate(
         .protector(protector, name: "hidden"), evaluator.baseline(photos) { _, _ in }, attacks: []
       ) { _, _ in }.reports[0]
@@ -227,7 +227,7 @@ final class MetricsTests: XCTestCase {
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon) = (.image, 0.1)
     let protector = try Protector(
-      perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detector: nil,
+      perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detectors: [],
       refiner: nil, device: device)
     let (reports, protected) = try evaluator.evaluate(
       .protector(protector, name: "noise"), baseline,

@@ -2,6 +2,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 import TestSupport
 import XCTest
@@ -348,22 +349,45 @@ final class PreparationTests: XCTestCase {
   }
 
   func testJournalOutlivesACutOffLine() throws {
-    let first = Journal<PreparedPhoto>(folder: folder.url)
-    try first.add(prepared("a", []))
-    try first.add(prepared("b", []))
+    // Each is closed, and with it its lock given up, before the next is opened.
+    func open() throws -> Journal<PreparedPhoto> { try Journal(in: OutputFolder(FilePath(folder.url.path))) }
     let url = folder.url.appendingPathComponent(PreparedPhoto.journalName)
-    let whole = try Data(contentsOf: url)
-    try whole.dropLast(9).write(to: url)
-    let second = Journal<PreparedPhoto>(folder: folder.url)
-    XCTAssertNotNil(second.finished("a", source: "s", settings: "t"))
-    XCTAssertNil(second.finished("a", source: "s", settings: "other"))
-    XCTAssertNil(second["b"])
-    try second.add(prepared("c", []))
-    let third = Journal<PreparedPhoto>(folder: folder.url)
-    XCTAssertEqual(third.entries.map(\.photo).sorted(), ["a", "c"])
-    try third.rewrite([prepared("c", []), prepared("a", [])])
+    do {
+      let first = try open()
+      try first.add(prepared("a", []))
+      try first.add(prepared("b", []))
+    }
+    try Data(contentsOf: url).dropLast(9).write(to: url)
+    do {
+      let second = try open()
+      XCTAssertEqual(second.damagedLineCount, 1)
+      XCTAssertNotNil(second.finished("a", source: "s", settings: "t"))
+      XCTAssertNil(second.finished("a", source: "s", settings: "other"))
+      XCTAssertNil(second["b"])
+      try second.add(prepared("c", []))
+    }
+    do {
+      let third = try open()
+      XCTAssertEqual(third.lines.keys.map(\.string).sorted(), ["a", "c"])
+      try third.rewrite([prepared("c", []), prepared("a", [])])
+    }
     XCTAssertEqual(try String(contentsOf: url, encoding: .utf8).split(separator: "\n").count, 2)
-    XCTAssertNotNil(Journal<PreparedPhoto>(folder: folder.url)["c"])
+    XCTAssertNotNil(try open()["c"])
+  }
+
+  func testAJournalThatIsOpenIsWaitedFor() throws {
+    struct GivenUp: Error {}
+    let folder = try OutputFolder(FilePath(folder.url.path))
+    let first = try Journal<PreparedPhoto>(in: folder)
+    try first.add(prepared("a", []))
+    var waits = 0
+    XCTAssertThrowsError(
+      try Journal<PreparedPhoto>(in: folder) {
+        waits += 1
+        if waits == 3 { throw GivenUp() }
+      }
+    ) { XCTAssertTrue($0 is GivenUp, "\($0)") }
+    XCTAssertEqual(waits, 3)
   }
 }
 

@@ -31,7 +31,7 @@ final class ProtectionPageTests: XCTestCase {
       "2 photos in all", "stargan is disturbed in part: 5 of its 10 edits come out clearly different.",
       "retinaface still finds 1 of 2 faces.", "hisd changes nothing here.",
       "stargan is disturbed: all of its 5 edits come out clearly different.", "retinaface no longer finds the face.",
-      "stargan is not disturbed: all of its 5 edits come out as without protection.",
+      "stargan is not disturbed: none of its 5 edits comes out clearly different.",
       "retinaface still finds the face.",
       "&lt;b&gt;.png", "these generators: stargan; and these detectors:\nretinaface and mtcnn",
       "Face 1: PSNR 34.2 dB; edits disturbed: stargan 5/5, hisd 0/0",

@@ -1,4 +1,5 @@
 import Foundation
+import SystemPackage
 
 /// A file that is not what it should be: which file, what is wrong, what to do.
 public struct FileError: Error, CustomStringConvertible {
@@ -9,11 +10,17 @@ public struct FileError: Error, CustomStringConvertible {
     (self.path, self.message) = (path, message)
   }
 
-  public var description: String { "\(path): \(message)" }
+  /// The same of a path that may be of any bytes.
+  public init(_ path: FilePath, _ message: String) {
+    self.init(path.shown, message)
+  }
+
+  public var description: String { "\(path.shown): \(message.shown)" }
 }
 
 /// A system error in its own words ("No space left on device") rather than the framework's.
 package func plainReason(_ error: any Error) -> String {
+  if let error = error as? Errno { return error.description }
   let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
   return underlying.domain == NSPOSIXErrorDomain
     ? String(cString: strerror(Int32(underlying.code))) : error.localizedDescription

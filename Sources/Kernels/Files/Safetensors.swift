@@ -165,9 +165,9 @@ public struct Safetensors: Sendable {
     while json.count % 8 != 0 { json.append(0x20) }
     var length = UInt64(json.count).littleEndian
     try writeAtomically(to: url) { file in
-      try file.write(contentsOf: Data(bytes: &length, count: 8) + json)
+      try file.writeAll(Data(bytes: &length, count: 8) + json)
       // One at a time, so that no copy of them all is in memory.
-      for (_, tensor) in tensors { try tensor.values().withUnsafeBytes { try file.write(contentsOf: $0) } }
+      for (_, tensor) in tensors { _ = try tensor.values().withUnsafeBytes { try file.writeAll($0) } }
     }
   }
 }

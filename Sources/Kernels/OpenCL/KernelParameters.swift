@@ -96,6 +96,6 @@ package struct KernelParameters: Codable, Hashable {
     ] + Self.directRows.map { ("VECTORS_OF_\($0)", "\(directVectors(rows: $0))") }
   }
 
-  /// Options of clBuildProgram.
-  static let options = "-cl-std=CL1.2"
+  /// Options of clBuildProgram. Warnings are off: PoCL's compiler counts them on stderr.
+  static let options = "-cl-std=CL1.2 -w"
 }

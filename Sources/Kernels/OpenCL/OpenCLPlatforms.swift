@@ -20,6 +20,12 @@ public struct OpenCLDeviceInfo: Sendable {
   /// The driver's own name of the device, for as long as the process runs; OpenCL may be called from any thread.
   nonisolated(unsafe) let id: cl_device_id
 
+  /// Whether its driver is PoCL.
+  var isPoCL: Bool { platform.contains("Portable Computing Language") }
+
+  /// What had to be done otherwise than its driver would, for people.
+  var driverNote: String? { isPoCL ? PoCLCache.replacement : nil }
+
   public enum Kind: String, Sendable {
     case gpu = "GPU"
     case cpu = "CPU"
@@ -30,6 +36,7 @@ public struct OpenCLDeviceInfo: Sendable {
 
 /// All devices of all OpenCL platforms, in the loader's order; empty where there is no platform.
 public func openCLDevices() throws -> [OpenCLDeviceInfo] {
+  _ = PoCLCache.replacement
   var platformCount: cl_uint = 0
   let status = clGetPlatformIDs(0, nil, &platformCount)
   if status == -1001 || platformCount == 0 { return [] }

@@ -23,7 +23,7 @@ package struct ProgramCache {
 
   init(device: OpenCLDeviceInfo) {
     // PoCL caches by itself, and asking it for a binary compiles every kernel at once.
-    if device.platform.contains("Portable Computing Language") {
+    if device.isPoCL {
       directory = nil
       return
     }

@@ -15,6 +15,11 @@ public struct Detection: Codable, Equatable, Sendable {
   func scaled(x: Float, y: Float) -> Detection {
     Detection(box: box.scaled(x: x, y: y), score: score, landmarks: landmarks.map { Point(x: $0.x * x, y: $0.y * y) })
   }
+
+  func shifted(x: Float, y: Float) -> Detection {
+    Detection(
+      box: box.shifted(x: x, y: y), score: score, landmarks: landmarks.map { Point(x: $0.x + x, y: $0.y + y) })
+  }
 }
 
 /// How two overlapping boxes are measured in non-maximum suppression.

@@ -19,6 +19,12 @@ public let fetchedDetectorNames =
 /// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
 public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
+  try loadDetector(name, weights: detectorWeights(name, in: directory), on: device)
+}
+
+/// The file of a detector's weights.
+/// - Throws: `FileError` when there is none.
+public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
   let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
   guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
     let advice =
@@ -26,7 +32,7 @@ public func loadDetector(_ name: String, from directory: URL, on device: any Dev
       ? "tools/fetch-models gets it" : "its weights are yours to bring (.pth files are read as they are)"
     throw FileError(candidates[0].path, "does not exist; \(advice)")
   }
-  return try loadDetector(name, weights: url, on: device)
+  return url
 }
 
 /// The detector of a name, its weights from a safetensors file or a PyTorch checkpoint.

@@ -39,6 +39,12 @@ public protocol FaceDetector: SendableMetatype {
   /// The faces in one image [1, 3, H, W] in [-1, 1], with scores of at least `threshold`, best first.
   func detect(_ image: Tensor, threshold: Float) throws -> [Detection]
 
+  /// The same for each image of a batch [N, 3, H, W].
+  func detect(each images: Tensor, threshold: Float) throws -> [[Detection]]
+
+  /// In what pieces it looks at large photos.
+  var tiling: DetectorTiling { get }
+
   /// The dense stage on images [N, 3, H, W] in [-1, 1].
   func heads(_ images: Tensor) throws -> DetectorHeads
 
@@ -90,6 +96,12 @@ extension FaceDetector {
 
   public var resizesPictures: Bool { false }
 
+  public var tiling: DetectorTiling { .standard }
+
+  public func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
+    try (0..<images.shape[0]).map { try detect(images.slice($0..<$0 + 1), threshold: threshold) }
+  }
+
   public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
 
   public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? { nil }
@@ -121,7 +133,7 @@ extension Image {
 extension FaceDetector {
   /// The square around each face, `margin` times its box, shifted and shrunk to lie in the picture.
   public func faceSquares(in image: Image, margin: Float = 1.5, on device: any Device) throws -> [Box] {
-    try detect(image, on: device).map { face in
+    try detectAll(in: image, on: device).map { face in
       let side = min((max(face.box.width, face.box.height) * margin).rounded(), Float(min(image.width, image.height)))
       let x = max(0, min(Float(image.width) - side, (face.box.centerX - side / 2).rounded()))
       let y = max(0, min(Float(image.height) - side, (face.box.centerY - side / 2).rounded()))

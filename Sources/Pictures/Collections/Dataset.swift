@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import SystemPackage
 
 /// Faces with binary attributes: a folder of images and, beside it or in it, a list in CelebA's `list_attr` format:
 /// the count, the attribute names, then `FILE v v v ...` with v = 1 or -1.
@@ -43,8 +44,10 @@ public struct Dataset: Sendable {
     let work = try WorkList([directory.path])
     if let failure = work.failures.first { throw failure }
     (attributes, labels) = ([], [])
-    folder = work.items.first?.url == directory ? directory.deletingLastPathComponent() : directory
-    files = work.items.map(\.relativePath)
+    // A file in place of a folder is one image.
+    let isFile = try? Stat(FilePath(directory.path)).type == .regular
+    folder = isFile == true ? directory.deletingLastPathComponent() : directory
+    files = work.items.map(\.name)
     range = files.indices
   }
 

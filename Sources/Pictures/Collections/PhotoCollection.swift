@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import SystemPackage
 
 /// Photos as they are collected: those that arguments name, with the labels of those in labelled folders.
 package struct PhotoCollection: Sendable {
@@ -16,7 +17,7 @@ package struct PhotoCollection: Sendable {
   package init(_ arguments: [String]) throws {
     let folders = arguments.map { LabelledFolder(around: URL(fileURLWithPath: $0)) }
     let work = try WorkList(zip(arguments, folders).map { $1?.images.path ?? $0 })
-    var known: [String: [Bool]] = [:]
+    var known: [FilePath: [Bool]] = [:]
     var first: (attributes: [String], list: String)?
     for folder in folders.compactMap({ $0 }) {
       let list = try AttributeList(contentsOf: folder.list)
@@ -25,11 +26,12 @@ package struct PhotoCollection: Sendable {
       }
       first = first ?? (list.attributes, folder.list.path)
       let count = list.attributes.count
+      let images = FilePath(folder.images.resolvingSymlinksInPath().path)
       for (index, file) in list.files.enumerated() {
-        known[folder.images.appendingPathComponent(file).path] = Array(list.labels[index * count..<(index + 1) * count])
+        known[images.appending(file)] = Array(list.labels[index * count..<(index + 1) * count])
       }
     }
-    (items, failures, attributes) = (work.items, work.failures, first?.attributes ?? [])
-    labels = work.items.map { known[$0.url.path] }
+    (items, failures, attributes) = (work.items, work.problems, first?.attributes ?? [])
+    labels = work.items.map { known[$0.path] }
   }
 }

@@ -1,64 +1,68 @@
 import Foundation
 import Kernels
+import SystemPackage
 
-/// The images that a command's arguments name: files as they are, folders walked, their structure kept.
+/// The pictures that a command's arguments name: files as they are, folders walked, their structure kept. Every file below is in
+/// one of the lists.
 public struct WorkList: Sendable {
   public struct Item: Sendable {
-    public let url: URL
+    /// Absolute, without symbolic links but for the last component.
+    public let path: FilePath
     /// The path below the folder that was named, or the file's own name.
-    public let relativePath: String
+    public let relativePath: FilePath
+    public let kind: FileKind
 
-    public init(url: URL, relativePath: String) { (self.url, self.relativePath) = (url, relativePath) }
+    public init(path: FilePath, relativePath: FilePath, kind: FileKind) {
+      (self.path, self.relativePath, self.kind) = (path, relativePath, kind)
+    }
+
+    /// The relative path as text, for lists.
+    public var name: String { relativePath.text }
+
+    /// The file's bytes.
+    /// - Throws: `FileError` naming the file.
+    public func data() throws -> Data { try contents(of: path) }
+
+    /// The picture as the file holds it.
+    /// - Throws: `FileError` naming the file and what is wrong with it.
+    public func picture() throws -> ImageFile { try ImageFile(data(), path: path.shown) }
   }
 
-  public let items: [Item]
-  /// Arguments that could not be read; the rest is worked on all the same.
-  public let failures: [any Error]
+  /// Pictures, and what is named like one: reading it tells what is wrong with it.
+  public internal(set) var items: [Item] = []
+  /// Pictures of kinds that cannot be read.
+  public internal(set) var unread: [Item] = []
+  /// Files that are no pictures.
+  public internal(set) var others: [Item] = []
+  /// Arguments, folders and files that could not be opened; the rest is worked on all the same.
+  public internal(set) var failures: [any Error] = []
 
   /// These files.
-  public init(items: [Item]) { (self.items, failures) = (items, []) }
+  public init(items: [Item]) { self.items = items }
 
-  /// - Throws: `FileError` when nothing at all is found.
-  public init(_ arguments: [String]) throws {
-    var items: [Item] = []
-    var failures: [any Error] = []
-    for argument in arguments {
-      let url = URL(fileURLWithPath: argument)
-      var isDirectory: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-        failures.append(FileError(argument, "does not exist"))
-        continue
-      }
-      guard isDirectory.boolValue else {
-        items.append(Item(url: url, relativePath: url.lastPathComponent))
-        continue
-      }
-      walk(url, "", &items, &failures)
+  /// - Parameters:
+  ///   - arguments: paths as the command line has them.
+  ///   - output: a folder that is left out where it lies in another; it need not be there.
+  ///   - isPictureNeeded: whether finding no picture is an error.
+  /// - Throws: `FileError` when no picture is found.
+  public init(_ arguments: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws {
+    var walk = FolderWalk(leavingOut: output.flatMap { try? Stat($0) })
+    for argument in arguments { walk.add(argument) }
+    self = walk.list
+    if items.isEmpty, isPictureNeeded {
+      let problems = problems
+      if problems.count == 1 { throw problems[0] }
+      throw Self.nothingFound(arguments)
     }
-    if items.isEmpty {
-      if failures.count == 1 { throw failures[0] }
-      throw FileError(arguments.joined(separator: ", "), "no PNG or JPEG file found")
-    }
-    (self.items, self.failures) = (items, failures)
   }
-}
 
-/// Lists a folder's images; a subfolder that cannot be read is a failure of its own.
-private func walk(_ folder: URL, _ prefix: String, _ items: inout [WorkList.Item], _ failures: inout [any Error]) {
-  do {
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-    for name in names where !name.hasPrefix(".") {
-      let url = folder.appendingPathComponent(name)
-      var isDirectory: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else { continue }
-      let path = prefix.isEmpty ? name : "\(prefix)/\(name)"
-      if isDirectory.boolValue {
-        walk(url, path, &items, &failures)
-      } else if ImageType(pathExtension: url.pathExtension) != nil {
-        items.append(WorkList.Item(url: url, relativePath: path))
-      }
-    }
-  } catch {
-    failures.append(FileError(folder.path, "cannot be read (\(plainReason(error)))"))
+  /// That arguments name no picture.
+  public static func nothingFound(_ arguments: [String]) -> FileError {
+    FileError(arguments.joined(separator: ", "), "no picture that can be read was found")
+  }
+
+  /// What keeps files from being worked on: those that could not be opened, and pictures of kinds that cannot be read.
+  public var problems: [any Error] {
+    failures + unread.map { FileError($0.path, "is a picture of the kind \($0.kind.name), which cannot be read") }
   }
 }

@@ -25,6 +25,22 @@ public struct Image: Sendable {
   /// Channels without alpha: 1 or 3.
   public var colorChannels: Int { channels < 3 ? 1 : 3 }
 
+  /// Whether no pixel has a colour: grey, as such or stored as equal red, green and blue. It stays so when it is moved.
+  public var isNeutral: Bool {
+    guard colorChannels == 3 else { return true }
+    return bytes.withUnsafeBytes { raw in
+      let (narrow, wide) = (raw.bindMemory(to: UInt8.self), raw.bindMemory(to: UInt16.self))
+      for start in stride(from: 0, to: width * height * channels, by: channels) {
+        let isGrey =
+          bitDepth == 8
+          ? narrow[start] == narrow[start + 1] && narrow[start] == narrow[start + 2]
+          : wide[start] == wide[start + 1] && wide[start] == wide[start + 2]
+        guard isGrey else { return false }
+      }
+      return true
+    }
+  }
+
   /// Sample `channel` of pixel `index` (row-major).
   func sample(_ index: Int, _ channel: Int) -> Int {
     let at = index * channels + channel
@@ -68,26 +84,28 @@ public struct Image: Sendable {
   static func byte(_ value: Float) -> UInt8 { UInt8(max(0, min(255, ((value + 1) * 127.5).rounded()))) }
 
   /// Adds a perturbation, planes [3, height, width] in units of [-1, 1], in this picture's own bit depth: each sample
-  /// moves by the rounded amount, by no more than `budget` (in the same units), within its range. Grey moves by the mean
-  /// of the three; alpha stays.
-  public func adding(_ perturbation: [Float], budget: Float) -> Image {
-    adding(moves: moves(of: perturbation, budget: budget))
+  /// moves by the rounded amount, by no more than `budget` (in the same units), within its range. Grey, also as equal colours,
+  /// moves by the mean of the three; alpha stays.
+  /// - Parameter asNeutral: whether all colours move alike; nil where this picture says, which is whole.
+  public func adding(_ perturbation: [Float], budget: Float, asNeutral: Bool? = nil) -> Image {
+    adding(moves: moves(of: perturbation, budget: budget, asNeutral: asNeutral))
   }
 
   /// A perturbation as whole steps of this picture's samples, for pictures of this size and format.
-  package func moves(of perturbation: [Float], budget: Float) -> [Int16] {
+  package func moves(of perturbation: [Float], budget: Float, asNeutral: Bool? = nil) -> [Int16] {
     let area = width * height
     precondition(perturbation.count == 3 * area, "three planes of the picture's size")
     let scale = peak / 2
     // Just enough slack for a budget like 2 / 255 that is meant as a whole number of steps.
     let most = (budget * scale + 1e-3).rounded(.down)
     var moves = [Int16](repeating: 0, count: area * channels)
+    let movesAlike = asNeutral ?? isNeutral
     perturbation.withUnsafeBufferPointer { delta in
       moves.withUnsafeMutableBufferPointer { moves in
         for channel in 0..<colorChannels {
           for i in 0..<area {
             let amount =
-              colorChannels == 1
+              movesAlike
               ? (delta[i] + delta[area &+ i] + delta[2 &* area &+ i]) / 3 : delta[channel &* area &+ i]
             moves[i &* channels &+ channel] = Int16(max(-most, min(most, (amount * scale).rounded())))
           }

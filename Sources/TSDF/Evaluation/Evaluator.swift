@@ -41,11 +41,11 @@ public final class Evaluator {
     let looks: [Look]
   }
 
-  /// - Parameter progress: called with a phase and photos done.
-  public func baseline(_ photos: [JudgedPhoto], progress: (String, Int) -> Void) throws -> Baseline {
+  /// - Parameter progress: called with a phase and photos done; what it throws ends the work.
+  public func baseline(_ photos: [JudgedPhoto], progress: (String, Int) throws -> Void) throws -> Baseline {
     let looks = try photos.enumerated().map { index, photo in
       let look = try look(View(photo, device: device))
-      progress("clean", index + 1)
+      try progress("clean", index + 1)
       return look
     }
     return Baseline(photos: photos, looks: looks)
@@ -54,11 +54,11 @@ public final class Evaluator {
   /// Protects every photo once and judges it as it is and after each attack: one report each, the plain one first, and the protected
   /// photos. An attacker who learns from other protected photos gets those that follow, from the first again after the last.
   public func evaluate(
-    _ variant: ProtectionVariant, _ baseline: Baseline, attacks: [Purification], progress: (String, Int) -> Void
+    _ variant: ProtectionVariant, _ baseline: Baseline, attacks: [Purification], progress: (String, Int) throws -> Void
   ) throws -> (reports: [VariantReport], protected: [Image]) {
     let protected = try baseline.photos.enumerated().map { index, photo in
       let saved = try variant.protect(photo)
-      progress(variant.name, index + 1)
+      try progress(variant.name, index + 1)
       return saved
     }
     let cleanFeatures = generators.indices.map { i in baseline.looks.flatMap { $0.features[i] } }
@@ -69,7 +69,7 @@ public final class Evaluator {
         let seen = try look(view)
         tally.add(view.image, seen, photo, clean, generators.map(\.generator.imageSize))
         try compare(clean, seen, photo, view.image, in: &tally)
-        if let attack { progress("\(variant.name), \(attack.recipe.name)", index + 1) }
+        if let attack { try progress("\(variant.name), \(attack.recipe.name)", index + 1) }
       }
       let distances = generators.indices.map { i in
         networks.inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }

@@ -99,7 +99,7 @@ public struct ProtectionPage: Sendable {
       generators.map { name, edits, broken in
         switch (broken, edits) {
         case (_, 0): "\(name) changes nothing here."
-        case (0, _): "\(name) is not disturbed: all of its \(edits) edits come out as without protection."
+        case (0, _): "\(name) is not disturbed: none of its \(edits) edits comes out clearly different."
         case (edits, _): "\(name) is disturbed: all of its \(edits) edits come out clearly different."
         default: "\(name) is disturbed in part: \(broken) of its \(edits) edits come out clearly different."
         }
@@ -193,6 +193,7 @@ private let template = #"""
   <p><strong>What this does not say.</strong> Protection was made against these generators: {{generators}}; and these detectors:
   {{detectors}}. Of other models nothing is known. Whoever blurs a copy at his model's own size, compresses it hard, or retrains his
   model on many protected photos can undo much of it.</p>
+  <p class="soft">This page holds the original faces. Keep it to yourself.</p>
   {{#photos}}
   <h2>{{name}}</h2>
   <ul>{{#sentences}}<li>{{.}}</li>{{/sentences}}</ul>

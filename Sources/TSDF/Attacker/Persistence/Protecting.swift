@@ -68,7 +68,7 @@ extension PersistenceExperiment {
         detectors: defender.refineDetectors.map { try models.detector($0, device) },
         classifier: defender.refineGenerators.isEmpty ? nil : loadJudge().classifier, device: device) : nil
     return try Protector(
-      perturbation: universal, settings: settings, detector: nil, refiner: refiner, device: device)
+      perturbation: universal, settings: settings, detectors: [], refiner: refiner, device: device)
   }
 
   /// Crafts a defender's perturbation, going on from its checkpoint.

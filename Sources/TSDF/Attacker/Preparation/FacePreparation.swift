@@ -49,11 +49,11 @@ public final class FacePreparation: Sendable {
     let known: PhotoDetections
     switch truth {
     case .boxes(let detections): known = detections
-    case .photo(let url, let data):
-      let clean = try ImageFile(data, path: url.path)
+    case .photo(let path, let data):
+      let clean = try ImageFile(data, path: path)
       let upright = clean.image.upright(from: clean.orientation)
       known = PhotoDetections(
-        file: url.path, width: upright.width, height: upright.height,
+        file: path, width: upright.width, height: upright.height,
         faces: try faces(in: upright, isCollected: false).map(\.detection))
     }
     // The photo may have been resized since.

@@ -10,8 +10,8 @@ public struct FaceTruth: Sendable {
   /// What is known of one photo.
   public enum Source: Sendable {
     case boxes(PhotoDetections)
-    /// The clean photo and its bytes.
-    case photo(URL, Data)
+    /// The clean photo's path, for errors, and its bytes.
+    case photo(String, Data)
 
     /// The same for the same faces: the SHA-256 of what they are known by.
     public var fingerprint: String {
@@ -60,7 +60,7 @@ public struct FaceTruth: Sendable {
   public init(cleanFolder url: URL) throws {
     let collection = try PhotoCollection([url.path])
     if let failure = collection.failures.first { throw failure }
-    self.init(url, .folder(collection.items), files: collection.items.map(\.relativePath))
+    self.init(url, .folder(collection.items), files: collection.items.map(\.name))
   }
 
   private init(_ url: URL, _ store: Store, files: [String]) {
@@ -79,11 +79,11 @@ public struct FaceTruth: Sendable {
     let near = places[wanted.last ?? ""] ?? []
     switch store {
     case .folder(let items):
-      let same = near.map { items[$0] }.filter { Self.stem($0.relativePath) == wanted }
-      guard let item = same.first(where: { isExact($0.relativePath) }) ?? same.first else {
+      let same = near.map { items[$0] }.filter { Self.stem($0.name) == wanted }
+      guard let item = same.first(where: { isExact($0.name) }) ?? same.first else {
         throw FileError(relativePath, "has no clean photo of that name in \(path)")
       }
-      return .photo(item.url, try ImageFile.data(of: item.url))
+      return .photo(item.path.shown, try item.data())
     case .list(let photos):
       // Lists hold whole paths: the photo's is the end of its entry's, and the shortest entry is not of a subfolder's
       // photo.

@@ -1,6 +1,7 @@
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 
 /// A face of a photo and its crop.
 public struct PreparedCrop: Codable, Sendable {
@@ -33,8 +34,8 @@ public struct PreparedPhoto: JournalEntry {
   /// Best score first.
   public var crops: [PreparedCrop]
 
-  public static var journalName: String { ".tsdf-prepare.jsonl" }
-  public var key: String { photo }
+  public static var journalName: String { PartialFile.ownPrefix + "prepare.jsonl" }
+  public var key: FilePath { FilePath(photo) }
 
   public init(
     photo: String, source: String, settings: String, width: Int, height: Int, truth: [Box]?, crops: [PreparedCrop]

@@ -1,4 +1,5 @@
 import Kernels
+import Pictures
 
 /// A rectangle of images.
 public struct ImagePart: Sendable {
@@ -8,6 +9,16 @@ public struct ImagePart: Sendable {
 
   /// That part of images [N, C, H, W].
   func cut(_ images: Tensor) throws -> Tensor { try images.sliced(axis: 2, rows).sliced(axis: 3, columns) }
+
+  /// The pixels of a box with corners at whole ones.
+  init(_ box: Box) { self.init(rows: Int(box.y0)..<Int(box.y1), columns: Int(box.x0)..<Int(box.x1)) }
+
+  /// The same pixels as a box.
+  var box: Box {
+    Box(
+      x0: Float(columns.lowerBound), y0: Float(rows.lowerBound), x1: Float(columns.upperBound),
+      y1: Float(rows.upperBound))
+  }
 
   /// The same pixels, counted from another rectangle's first, which holds them.
   func relative(to other: ImagePart) -> ImagePart {

@@ -18,14 +18,20 @@ struct DetectorTruth {
   /// Whether there is a face at all.
   let hasFace: Bool
 
-  /// - Parameter image: clean, [1, 3, H, W].
-  init(_ detector: any FaceDetector, image: Tensor) throws {
+  /// - Parameters:
+  ///   - image: clean, [1, 3, H, W].
+  ///   - part: where faces have their centres that count; nil for anywhere.
+  init(_ detector: any FaceDetector, image: Tensor, within part: Box? = nil) throws {
     let (height, width) = (image.shape[2], image.shape[3])
     let heads = try Autograd.withoutRecording { try detector.heads(image.detached()) }
     let priors = detector.priorBoxes(height: height, width: width)
     let margins = try heads.margins().values()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width).values()
     let truth = try detector.detect(image, threshold: defaultDetectionThreshold).map(\.box)
+      .filter { face in
+        part.map { $0.x0 <= face.centerX && face.centerX < $0.x1 && $0.y0 <= face.centerY && face.centerY < $0.y1 }
+          ?? true
+      }
     var finders = [Float](repeating: 0, count: priors.count)
     var near = finders
     var background = [[Float]](repeating: finders, count: 4)

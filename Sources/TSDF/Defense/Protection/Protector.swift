@@ -3,253 +3,206 @@ import Kernels
 import Networks
 import Pictures
 
-/// Which part of a picture the perturbation is laid on.
-public enum ProtectedRegion: String, Codable, CaseIterable, Sendable {
-  /// Each face's square with margin; the whole picture where no face is found.
-  case faces
-  /// The whole picture: aligned faces.
-  case image
-}
-
-/// What the steps of refinement begin with.
-public enum RefinementStart: String, Codable, CaseIterable, Sendable {
-  /// Noise of the whole budget, of each picture's own: what pictures have in common is nothing.
-  case random
-  /// The universal perturbation.
-  case universal
-}
-
-/// How pictures are protected.
-public struct ProtectionSettings: Codable, Equatable, Sendable {
-  public var region = ProtectedRegion.faces
-  /// The largest change of a channel, in units of [-1, 1].
-  public var epsilon: Float = 0.05
-  /// Gradient steps for each face.
-  public var refineSteps = 0
-  public var start = RefinementStart.random
-  /// How much of epsilon the steps may use where a picture is flat, 0...1: noise shows there most.
-  public var smoothShare: Float = 1
-  /// The side of a face's square, as a multiple of its box's longer side.
-  public var margin: Float = 1.5
-  /// Pictures with a longer side are shrunk to this for detection.
-  public var longestSide = 1280
-  public var seed: UInt64 = 1
-  /// The SHA-256 of the perturbation's file, and of the classifier's that tells which edits of a face there are.
-  public var perturbation = "", classifier = ""
-
-  public init() {}
-}
-
-/// A protected picture and what was done.
-public struct ProtectionResult: Sendable {
-  public let image: Image
-  /// Squares that were protected; the whole picture when it was taken as one.
-  public let regions: [Box]
-  /// Faces found; 0 where the whole picture was protected for lack of one.
-  public let faceCount: Int
-  /// How many of these a detector that was refined against still finds in the protected picture; nil where refinement was not to hide them.
-  public let stillFoundCount: Int?
-  public let psnr: Double
-  /// From 32 of the picture's rows.
-  public let ssim: Double
-}
-
 /// Lays a universal perturbation on pictures, or one that is made for each by steps of refinement. It belongs to one thread at a time, with its device;
 /// `SharedProtector` serves several.
 public final class Protector {
-  /// The detectors that faces are hidden from unless others are asked for; the first finds them. Each more takes time, and budget from
-  /// all: with CenterFace too, AttentionGAN's edits of a face in a photo stayed whole.
+  /// The detectors that faces are hidden from unless others are asked for. Each more takes time, and budget from all: with
+  /// CenterFace too, AttentionGAN's edits of a face in a photo stayed whole.
   public static let defaultDetectors = [RetinaFace.name]
   /// Steps of refinement unless others are asked for.
   public static let defaultSteps = 100
 
   public let settings: ProtectionSettings
   private let perturbation: Tensor
-  private let detector: (any FaceDetector)?
+  private let detectors: [any FaceDetector]
   private let refiner: Refiner?
   let device: any Device
-  /// Pixels around a face's square that detectors have in view while it is refined, and what the view's origin is a multiple
-  /// of, so that prior boxes lie as they do in the whole picture: a face that is hidden in a picture of its square alone was
-  /// still found in the photo. Detectors that resize pictures have all of it in view.
+  /// Values around a face's square that are in view while it is refined, and what the view's origin is a multiple of.
   private let surroundings = 96, grid = 32
-  /// Pictures smaller than this, as detectors see them, are not refined.
+  /// Views smaller than this are not refined.
   private let smallestRefinedSide = 48
-  /// How often a face that is still found is refined.
-  private let rounds = 3
+  /// How often a picture is looked at as it is saved, and faces that are still found refined once more.
+  private let looks = 3
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
   private let keptMoves = 32 << 20
 
   /// - Parameters:
-  ///   - detector: finds the faces; needed unless the region is the image.
+  ///   - detectors: find the faces, each those that others miss; at least one unless the region is the image.
   ///   - refiner: needed when steps are asked for.
   public init(
-    perturbation: Tensor, settings: ProtectionSettings, detector: (any FaceDetector)?, refiner: Refiner?,
+    perturbation: Tensor, settings: ProtectionSettings, detectors: [any FaceDetector], refiner: Refiner?,
     device: any Device
   ) throws {
-    guard settings.region == .image || detector != nil else {
+    guard settings.region == .image || !detectors.isEmpty else {
       throw KernelsError.usage("finding faces needs a detector")
     }
     guard settings.refineSteps == 0 || refiner != nil else { throw KernelsError.usage("refinement needs a refiner") }
     // The universal perturbation was made for its own budget; a smaller one clips it.
     self.perturbation = try perturbation.clamped(to: -settings.epsilon...settings.epsilon)
-    (self.settings, self.detector, self.refiner, self.device) = (settings, detector, refiner, device)
+    (self.settings, self.detectors, self.refiner, self.device) = (settings, detectors, refiner, device)
   }
 
   /// Protects an upright picture.
-  public func protect(_ image: Image) throws -> ProtectionResult {
-    try plan(image).carriedOut(on: image)
-  }
-
-  /// The steps that a picture's samples move by, where, and for which faces: what the device is needed for.
-  struct Plan: Sendable {
-    var moves: [Int16]
-    var regions: [Box]
-    var faceCount = 0
-    var stillFoundCount: Int?
-
-    /// The picture with its samples moved, and by how much that changed it.
-    func carriedOut(on image: Image) -> ProtectionResult {
-      let (result, psnr) = image.moved(by: moves)
-      return ProtectionResult(
-        image: result, regions: regions, faceCount: faceCount, stillFoundCount: stillFoundCount, psnr: psnr,
-        ssim: sampledSSIM(result, image))
+  /// - Parameters:
+  ///   - encoding: how it is saved; nil for exactly.
+  ///   - note: told how far it is.
+  public func protect(
+    _ image: Image, encoding: PictureEncoding? = nil, note: (ProtectionProgress) -> Void = { _ in }
+  ) throws -> ProtectionResult {
+    try Protection.carriedOut(on: image, budget: settings.epsilon, encoding: encoding) { protection, saved in
+      try advance(&protection, saved: saved, view: encoding?.view, note: note)
     }
   }
 
-  func plan(_ image: Image) throws -> Plan {
-    var faces: [Box] = []
-    if settings.region == .faces, let detector { faces = try find(detector, in: image) }
+  /// Does what there is to do until the picture has to be looked at as it is saved.
+  /// - Parameters:
+  ///   - saved: the picture as it is saved; nil at first.
+  ///   - view: what saving does to pictures.
+  /// - Returns: whether it wants to look at it.
+  func advance(
+    _ protection: inout Protection, saved: Image?, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
+  ) throws -> Bool {
+    guard let saved else {
+      try begin(&protection, note: note)
+      return protection.faceCount > 0 && settings.refineSteps > 0 && refiner?.hidesFaces == true
+    }
+    let found = try refiner!.detectors.flatMap { try faces(in: saved, $0) }.map(\.box)
+    let still = protection.regions.indices.filter { index in
+      protection.regions[index].face.map { face in found.contains { $0.isOfSameFace(as: face) } } ?? false
+    }
+    protection.still = still
+    guard !still.isEmpty, protection.rounds < looks else { return false }
+    try refine(still, of: &protection, view: view, note: note)
+    return true
+  }
+
+  /// Finds the faces and makes a patch for each region.
+  private func begin(_ protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
+    let image = protection.image
+    let faces = settings.region == .faces ? try allFaces(in: image) : []
+    protection.faceCount = faces.count
+    protection.regions =
+      faces.isEmpty ? [Region(wholeOf: image)] : faces.map { Region(around: $0, margin: settings.margin) }
+    if faces.isEmpty, settings.refineSteps == 0, image.bytes.count <= keptMoves {
+      protection.moves = try moves(ofWhole: image)
+      return
+    }
+    protection.work.patches = protection.regions.map { _ in nil }
+    try refine(Array(protection.regions.indices), of: &protection, view: nil, note: note)
+  }
+
+  /// The faces of a picture that any detector finds, and those given, without doubles.
+  private func allFaces(in image: Image) throws -> [Box] {
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
-    let size = [image.width, image.height, image.channels, image.bitDepth]
-    if faces.isEmpty, settings.refineSteps == 0, let known = wholeMoves.first(where: { $0.size == size }) {
-      return Plan(moves: known.moves, regions: [whole])
-    }
-    let regions = faces.isEmpty ? [whole] : faces.map(square)
-    // At the size at which detectors look at the picture: what is refined at another is undone by the resize.
-    let seen = settings.refineSteps > 0 ? try image.tensor(shrunkTo: settings.longestSide, on: device) : nil
-    let seed = settings.seed &+ (seen == nil ? 0 : image.seed)
-    func refined(_ patch: Patch, round: Int) throws -> Patch {
-      try seen.map { try self.refined(patch, of: image, seen: $0, round: round, seed: seed) } ?? patch
-    }
-    var patches = try regions.map { try refined(patch($0, of: image, isSoft: !faces.isEmpty), round: 0) }
-    var plan = Plan(moves: try moves(patches, of: image), regions: regions, faceCount: faces.count)
-    if faces.isEmpty, settings.refineSteps == 0 {
-      wholeMoves.append((size, plan.moves))
-      while wholeMoves.reduce(0, { $0 + $1.moves.count }) > keptMoves { wholeMoves.removeFirst() }
-    }
-    guard !faces.isEmpty, settings.refineSteps > 0, let refiner, refiner.hidesFaces else { return plan }
-    for round in 1...rounds {
-      let made = image.adding(moves: plan.moves)
-      let found = try refiner.detectors.flatMap { try find($0, in: made) }
-      let still = faces.indices.filter { face in found.contains { $0.iou(faces[face]) >= 0.5 } }
-      plan.stillFoundCount = still.count
-      if still.isEmpty || round == rounds { break }
-      for face in still { patches[face] = try refined(patches[face], round: round) }
-      plan.moves = try moves(patches, of: image)
-    }
-    return plan
+    let found = try distinctFaces(detectors.flatMap { try faces(in: image, $0) }).map(\.box)
+    let given = settings.faces.filter { $0.intersection(whole) > 0 }
+    return found.filter { box in !given.contains { $0.isOfSameFace(as: box) } } + given
   }
 
-  private func find(_ detector: any FaceDetector, in image: Image) throws -> [Box] {
+  /// The faces that a detector finds in a picture.
+  private func faces(in image: Image, _ detector: any FaceDetector) throws -> [Detection] {
     let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
-    let found = try detector.detect(image, longestSide: settings.longestSide, on: device)
-    return found.map(\.box).filter { $0.intersection(whole) >= 1 }
-  }
-
-  private func square(_ box: Box) -> Box {
-    let side = max(16, (max(box.width, box.height) * settings.margin).rounded())
-    let (left, top) = ((box.centerX - side / 2).rounded(), (box.centerY - side / 2).rounded())
-    return Box(x0: left, y0: top, x1: left + side, y1: top + side)
-  }
-
-  /// What one region adds to the picture: [1, 3, rows, columns], cut at the picture's edges.
-  private struct Patch {
-    var rows: Range<Int>, columns: Range<Int>
-    var delta: Tensor
-    /// How much of the budget each pixel gets, [1, 1, rows, columns]; nil for all of it.
-    let share: Tensor?
-  }
-
-  /// The universal perturbation brought to a region's size.
-  /// - Parameter isSoft: whether it fades out towards the region's border, as befits a part of a picture.
-  private func patch(_ region: Box, of image: Image, isSoft: Bool) throws -> Patch {
-    let (left, top) = (Int(region.x0), Int(region.y0))
-    let columns = max(0, left)..<min(image.width, left + Int(region.width))
-    let rows = max(0, top)..<min(image.height, top + Int(region.height))
-    let inside = ImagePart(
-      rows: rows.lowerBound - top..<rows.upperBound - top,
-      columns: columns.lowerBound - left..<columns.upperBound - left)
-    let delta = try inside.cut(resized(perturbation, height: Int(region.height), width: Int(region.width)))
-    let share = try isSoft ? inside.cut(Visibility.square(side: Int(region.width), device: device)) : nil
-    return Patch(rows: rows, columns: columns, delta: try share.map { try delta * $0 } ?? delta, share: share)
-  }
-
-  /// A patch after the steps of refinement, which look at it in its surroundings; as it was in a picture that is too small.
-  /// - Parameter seen: the picture as detectors look at it.
-  private func refined(_ patch: Patch, of image: Image, seen: Tensor, round: Int, seed: UInt64) throws -> Patch {
-    guard let refiner, min(seen.shape[2], seen.shape[3]) >= smallestRefinedSide else { return patch }
-    /// The rows or columns of `seen` that those of the picture come to lie on.
-    func scaled(_ range: Range<Int>, _ length: Int, to seenLength: Int) -> Range<Int> {
-      let scale = Float(seenLength) / Float(length)
-      let first = min(Int((Float(range.lowerBound) * scale).rounded()), seenLength - 1)
-      return first..<min(seenLength, max(first + 1, Int((Float(range.upperBound) * scale).rounded())))
+    return try detector.detectAll(in: image, longestSide: settings.longestSide, on: device).filter {
+      // Nothing is of the size of several pictures.
+      $0.box.intersection(whole) >= 1 && max($0.box.width, $0.box.height) <= 4 * Float(max(image.width, image.height))
     }
-    let rows = scaled(patch.rows, image.height, to: seen.shape[2])
-    let columns = scaled(patch.columns, image.width, to: seen.shape[3])
-    let near = ImagePart(rows: view(rows, of: seen.shape[2]), columns: view(columns, of: seen.shape[3]))
-    let view =
-      refiner.needsWholePictures ? ImagePart(rows: 0..<seen.shape[2], columns: 0..<seen.shape[3]) : near
-    let part = ImagePart(rows: rows, columns: columns).relative(to: view)
-    /// A patch's values in the view, 0 around it.
+  }
+
+  /// What the universal perturbation moves a whole picture by.
+  private func moves(ofWhole image: Image) throws -> [Int16] {
+    let size = [image.width, image.height, image.channels, image.bitDepth, image.isNeutral ? 1 : 0]
+    if let known = wholeMoves.first(where: { $0.size == size }) { return known.moves }
+    let moves = image.moves(
+      of: try perturbation.resized(toHeight: image.height, width: image.width).values(), budget: settings.epsilon)
+    wholeMoves.append((size, moves))
+    while wholeMoves.reduce(0, { $0 + $1.moves.count }) > keptMoves { wholeMoves.removeFirst() }
+    return moves
+  }
+
+  /// Makes or goes on with the patches of some regions, one after the other.
+  private func refine(
+    _ indices: [Int], of protection: inout Protection, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
+  ) throws {
+    let (steps, count, round) = (settings.refineSteps, protection.regions.count, protection.rounds)
+    let seed = settings.seed &+ (steps == 0 ? 0 : protection.image.seed) &+ UInt64(round)
+    for (number, index) in indices.enumerated() {
+      // Every round but the first is one more that is known of now.
+      let (done, known) = (round * count + number * count / indices.count, (round + 1) * count)
+      func report(_ step: Int) {
+        note(
+          ProtectionProgress(
+            faces: indices.count, face: number + 1, steps: steps, step: step, round: round,
+            fraction: (Double(done) + Double(step) / Double(max(steps, 1))) / Double(known)))
+      }
+      if steps > 0 { report(0) }
+      try refine(index, of: &protection, view: view, seed: seed, note: report)
+    }
+    protection.rounds += 1
+  }
+
+  private func refine(
+    _ index: Int, of protection: inout Protection, view saved: PurificationRecipe?, seed: UInt64, note: (Int) -> Void
+  ) throws {
+    let (image, region, work) = (protection.image, protection.regions[index], protection.work)
+    let place = PatchPlace(region, height: image.height, width: image.width)
+    let share = region.isWhole ? nil : try Visibility.square(region.box, place, device: device)
+    let view = place.view(around: surroundings, grid: grid, height: image.height, width: image.width)
+    guard settings.refineSteps > 0, let refiner, min(view.rows.count, view.columns.count) >= smallestRefinedSide else {
+      if protection.work.patches[index] == nil {
+        let universal = try universal(in: region, place)
+        protection.work.patches[index] = Patch(
+          place: place, planes: try (share.map { try universal * $0 } ?? universal).values())
+      }
+      return
+    }
+    let part = place.part.relative(to: view)
+    let (height, width) = (view.rows.count, view.columns.count)
+    let picture = try work.tensor(
+      of: view.box.scaled(x: Float(place.factor), y: Float(place.factor)), height, width, without: index, on: device)
     func placed(_ values: Tensor) throws -> Tensor {
-      try resized(values, height: rows.count, width: columns.count).padded(
-        top: part.rows.lowerBound, bottom: view.rows.upperBound - rows.upperBound, left: part.columns.lowerBound,
-        right: view.columns.upperBound - columns.upperBound)
+      try values.padded(
+        top: part.rows.lowerBound, bottom: height - part.rows.upperBound, left: part.columns.lowerBound,
+        right: width - part.columns.upperBound)
     }
-    let start = round == 0 && settings.start == .random ? nil : try placed(patch.delta)
-    let picture = try view.cut(seen)
-    let inside =
-      try patch.share.map(placed) ?? part.mask(height: view.rows.count, width: view.columns.count, device: device)
-    let share =
-      try settings.smoothShare < 1 ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside
-    let delta = try refiner.refine(
-      picture, start: start, within: part, near: near.relative(to: view), share: share,
-      isHidingFirst: round > 0, steps: settings.refineSteps, epsilon: settings.epsilon,
-      seed: seed &+ UInt64(round))
-    var result = patch
-    result.delta = try resized(part.cut(delta), height: patch.rows.count, width: patch.columns.count)
-    return result
-  }
-
-  /// What is looked at around a range of rows or columns.
-  private func view(_ range: Range<Int>, of length: Int) -> Range<Int> {
-    max(0, range.lowerBound - surroundings) / grid * grid..<min(length, range.upperBound + surroundings)
-  }
-
-  private func resized(_ x: Tensor, height: Int, width: Int) throws -> Tensor {
-    try x.resized(height: height, width: width, mode: height < x.shape[2] && width < x.shape[3] ? .area : .bilinear)
-  }
-
-  /// The sum of the patches, within the budget, in steps of the picture's samples.
-  private func moves(_ patches: [Patch], of image: Image) throws -> [Int16] {
-    var sum = [Float](repeating: 0, count: 3 * image.width * image.height)
-    for patch in patches {
-      let values = try patch.delta.values()
-      var source = 0
-      for channel in 0..<3 {
-        for y in patch.rows {
-          let target = (channel * image.height + y) * image.width
-          for x in patch.columns {
-            sum[target + x] += values[source]
-            source += 1
-          }
-        }
+    let frames = try region.face.map { face in
+      try refiner.detectors.map {
+        try self.frames(
+          of: $0, face: face, place, in: work, without: index, isThorough: protection.rounds > 0)
+          ?? [DetectorFrame(picture, part: part)]
       }
     }
-    let limit = settings.epsilon
-    for i in sum.indices { sum[i] = max(-limit, min(limit, sum[i])) }
-    return image.moves(of: sum, budget: limit)
+    let start: Tensor? =
+      if let before = work.patches[index] {
+        try Tensor(before.planes, shape: [1, 3, place.height, place.width], device: device)
+      } else if settings.start == .universal {
+        try universal(in: region, place)
+      } else { nil }
+    let inside = try share.map(placed) ?? part.mask(height: height, width: width, device: device)
+    let delta = try refiner.refine(
+      picture, start: start.map(placed), within: part, frames: frames,
+      share: settings.smoothShare < 1
+        ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
+      isHidingFirst: protection.rounds > 0, saved: saved, steps: settings.refineSteps, epsilon: settings.epsilon,
+      seed: seed, note: note)
+    protection.work.patches[index] = Patch(place: place, planes: try part.cut(delta).values())
+  }
+
+  /// The universal perturbation at a region's size, cut to where its patch lies.
+  private func universal(in region: Region, _ place: PatchPlace) throws -> Tensor {
+    func length(_ pixels: Float) -> Int { max(1, Int((pixels / Float(place.factor)).rounded(.up))) }
+    let whole = try perturbation.resized(toHeight: length(region.box.height), width: length(region.box.width))
+    /// Cut or padded along an axis to so many values from an offset on.
+    func fitted(_ x: Tensor, axis: Int, offset: Float, count: Int) throws -> Tensor {
+      let first = Int((offset / Float(place.factor)).rounded())
+      let range = max(0, first)..<max(max(0, first), min(x.shape[axis], first + count))
+      let before = max(0, -first)
+      return try x.sliced(axis: axis, range).padded(axis: axis, before: before, after: count - before - range.count)
+    }
+    let rows = try fitted(
+      whole, axis: 2, offset: Float(place.rows.lowerBound) - region.box.y0, count: place.height)
+    return try fitted(
+      rows, axis: 3, offset: Float(place.columns.lowerBound) - region.box.x0, count: place.width)
   }
 }
 
@@ -258,5 +211,11 @@ extension Protector: Sendable {}
 
 extension Image {
   /// A number that follows from the samples: of each picture its own.
-  fileprivate var seed: UInt64 { sha256(Data(bytes)).prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+  fileprivate var seed: UInt64 {
+    bytes.withUnsafeBytes { bytes in
+      let data = Data(
+        bytesNoCopy: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), count: bytes.count, deallocator: .none)
+      return sha256(data).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+  }
 }

@@ -49,25 +49,26 @@ public final class Refiner {
   /// Whether true faces are to be missed.
   var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
 
-  /// Whether detectors have to see pictures whole to say what they would say of them.
-  var needsWholePictures: Bool { detectors.contains(where: \.resizesPictures) }
-
   /// - Parameters:
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon; nil for a random one, which shares nothing with
   ///     those of other seeds: averaging such pictures leaves nothing to take off.
-  ///   - part: where the perturbation lies, and what generators are given; detectors see the whole image. Nil for all of it.
-  ///   - near: what detectors are shown that take pictures of any size as they are: the part and its surroundings. Nil for the whole
-  ///     image.
+  ///   - part: where the perturbation lies, and what generators are given. Nil for all of the image.
+  ///   - frames: of each detector what it is shown; nil for the image.
   ///   - share: how much of epsilon each pixel may use, [1, 1, H, W] in 0...1, 0 outside the part; nil for all of it.
   ///   - isHidingFirst: whether faces must be hidden at last: generators count little, and nothing is invented.
+  ///   - saved: what saving does to pictures: one more view of detectors.
   ///   - steps: sign steps, the first of half of epsilon, falling linearly.
+  ///   - note: told how many steps are done.
   /// - Returns: a perturbation within +-epsilon that keeps the image within [-1, 1].
   public func refine(
-    _ image: Tensor, start: Tensor?, within part: ImagePart? = nil, near: ImagePart? = nil,
-    share: Tensor? = nil, isHidingFirst: Bool = false, steps: Int, epsilon: Float, seed: UInt64
+    _ image: Tensor, start: Tensor?, within part: ImagePart? = nil, frames: [[DetectorFrame]]? = nil,
+    share: Tensor? = nil, isHidingFirst: Bool = false, saved: PurificationRecipe? = nil, steps: Int, epsilon: Float,
+    seed: UInt64, note: (Int) -> Void = { _ in }
   ) throws -> Tensor {
     let device = image.device
+    let place = part ?? ImagePart(rows: 0..<image.shape[2], columns: 0..<image.shape[3])
+    let detectorViews = try detectorViews + (saved.map { [try PurifiedView($0, on: device)] } ?? [])
     let share = try share ?? part?.mask(height: image.shape[2], width: image.shape[3], device: device)
     /// Images moved by a share of `full`, which may use all of the budget everywhere.
     func perturbed(_ full: Tensor) throws -> Tensor {
@@ -81,14 +82,9 @@ public final class Refiner {
         labels: shown.map { selectLabels($0.labels, of: $0.attributes, named: generator.attributes) } ?? [],
         random: &random)
     }
-    var hidings = try detectors.map { detector in
-      let part = detector.resizesPictures ? nil : near
-      let shown = try part?.cut(image) ?? image
-      return (
-        detector: detector, part: part,
-        targets: try DetectorTargets(
-          detector, [DetectorTruth(detector, image: shown)], width: shown.shape[3], regionCount: 6, device: device)
-      )
+    var hidings = try detectors.indices.flatMap {
+      try DetectorHiding.all(
+        detectors[$0], frames?[$0] ?? [DetectorFrame(image, part: place)], on: device)
     }
     var choices =
       goals.map { ViewChoice(count: generatorViews.count * $0.edits.count) }
@@ -107,21 +103,16 @@ public final class Refiner {
     let full = try start.map { start in try (share.map { try start / $0.clamped(to: 0.05...1) } ?? start) + noise }
     let delta = try (full ?? noise).clamped(to: -epsilon...epsilon)
     for step in 0..<steps {
-      // Where the cascade looks changes with the perturbation; what it looks at now is added to the clean regions.
-      if step % regionInterval == regionInterval - 1 {
-        let seen = try perturbed(delta)
-        for index in hidings.indices {
-          let (detector, part, _) = hidings[index]
-          let current = try detector.candidateRegions(part?.cut(seen) ?? seen)
-          let all = hidings[index].targets.regions[0].prefix(3) + current
-          hidings[index].targets.regions = [Array(all.prefix(8))]
-        }
-      }
       func look(_ view: PurifiedView) -> Look { { try view($0, at: $1, random: &random) } }
       let isRead = step % needInterval == needInterval - 1
       // What is reached is looked at again just before the needs are read.
       let active = choices.indices.filter { isRead || !choices[$0].isReached }
       let draws = choices.map { $0.draw(random: &random) }
+      // Where the cascade looks changes with the perturbation.
+      if step % regionInterval == regionInterval - 1 {
+        let change = try place.cut(perturbed(delta) - image)
+        for index in hidings.indices { try hidings[index].lookAgain(changedBy: change) }
+      }
       let parts =
         zip(goals, draws).map { goal, draw in
           let (view, number) = draw.quotientAndRemainder(dividingBy: goal.edits.count)
@@ -130,8 +121,8 @@ public final class Refiner {
         }
         + zip(hidings, draws.dropFirst(goals.count)).map { hiding, view in
           let look = look(detectorViews[view])
-          return JointStep.Part.detector(hiding.detector, hiding.targets) { images, place in
-            try look(hiding.part?.cut(images) ?? images, place)
+          return JointStep.Part.detector(hiding.detector, hiding.targets) { images, purifierPlace in
+            try look(hiding.frame.changed(by: place.cut(images - image)), purifierPlace)
           }
         }
       let leaf = delta.requiringGradient()
@@ -143,6 +134,8 @@ public final class Refiner {
         gradient: gradient, centre: zero, velocity: velocity,
         stepSize: epsilon * firstStep * (1 - Float(step) / Float(steps)), momentum: momentum, bound: epsilon)
       for (index, need) in zip(active, needs) { try choices[index].note(draws[index], need: need, settling: isRead) }
+      // Between two readings steps are queued, not done.
+      if isRead { note(step + 1) }
     }
     return try perturbed(delta) - image
   }

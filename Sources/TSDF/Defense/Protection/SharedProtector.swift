@@ -13,9 +13,21 @@ public final class SharedProtector: Sendable {
     self.protector = Mutex(protector)
   }
 
-  /// Protects an upright picture.
-  public func protect(_ image: Image) throws -> ProtectionResult {
-    try protector.withLock { try $0.plan(image) }.carriedOut(on: image)
+  /// Protects an upright picture; see `Protector`.
+  public func protect(
+    _ image: Image, encoding: PictureEncoding? = nil, note: @Sendable (ProtectionProgress) -> Void = { _ in }
+  ) throws -> ProtectionResult {
+    let view = encoding?.view
+    return try Protection.carriedOut(on: image, budget: settings.epsilon, encoding: encoding) { protection, saved in
+      let before = protection
+      let (after, isSought) = try protector.withLock {
+        var protection = before
+        let isSought = try $0.advance(&protection, saved: saved, view: view, note: note)
+        return (protection, isSought)
+      }
+      protection = after
+      return isSought
+    }
   }
 
   /// Lends the device for as long as `body` runs.

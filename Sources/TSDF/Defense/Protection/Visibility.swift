@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Pictures
 
 /// How visible a protection may be.
 public enum ProtectionLevel: String, Codable, CaseIterable, Sendable {
@@ -23,14 +24,20 @@ enum Visibility {
   /// Over what distance texture counts, in pixels, and what deviation of the luminance, in units of [-1, 1], is none and plenty.
   private static let reach: Float = 1.5, flat: Float = 0.02, textured: Float = 0.12
 
-  /// A square's pixels, [1, 1, side, side]: all of the budget inside, a raised cosine over the border.
-  static func square(side: Int, device: any Device) throws -> Tensor {
-    let ramp = (0..<side).map { i -> Float in
-      let depth = (min(Float(i), Float(side - 1 - i)) + 0.5) / (border * Float(side))
-      return depth < 1 ? (1 - cos(Float.pi * depth)) / 2 : 1
+  /// The values of a patch of a square, [1, 1, height, width]: all of the budget inside, a raised cosine over the border.
+  static func square(_ square: Box, _ place: PatchPlace, device: any Device) throws -> Tensor {
+    /// Along an extent of which the square takes a part.
+    func line(_ first: Int, _ count: Int, _ low: Float, _ side: Float) -> [Float] {
+      (0..<count).map { index in
+        let position = (Float(first) + (Float(index) + 0.5) * Float(place.factor) - low) / side
+        let depth = min(position, 1 - position) / border
+        return depth <= 0 ? 0 : depth < 1 ? (1 - cos(Float.pi * depth)) / 2 : 1
+      }
     }
-    let line = try Tensor(ramp, shape: [1, 1, 1, side], device: device)
-    return try line * line.reshaped([1, 1, side, 1])
+    let columns = line(place.columns.lowerBound, place.width, square.x0, square.width)
+    let rows = line(place.rows.lowerBound, place.height, square.y0, square.height)
+    return try Tensor(rows, shape: [1, 1, place.height, 1], device: device)
+      * Tensor(columns, shape: [1, 1, 1, place.width], device: device)
   }
 
   /// Pixels of an image [N, 3, H, W] by the texture around each: [N, 1, H, W]. Noise hides in texture (contrast masking) and shows on

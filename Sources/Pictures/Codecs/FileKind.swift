@@ -1,0 +1,154 @@
+import Foundation
+import SystemPackage
+
+/// What a file holds, told by its first bytes: names are often wrong, and sites and phones make up endings of their own.
+public enum FileKind: String, Codable, CaseIterable, Sendable {
+  case png, jpeg, webp, tiff, heic, avif, gif, bmp
+  case jpegXL = "JPEG XL"
+  case jpeg2000 = "JPEG 2000"
+  case cameraRaw = "camera raw"
+  case photoshop = "Photoshop"
+  case icon, video, audio
+  case pdf = "PDF"
+  case archive
+  case appleDouble = "AppleDouble"
+  case text
+  case empty = "empty file"
+  case special = "pipe, socket or device"
+  case other
+
+  /// The kind of files of a type.
+  public init(_ type: ImageType) { self = FileKind(rawValue: type.rawValue)! }
+
+  /// The type by which such a file is read; nil where it cannot be.
+  public var type: ImageType? { ImageType(rawValue: rawValue) }
+
+  /// Whether this is a picture, whether or not it can be read.
+  public var isPicture: Bool { Self.allCases.firstIndex(of: self)! <= Self.allCases.firstIndex(of: .photoshop)! }
+
+  /// The kind as people write it.
+  public var name: String {
+    switch self {
+    case .webp: "WebP"
+    case .png, .jpeg, .tiff, .heic, .avif, .gif, .bmp: rawValue.uppercased()
+    default: rawValue
+    }
+  }
+
+  /// So many bytes of a file's beginning are enough to tell.
+  public static let headByteCount = 4096
+
+  /// The kind of a file that begins with these bytes.
+  public init(head: some Collection<UInt8>) {
+    let head = Array(head.prefix(Self.headByteCount))
+    func begins(_ bytes: [UInt8], at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: bytes) }
+    func begins(_ text: String, at offset: Int = 0) -> Bool { begins(Array(text.utf8), at: offset) }
+    self =
+      if head.isEmpty {
+        .empty
+      } else if begins([0x89, 0x50, 0x4e, 0x47]) {
+        .png
+      } else if begins([0xff, 0xd8]) {
+        .jpeg
+      } else if begins("RIFF") {
+        begins("WEBP", at: 8) ? .webp : begins("WAVE", at: 8) ? .audio : begins("AVI ", at: 8) ? .video : .other
+      } else if begins("GIF8") {
+        .gif
+      } else if begins("BM"), head.count >= 14, head[6...9].allSatisfy({ $0 == 0 }) {
+        .bmp
+      } else if begins("FUJIFILMCCD-RAW") || begins("IIRO") || begins("IIRS") || begins("MMOR") || begins("IIU\0")
+        || begins("\0MRM") || begins("FOVb") || begins("CR", at: 8) && (begins("II*\0") || begins("MM\0*"))
+      {
+        .cameraRaw
+      } else if begins("II*\0") || begins("MM\0*") || begins("II+\0") || begins("MM\0+") {
+        isRawTIFF(head) ? .cameraRaw : .tiff
+      } else if begins([0xff, 0x0a]) || begins("\0\0\0\u{0c}JXL ") {
+        .jpegXL
+      } else if begins("\0\0\0\u{0c}jP  ") || begins([0xff, 0x4f, 0xff, 0x51]) {
+        .jpeg2000
+      } else if begins("ftyp", at: 4) {
+        Self(brands: head)
+      } else if begins("8BPS") {
+        .photoshop
+      } else if begins([0, 0, 1, 0]) || begins([0, 0, 2, 0]) {
+        .icon
+      } else if begins([0, 5, 0x16, 7]) || begins([0, 5, 0x16, 0]) {
+        .appleDouble
+      } else if begins([0x1a, 0x45, 0xdf, 0xa3]) || begins([0, 0, 1, 0xba]) || begins([0, 0, 1, 0xb3]) || begins("FLV")
+        || begins([0x30, 0x26, 0xb2, 0x75]) || begins("moov", at: 4) || begins("mdat", at: 4) || begins("wide", at: 4)
+      {
+        .video
+      } else if begins("ID3") || begins("OggS") || begins("fLaC") || begins([0xff, 0xfb]) || begins([0xff, 0xf1]) {
+        .audio
+      } else if begins("%PDF-") {
+        .pdf
+      } else if begins("PK\u{3}\u{4}") || begins([0x1f, 0x8b])
+        || begins("7z\u{bc}".unicodeScalars.map { UInt8($0.value) })
+        || begins("Rar!") || begins([0xfd, 0x37, 0x7a]) || begins([0x28, 0xb5, 0x2f, 0xfd]) || begins("BZh")
+        || begins("ustar", at: 257)
+      {
+        .archive
+      } else if isText(head) {
+        .text
+      } else {
+        .other
+      }
+  }
+
+  /// Of the ISO base media formats, by the brands that a file names.
+  private init(brands head: [UInt8]) {
+    let length = min(head.count, max(16, head[..<4].reduce(0) { $0 << 8 | Int($1) }))
+    var brands = [String(decoding: head.dropFirst(8).prefix(4), as: UTF8.self)]
+    for offset in stride(from: 16, to: length - 3, by: 4) {
+      brands.append(String(decoding: head[offset..<offset + 4], as: UTF8.self))
+    }
+    let isStill = ["mif1", "msf1", "miaf"].contains(brands[0])
+    self =
+      if brands[0].hasPrefix("avi") || isStill && brands.contains(where: { $0 == "avif" || $0 == "avis" }) {
+        .avif
+      } else if isStill || ["heic", "heix", "heim", "heis", "hevc", "hevx"].contains(brands[0]) {
+        .heic
+      } else if brands[0] == "crx " {
+        .cameraRaw
+      } else {
+        brands[0].hasPrefix("M4A") || brands[0].hasPrefix("M4B") ? .audio : .video
+      }
+  }
+
+  /// Whether a file's name says that it is a picture: what a person would expect to be protected, whatever it holds.
+  public static func isPictureName(_ path: FilePath) -> Bool {
+    pictureExtensions.contains((path.extension ?? "").lowercased())
+  }
+
+  private static let pictureExtensions = Set(
+    ImageType.allCases.flatMap(\.pathExtensions) + [
+      "jpg_large", "jpg_small", "jpg_orig", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef",
+      "srw", "psd",
+    ])
+}
+
+/// Whether a TIFF file is a camera's raw one: it says that it is a DNG, or its first picture is only a preview.
+private func isRawTIFF(_ head: [UInt8]) -> Bool {
+  let isLittle = head[0] == UInt8(ascii: "I")
+  func number(_ offset: Int, _ count: Int) -> Int? {
+    guard offset >= 0, offset + count <= head.count else { return nil }
+    let bytes = head[offset..<offset + count]
+    return (isLittle ? Array(bytes.reversed()) : Array(bytes)).reduce(0) { $0 << 8 | Int($1) }
+  }
+  guard let directory = number(4, 4), let count = number(directory, 2) else { return false }
+  var (isPreview, hasSubdirectories) = (false, false)
+  for entry in 0..<count {
+    let offset = directory + 2 + 12 * entry
+    guard let tag = number(offset, 2) else { break }
+    if tag == 0xC612 { return true }
+    if tag == 0x00FE { isPreview = number(offset + 8, 4) == 1 }
+    if tag == 0x014A { hasSubdirectories = true }
+  }
+  return isPreview && hasSubdirectories
+}
+
+/// Whether bytes are text, but for what a cut at their end leaves of a character.
+private func isText(_ head: [UInt8]) -> Bool {
+  guard !head.contains(where: { $0 < 0x20 && !(9...13).contains($0) && $0 != 0x1b || $0 == 0x7f }) else { return false }
+  return (0..<4).contains { String(validating: head.dropLast($0), as: UTF8.self) != nil }
+}

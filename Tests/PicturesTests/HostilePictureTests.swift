@@ -1,0 +1,99 @@
+import Foundation
+import Kernels
+import Pictures
+import TestSupport
+import XCTest
+
+/// Files of every type with bytes changed, cut or doubled: read, or refused by name. (tools/fuzz does this for long.)
+final class HostilePictureTests: XCTestCase {
+  private var state: UInt64 = 1
+
+  private func random(_ count: Int) -> Int {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return Int(state >> 33) % count
+  }
+
+  private func mutated(_ data: Data) -> Data {
+    var bytes = [UInt8](data)
+    for _ in 0...random(6) {
+      let at = random(bytes.count)
+      switch random(5) {
+      case 0: bytes[at] = [0, 1, 127, 128, 255][random(5)]
+      case 1: bytes[at] ^= 1 << UInt8(random(8))
+      case 2: bytes.removeSubrange(at..<min(bytes.count, at + 1 + random(16)))
+      case 3: bytes.insert(contentsOf: bytes[at..<min(bytes.count, at + 1 + random(16))], at: at)
+      default: bytes[at] = UInt8(random(256))
+      }
+      if bytes.count < 2 { return data }
+    }
+    return Data(random(10) == 0 ? bytes.prefix(1 + random(bytes.count)) : bytes[...])
+  }
+
+  /// Sizes whose product fits no number, and a tile that is far larger than its picture.
+  func testSizesThatCannotBe() throws {
+    for (width, height) in [(0xffff_ffff, 0xffff_ffff), (0xffff_ffff, 1), (1, 0xffff_ffff), (0, 4)] {
+      let page: [Int: TIFFValue] = [
+        256: .long([width]), 257: .long([height]), 258: .short([8]), 259: .short([1]), 262: .short([1]),
+        273: .blocks([[1, 2]]),
+        277: .short([1]), 278: .long([height]), 279: .long([2]),
+      ]
+      XCTAssertThrowsError(try ImageFile(Data(tiff([page])), path: "huge.tif")) {
+        XCTAssertTrue("\($0)".hasPrefix("huge.tif: "), "\($0)")
+      }
+    }
+    let tiled: [Int: TIFFValue] = [
+      256: .long([8]), 257: .long([4]), 258: .short([8]), 259: .short([1]), 262: .short([1]), 277: .short([1]),
+      322: .long([16]), 323: .long([1 << 26]), 324: .blocks([[1, 2]]), 325: .long([2]),
+    ]
+    XCTAssertThrowsError(try ImageFile(Data(tiff([tiled])), path: "tiles.tif")) {
+      XCTAssertTrue("\($0)".contains("far larger than the picture"), "\($0)")
+    }
+  }
+
+  func testMutatedFiles() throws {
+    let limit = ImageFile.largestPixelCount
+    ImageFile.largestPixelCount = 1 << 20
+    defer { ImageFile.largestPixelCount = limit }
+    var png = inserting(
+      chunk: "eXIf", tiff([[0x10f: .ascii("M"), 0x112: .short([6])]]), into: try encodePNG(gradient(12, 10)))
+    png = inserting(chunk: "tEXt", Array("Comment\0words".utf8), into: png)
+    let source = try ImageFile(png, path: "source")
+    let frame = (left: 0, top: 0, width: 9, height: 5, indices: (0..<45).map { UInt8($0 % 3) })
+    let palette: [UInt8] = [0, 0, 255, 0, 0, 255, 0, 0]
+    for type in ImageType.allCases {
+      let seeds: [Data] =
+        switch type {
+        case .gif:
+          [
+            gif(
+              width: 9, height: 5, palette: [[1, 2, 3], [4, 5, 6], [7, 8, 9]], frames: [frame, frame], transparent: 2)
+          ]
+        case .bmp:
+          [
+            bmp(width: 3, height: 2, bits: 24, rows: (0..<24).map { UInt8($0) }),
+            bmp(
+              width: 9, height: 2, bits: 8, compression: 1, palette: palette,
+              rows: [2, 1, 0, 3, 0, 1, 0, 0, 0, 2, 1, 1, 0, 1]),
+            bmp(width: 9, height: 2, bits: 4, compression: 2, palette: palette, rows: [2, 1, 0, 3, 0, 1, 0, 0, 0, 1]),
+            bmp(
+              width: 1, height: 1, bits: 16, compression: 3, palette: [0, 0xf8, 0, 0, 0xe0, 7, 0, 0, 31, 0, 0, 0],
+              rows: [1, 2, 3, 4]),
+          ]
+        default: [try source.encoded(as: type)]
+        }
+      var (read, refused) = (0, 0)
+      let count = type == .heic || type == .avif ? 100 : 1500
+      for index in 0..<count {
+        do {
+          _ = try ImageFile(mutated(seeds[index % seeds.count]), path: "hostile").encoded(as: .png)
+          read += 1
+        } catch let error as FileError {
+          XCTAssertTrue("\(error)".hasPrefix("hostile: ") || "\(error)".hasPrefix("PNG: "), "\(error)")
+          refused += 1
+        }
+      }
+      XCTAssertGreaterThan(read, count / 100, "\(type)")
+      XCTAssertGreaterThan(refused, count / 100, "\(type)")
+    }
+  }
+}
