@@ -75,6 +75,27 @@ final class ProtectFacesTests: XCTestCase {
     XCTAssertTrue(outside.errors.contains("it has 640 x 400"), outside.errors)
   }
 
+  /// The page tells of each photo whose copy is there, in this run or before, as detectors and generators see it.
+  func testReport() throws {
+    try folder.write(try Data(contentsOf: projectURL("photos/astronaut.png")), "in/a <b>.png")
+    try folder.write(Data("no picture".utf8), "in/broken.png")
+    let arguments = ["--refine", "0", "--generators", "stargan", "--report", folder.path("report")]
+    for done in ["1 protected, 0 done before, 1 failed", "0 protected, 1 done before, 1 failed"] {
+      let result = try protect([folder.path("in")], arguments)
+      XCTAssertEqual(result.status, 1)
+      XCTAssertTrue(result.output.hasPrefix(done), result.output + result.errors)
+      XCTAssertEqual(folder.files.filter { $0.hasPrefix("report/") }, ["report/index.html"])
+      let page = try String(contentsOf: URL(fileURLWithPath: folder.path("report/index.html")), encoding: .utf8)
+      XCTAssertTrue(page.contains("1 photo in all"))
+      XCTAssertTrue(page.contains("<h2>a &lt;b&gt;.png</h2>"))
+      XCTAssertTrue(page.contains("these generators: stargan; and these detectors:\nretinaface"))
+      XCTAssertTrue(page.contains("<li>retinaface still finds the face.</li>"))
+      XCTAssertTrue(page.contains("<li>stargan is"))
+      XCTAssertEqual(page.components(separatedBy: "src=\"data:image/jpeg;base64,").count - 1, 4)
+      try FileManager.default.removeItem(atPath: folder.path("report"))
+    }
+  }
+
   /// What is said of progress, and what PoCL's compiler says: nothing.
   func testProgressWithoutNoise() throws {
     let arguments = [
