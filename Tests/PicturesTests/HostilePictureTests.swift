@@ -50,6 +50,20 @@ final class HostilePictureTests: XCTestCase {
     }
   }
 
+  /// A bitmap whose header is of no size that there is, and one that ends anywhere.
+  func testBitmapHeaders() throws {
+    var bytes = Array("BM".utf8) + [UInt8](repeating: 0, count: 200)
+    bytes[10] = 138
+    for header in 0...255 {
+      bytes[14] = UInt8(header)
+      for count in [14, 18, 26, 27, 30, 34, 54, 202] {
+        XCTAssertThrowsError(try ImageFile(Data(bytes[..<count]), path: "x.bmp")) {
+          XCTAssertTrue("\($0)".contains("x.bmp"), "\($0)")
+        }
+      }
+    }
+  }
+
   func testMutatedFiles() throws {
     let limit = ImageFile.largestPixelCount
     ImageFile.largestPixelCount = 1 << 20

@@ -19,6 +19,9 @@ private struct BMPReader {
     (bytes, self.path) = ([UInt8](data), path)
     guard bytes.count >= 26 else { throw FileError(path, "is truncated") }
     let header = Self.number(bytes, 14, 4)
+    guard Self.headers.contains(header) else {
+      throw FileError(path, "is a bitmap with a header of \(header) bytes, which is not read")
+    }
     guard bytes.count >= 14 + header else { throw FileError(path, "is truncated") }
     let isOld = header == 12
     let (w, h) = (
@@ -54,6 +57,9 @@ private struct BMPReader {
       masks = bits == 16 ? [0x7c00, 0x3e0, 0x1f] : [0xff0000, 0xff00, 0xff]
     }
   }
+
+  /// The sizes of headers that there are.
+  private static let headers = [12, 16, 40, 52, 56, 64, 108, 124]
 
   private static func number(_ bytes: [UInt8], _ at: Int, _ count: Int) -> Int {
     (0..<count).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) }
