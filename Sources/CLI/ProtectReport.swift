@@ -45,7 +45,7 @@ struct ProtectReport {
         )
         let judged = try judged(before, name: photo.name)
         let account = try evaluator.accounts(
-          evaluator.baseline([judged]) { _, _ in }, protected: [eightBits(after)], cell: ProtectionPage.cell)
+          evaluator.baseline([judged]) { _, _ in }, protected: [after.eightBitRGB], cell: ProtectionPage.cell)
         try page.add(account[0])
       } catch {
         progress.note("the report leaves \(photo.name) out (\(error))")
@@ -65,11 +65,7 @@ struct ProtectReport {
     }
     let first = try squareImage(image.cropped(to: faces[0]), size: classifier.imageSize, device: device)
     return JudgedPhoto(
-      eightBits(image), name: name, faces: faces, attributes: classifier.attributes,
+      image.eightBitRGB, name: name, faces: faces, attributes: classifier.attributes,
       labels: try classifier.labels(of: first.tensor(on: device)))
-  }
-
-  private func eightBits(_ image: Image) -> Image {
-    Image(planes: image.planes(), width: image.width, height: image.height)
   }
 }

@@ -193,7 +193,7 @@ final class ProtectRun: Sendable {
     let upright = file.image.upright(from: file.orientation)
     // Not needed beside the upright one.
     file.image = upright
-    for face in protector.settings.faces where !face.meets(upright) {
+    for face in protector.settings.faces where face.intersection(upright.bounds) <= 0 {
       throw FileError(
         item.path,
         "has no pixel of --face \(text(of: face, separator: ",")); as viewers show it it has \(upright.width) x \(upright.height)"
@@ -257,12 +257,5 @@ final class ProtectRun: Sendable {
   /// A box as X, Y, W, H.
   private func text(of box: Box, separator: String) -> String {
     [box.x0, box.y0, box.width, box.height].map { "\(Int($0.rounded()))" }.joined(separator: separator)
-  }
-}
-
-extension Box {
-  /// Whether any of it lies in a picture.
-  fileprivate func meets(_ image: Image) -> Bool {
-    intersection(Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))) > 0
   }
 }

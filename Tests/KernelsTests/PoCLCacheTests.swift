@@ -1,17 +1,16 @@
 import Foundation
 import Kernels
+import TestSupport
 import XCTest
 
 /// The folder in which PoCL keeps compiled kernels is looked at before PoCL is.
 final class PoCLCacheTests: XCTestCase {
-  private var folder = URL(fileURLWithPath: "/")
+  private var temporary: TemporaryFolder!
+  private var folder: URL { temporary.url }
 
-  override func setUpWithError() throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent("pocl-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  }
+  override func setUpWithError() throws { temporary = try TemporaryFolder() }
 
-  override func tearDown() { try? FileManager.default.removeItem(at: folder) }
+  override func tearDown() { temporary = nil }
 
   func testFoldersThatCannotBeWritten() throws {
     XCTAssertNil(PoCLCache(folder: folder).complaint)

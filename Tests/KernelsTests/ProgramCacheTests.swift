@@ -1,17 +1,16 @@
 import Foundation
 import Kernels
+import TestSupport
 import XCTest
 
 /// What is kept between runs comes back whole or not at all.
 final class ProgramCacheTests: XCTestCase {
-  private var folder = URL(fileURLWithPath: "/")
+  private var temporary: TemporaryFolder!
+  private var folder: URL { temporary.url }
 
-  override func setUpWithError() throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent("programs-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  }
+  override func setUpWithError() throws { temporary = try TemporaryFolder() }
 
-  override func tearDown() { try? FileManager.default.removeItem(at: folder) }
+  override func tearDown() { temporary = nil }
 
   func testDamagedProgramsAreNotLoaded() throws {
     let cache = ProgramCache(directory: folder)

@@ -205,10 +205,15 @@ public final class MTCNN: FaceDetector {
       guard relevant[first..<first + priors].contains(true) else {
         return try Tensor(repeating: 0, shape: [count, priors], device: images.device)
       }
-      let logits = try proposals(level(images, scale)).logits
-      return try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([count, priors])
+      return try proposalMargins(images, scale)
     }
     return try Tensor.concatenated(parts, axis: 1)
+  }
+
+  /// P-Net's margins at a scale, [N, cells].
+  private func proposalMargins(_ images: Tensor, _ scale: Float) throws -> Tensor {
+    let logits = try proposals(level(images, scale)).logits
+    return try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([images.shape[0], -1])
   }
 
   /// P-Net alone, which later stages see no face without: at each scale of the pyramid that matters log(1 + sum(exp(z + 1) - 1)) over the
@@ -222,8 +227,7 @@ public final class MTCNN: FaceDetector {
       return relevant[first..<first + priors].contains(true)
     }
     return try mattering.reduce(Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)) { total, scale in
-      let logits = try proposals(level(images, scale)).logits
-      let margins = try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([images.shape[0], -1])
+      let margins = try proposalMargins(images, scale)
       // Bounded, so that its exponential is finite.
       let excess = try (margins.clamped(to: -1...30) + 1).exp() - 1
       let loss = try ((excess * margins.isInside(0...Float.greatestFiniteMagnitude)).sum(axes: [1]) + 1).log()

@@ -2,6 +2,7 @@ import CCodecs
 import Foundation
 import Kernels
 import Synchronization
+import SystemPackage
 
 /// A picture as a file holds it: pixels as stored, and everything else that a copy should keep.
 public struct ImageFile: Sendable {
@@ -19,17 +20,7 @@ public struct ImageFile: Sendable {
 
   /// Reads and decodes a file; what it is is judged by its contents.
   /// - Throws: `FileError` naming the file and what is wrong with it.
-  public init(contentsOf url: URL) throws { try self.init(Self.data(of: url), path: url.path) }
-
-  /// A file's bytes.
-  /// - Throws: `FileError` naming the file.
-  public static func data(of url: URL) throws -> Data {
-    do {
-      return try Data(contentsOf: url)
-    } catch {
-      throw FileError(url.path, "cannot be read (\(plainReason(error)))")
-    }
-  }
+  public init(contentsOf url: URL) throws { try self.init(contents(of: FilePath(url.path)), path: url.path) }
 
   /// Decodes a file's bytes.
   /// - Parameter path: for errors.

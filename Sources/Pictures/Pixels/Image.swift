@@ -19,6 +19,12 @@ public struct Image: Sendable {
   /// The largest sample value.
   public var peak: Float { bitDepth == 16 ? 65535 : 255 }
 
+  /// All of the picture.
+  package var bounds: Box { Box(x0: 0, y0: 0, x1: Float(width), y1: Float(height)) }
+
+  /// The picture in 8 bits, as RGB.
+  package var eightBitRGB: Image { Image(planes: planes(), width: width, height: height) }
+
   /// Whether the last channel is alpha.
   public var hasAlpha: Bool { channels == 2 || channels == 4 }
 

@@ -226,10 +226,7 @@ public final class Evaluator {
       let difference = zip(before.planes(), after.planes()).map { ($1 - $0) * 10 }
       var row: [Image?] = [before, after, Image(planes: difference, width: cell, height: cell)]
       if let (_, generator) = generators.first {
-        // The edit that shows most: the one that moves the picture furthest.
-        let own = generator.edits.indices.map { face * generator.edits.count + $0 }
-        func change(_ edit: Int) -> Float { distance(clean.edits[0][edit].output, clean.edits[0][edit].input) }
-        let strongest = own.max { change($0) < change($1) }!
+        let strongest = strongestEdit(of: 0, face: face, in: clean)
         for edit in [clean.edits[0][strongest], look.edits[0][strongest]] {
           let planes = try Tensor(
             edit.output, shape: [1, 3, generator.imageSize, generator.imageSize], device: device)
@@ -248,7 +245,15 @@ public final class Evaluator {
     return sheet.image()
   }
 
-  private func distance(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } }
+  /// The edit of a face that shows most, the one that moves the picture furthest: its number in a look's edits.
+  func strongestEdit(of generator: Int, face: Int, in look: Look) -> Int {
+    let count = generators[generator].generator.edits.count
+    func change(_ edit: Int) -> Float {
+      let edit = look.edits[generator][edit]
+      return zip(edit.output, edit.input).reduce(0) { $0 + abs($1.0 - $1.1) }
+    }
+    return (face * count..<(face + 1) * count).max { change($0) < change($1) }!
+  }
 }
 
 @available(*, unavailable)

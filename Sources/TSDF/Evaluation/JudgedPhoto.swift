@@ -42,7 +42,7 @@ public struct JudgedPhoto: Sendable {
       let squares = try detector.faceSquares(in: image, on: device)
       guard !squares.isEmpty else { return nil }
       return JudgedPhoto(
-        Image(planes: image.planes(), width: image.width, height: image.height), name: item.url.lastPathComponent,
+        image.eightBitRGB, name: item.url.lastPathComponent,
         faces: squares, attributes: dataset.attributes, labels: item.labels)
     }
   }

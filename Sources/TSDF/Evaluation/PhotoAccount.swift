@@ -88,14 +88,10 @@ extension Evaluator {
       metrics.add(
         original: before.input, edit: before.output, protectedEdit: after.output, height: side, width: side)
     }
-    func change(_ edit: Int) -> Float {
-      let edit = clean.edits[index][edit]
-      return zip(edit.output, edit.input).reduce(0) { $0 + abs($1.0 - $1.1) }
-    }
     func picture(_ look: Look, _ edit: Int) -> Image {
       Image(planes: look.edits[index][edit].output, width: side, height: side)
     }
-    let strongest = metrics.count == 0 ? nil : own.max { change($0) < change($1) }
+    let strongest = metrics.count == 0 ? nil : strongestEdit(of: index, face: face, in: clean)
     return PhotoAccount.GeneratorAccount(
       name: name, edits: metrics.count,
       broken: metrics.count == 0 ? 0 : Int((metrics.successRate * Double(metrics.count)).rounded()),

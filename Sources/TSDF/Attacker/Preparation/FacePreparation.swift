@@ -23,12 +23,11 @@ public final class FacePreparation: Sendable {
   /// All faces in an upright photo that are large enough, best score first.
   /// - Parameter isCollected: else it is a clean photo, which tells the truth.
   public func faces(in photo: Image, isCollected: Bool = true) throws -> [FoundFace] {
-    let whole = Box(x0: 0, y0: 0, x1: Float(photo.width), y1: Float(photo.height))
-    return try detectors.withLock { try $0.faces(in: photo, settings, isCollected: isCollected) }.filter { face in
+    try detectors.withLock { try $0.faces(in: photo, settings, isCollected: isCollected) }.filter { face in
       // What no picture can hold comes of photos made to break detectors.
       let (box, marks) = (face.detection.box, face.detection.landmarks)
       let places = [box.x0, box.y0, box.x1, box.y1] + marks.flatMap { [$0.x, $0.y] }
-      return places.allSatisfy(isPlace) && isLargeEnough(box) && box.intersection(whole) >= 1
+      return places.allSatisfy(isPlace) && isLargeEnough(box) && box.intersection(photo.bounds) >= 1
     }
   }
 

@@ -2,6 +2,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 
 /// Where the faces of photos really are: as a list says, or as detectors find in clean versions of the photos. A photo
 /// is looked up by its path below its folder; of files that differ in their extension alone the one with the photo's
@@ -40,7 +41,7 @@ public struct FaceTruth: Sendable {
   /// A list as `tsdf detect` prints it.
   /// - Throws: `FileError` naming the file when it is no such list.
   public init(list url: URL) throws {
-    let data = try ImageFile.data(of: url)
+    let data = try contents(of: FilePath(url.path))
     guard let photos = try? JSONDecoder().decode([PhotoDetections].self, from: data) else {
       throw FileError(url.path, "is no list of faces as 'tsdf detect' prints it")
     }

@@ -57,7 +57,7 @@ struct Region: Sendable {
   var face: Box?
 
   init(wholeOf image: Image) {
-    box = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
+    box = image.bounds
     isWhole = true
   }
 

@@ -94,18 +94,17 @@ public final class Protector {
 
   /// The faces of a picture that any detector finds, and those given, without doubles.
   private func allFaces(in image: Image) throws -> [Box] {
-    let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
     let found = try distinctFaces(detectors.flatMap { try faces(in: image, $0) }).map(\.box)
-    let given = settings.faces.filter { $0.intersection(whole) > 0 }
+    let given = settings.faces.filter { $0.intersection(image.bounds) > 0 }
     return found.filter { box in !given.contains { $0.isOfSameFace(as: box) } } + given
   }
 
   /// The faces that a detector finds in a picture.
   private func faces(in image: Image, _ detector: any FaceDetector) throws -> [Detection] {
-    let whole = Box(x0: 0, y0: 0, x1: Float(image.width), y1: Float(image.height))
-    return try detector.detectAll(in: image, longestSide: settings.longestSide, on: device).filter {
+    try detector.detectAll(in: image, longestSide: settings.longestSide, on: device).filter {
       // Nothing is of the size of several pictures.
-      $0.box.intersection(whole) >= 1 && max($0.box.width, $0.box.height) <= 4 * Float(max(image.width, image.height))
+      $0.box.intersection(image.bounds) >= 1
+        && max($0.box.width, $0.box.height) <= 4 * Float(max(image.width, image.height))
     }
   }
 
