@@ -147,6 +147,13 @@ func openWork(_ inputs: [String], leavingOut output: FilePath? = nil, isPictureN
   return work
 }
 
+/// Opens a folder for results, waiting for another run that works in it.
+/// - Parameter names: results that will be written.
+func resultFolder(_ path: String, for names: [FilePath] = []) throws -> ResultFolder {
+  let path = FilePath(argument: path)
+  return try ResultFolder(path, for: names, waiting: WaitingNote(path).repeat)
+}
+
 /// Says once that another process works in an output folder; a signal ends the waiting.
 final class WaitingNote {
   private let folder: FilePath

@@ -9,7 +9,7 @@ struct CopySettings: Encodable {
   /// Raised when the same settings come to give other copies, so that those of earlier versions are made anew.
   private var code = 2
   private var protection: ProtectionSettings
-  private var format: String, quality: Int?
+  private var format: String, quality: Int?, isMarking: Bool
   /// Names and digests, in the order that they were given in.
   private var detectors: [[String]] = [], generators: [[String]] = []
   private var goal: String?, views: [String]?
@@ -27,6 +27,7 @@ struct CopySettings: Encodable {
     }
     format = command.format.rawValue
     quality = command.format == .png ? nil : command.quality
+    isMarking = command.mark
     let used = isRefined || settings.region == .faces ? items(of: command.detectors) : []
     detectors = try used.map { [$0, try fileDigest(detectorWeights($0, in: command.models.directory))] }
     guard isRefined else { return }

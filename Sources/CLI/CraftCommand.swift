@@ -168,6 +168,7 @@ struct CraftCommand: ParsableCommand {
     let set = try FaceSet(dataset[0..<recipe.faces], size: recipe.size)
     let crafter = try Crafter(
       recipe, faces: set, generators: generators, detectors: found.map(\.detector), device: device)
+    try Safetensors.requireReplaceable(URL(fileURLWithPath: output))
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try crafter.restore(from: checkpoint)

@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 struct DetectCommand: ParsableCommand {
@@ -32,7 +33,8 @@ struct DetectCommand: ParsableCommand {
     let detector = try models.loadDetector(detector, on: device)
     let attack = try purifier.load(on: device)
     let progress = common.progress
-    let work = try openWork(inputs)
+    let annotated = try annotate.map { try resultFolder($0) }
+    let work = try openWork(inputs, leavingOut: annotate.map { FilePath(argument: $0) })
     var failures = work.problems
     var entries: [PhotoDetections] = []
     for (index, item) in work.items.enumerated() {
@@ -46,10 +48,8 @@ struct DetectCommand: ParsableCommand {
         }
         entries.append(
           PhotoDetections(file: item.path.text, width: image.width, height: image.height, faces: faces))
-        if let annotate {
-          let target = URL(fileURLWithPath: annotate).appendingPathComponent(item.name + ".png")
-          try writeAtomically(encodePNG(image.drawing(faces.map(\.box))), to: target)
-        }
+        try annotated?.write(
+          encodePNG(image.drawing(faces.map(\.box))), to: item.relativePath.appending(text: ".png"))
       } catch {
         failures.append(error)
         printError("\(error)")

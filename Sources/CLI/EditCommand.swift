@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 struct EditCommand: ParsableCommand {
@@ -46,7 +47,8 @@ struct EditCommand: ParsableCommand {
     }
     let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
     let attack = try purifier.load(on: device)
-    let work = try openWork(inputs)
+    let results = try resultFolder(output)
+    let work = try openWork(inputs, leavingOut: FilePath(argument: output))
     var failed = !work.problems.isEmpty
     for item in work.items {
       do {
@@ -67,9 +69,9 @@ struct EditCommand: ParsableCommand {
             let edited = try generator(input, condition: condition)
             let name = generator.edits[edit].replacingOccurrences(of: " ", with: "-")
             let suffix = (parts.count > 1 ? ".\(number + 1)" : "") + ".\(name).png"
-            let target = URL(fileURLWithPath: output).appendingPathComponent(item.name + suffix)
-            try writeAtomically(encodePNG(Image.images(from: edited.image)[0]), to: target)
-            print(target.path)
+            let place = try results.write(
+              encodePNG(Image.images(from: edited.image)[0]), to: item.relativePath.appending(text: suffix))
+            print(place.text)
           }
         }
       } catch {

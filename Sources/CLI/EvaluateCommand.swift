@@ -157,6 +157,9 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     StopSignal.listen()
+    let results = try output.map {
+      try resultFolder($0, for: ["report.json", "report.csv", "sheet.png", "index.html"])
+    }
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
@@ -200,12 +203,11 @@ struct EvaluateCommand: ParsableCommand {
         tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, region: region, perturbations: hashes,
         variants: reports))
     print(json ? whole : EvaluationTable.text(reports))
-    if let output {
-      let folder = URL(fileURLWithPath: output)
-      try writeAtomically(Data(whole.utf8), to: folder.appendingPathComponent("report.json"))
-      try writeAtomically(Data(EvaluationTable.csv(reports).utf8), to: folder.appendingPathComponent("report.csv"))
+    if let results {
+      try results.write(Data(whole.utf8), to: "report.json")
+      try results.write(Data(EvaluationTable.csv(reports).utf8), to: "report.csv")
       let sheet = try evaluator.sheet(baseline, protected: shown, rows: 6, cell: size)
-      try writeAtomically(encodePNG(sheet), to: folder.appendingPathComponent("sheet.png"))
+      try results.write(encodePNG(sheet), to: "sheet.png")
       var page = ProtectionPage(
         ProtectionPage.Purpose(
           generators: variants.last?.targets?.sorted() ?? [],
@@ -213,7 +215,7 @@ struct EvaluateCommand: ParsableCommand {
       for account in try evaluator.accounts(baseline, protected: shown, cell: ProtectionPage.cell) {
         try page.add(account)
       }
-      try writeAtomically(Data(page.html().utf8), to: folder.appendingPathComponent("index.html"))
+      try results.write(Data(page.html().utf8), to: "index.html")
     }
     try common.reportProfile(of: device)
   }

@@ -57,6 +57,8 @@ struct PersistCommand: ParsableCommand {
     } catch let error as FileError {
       throw ValidationError("\(error)")
     }
+    // Not kept open: other shards may write there.
+    _ = try resultFolder(output, for: ["results.json", "results.csv", "index.html"])
     let dataset = try Dataset(labelled: URL(fileURLWithPath: data))
     let (folder, directory) = (URL(fileURLWithPath: output), models.directory)
     let networks = PersistenceModels(
@@ -98,12 +100,10 @@ struct PersistCommand: ParsableCommand {
     let failures = shared.withLock { $0.failures.map { "\($0)" } }
     let summary = PersistenceSummary(try experiment.results(in: folder))
     let text = try jsonText(summary)
-    try writeAtomically(Data(text.utf8), to: folder.appendingPathComponent("results.json"))
-    try writeAtomically(
-      Data(PersistenceTable.csv(summary).utf8), to: folder.appendingPathComponent("results.csv"))
-    try writeAtomically(
-      Data(PersistencePage.html(experiment, summary, folder: folder).utf8),
-      to: folder.appendingPathComponent("index.html"))
+    let results = try resultFolder(output)
+    try results.write(Data(text.utf8), to: "results.json")
+    try results.write(Data(PersistenceTable.csv(summary).utf8), to: "results.csv")
+    try results.write(Data(PersistencePage.html(experiment, summary, folder: folder).utf8), to: "index.html")
     print(json ? text : PersistenceTable.matrix(summary) + "\n" + PersistenceTable.text(summary))
     if !failures.isEmpty { throw ExitCode(1) }
   }

@@ -33,6 +33,10 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Flag(help: "Copy files that are no pictures, as they are.") var copyOthers = false
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Let the copies' metadata say that tsdf protected them (XMP's tsdf:ProtectedBy), so that it is known later.")
+  var mark = true
   @Option(
     help: """
       Pictures with a longer side are shrunk to this to find faces: faster, but small faces may be missed. (default: none; faces \
@@ -76,6 +80,7 @@ struct ProtectCommand: ParsableCommand {
     let folder = FilePath(argument: output)
     let work = try openWork(inputs, leavingOut: folder, isPictureNeeded: !copyOthers)
     // Made and checked before any work.
+    let report = try report.map { try resultFolder($0, for: ["index.html"]) }
     let copies = try CopyFolder(folder, waiting: WaitingNote(folder).repeat)
     let (_, made, recipe) = try loadPerturbation(perturbationURL, on: CPUDevice())
     if recipe?.method == .pgd {
@@ -89,7 +94,8 @@ struct ProtectCommand: ParsableCommand {
     settings.perturbation = try fileDigest(perturbationURL)
     let run = ProtectRun(
       copies: copies, settings: try CopySettings(self, settings).digest, region: region,
-      options: .init(format: format, quality: quality, copiesOthers: copyOthers), progress: common.progress)
+      options: .init(format: format, quality: quality, isMarking: mark, copiesOthers: copyOthers),
+      progress: common.progress)
     var used: SharedProtector?
     let summary = try run.protect(work) {
       let made = try protector(settings)
@@ -102,21 +108,20 @@ struct ProtectCommand: ParsableCommand {
     try StopSignal.exitIfPending()
     if let report {
       used = nil
-      try write(report: report, of: run.finished)
+      try report.write(Data(try page(of: run.finished).utf8), to: "index.html")
     }
     if summary.failures > 0 { throw ExitCode(1) }
   }
 
   /// Judges copies for people; with a device of its own, for the protector's is given back.
-  private func write(report: String, of photos: [ProtectReport.Photo]) throws {
+  private func page(of photos: [ProtectReport.Photo]) throws -> String {
     let device = try common.openDevice()
     let found = try models.loadDetectors(detectors, on: device)
-    let page = try ProtectReport(
+    return try ProtectReport(
       generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device), detectors: found,
       finder: region == .faces ? found.first?.detector : nil, classifier: refinement.loadClassifier(on: device),
       seed: seed, device: device
     ).page(of: photos, progress: common.progress)
-    try writeAtomically(Data(page.utf8), to: URL(fileURLWithPath: report).appendingPathComponent("index.html"))
   }
 
   private var perturbationURL: URL { locate(perturbation ?? "weights/perturbation.safetensors") }

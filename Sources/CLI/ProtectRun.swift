@@ -12,6 +12,8 @@ final class ProtectRun: Sendable {
   struct Options: Sendable {
     var format = ProtectCommand.OutputFormat.keep
     var quality = 95
+    /// Whether their metadata say that they are protected.
+    var isMarking = true
     /// Whether files that are no pictures are copied.
     var copiesOthers = false
   }
@@ -209,6 +211,9 @@ final class ProtectRun: Sendable {
       }
     }
     for text in file.notes + notes { note(item, text) }
+    if file.isMarkedProtected {
+      note(item, "was protected by tsdf before: its copy is changed twice; protect the original instead")
+    }
     if region == .faces && result.faceCount == 0 { note(item, "no face found, the whole image is protected") }
     if let still = result.stillFound, !still.isEmpty {
       let places = still.map { text(of: $0, separator: " ") }.joined(separator: "; ")
@@ -247,6 +252,7 @@ final class ProtectRun: Sendable {
       encode: { [options] picture in
         var copy = file
         copy.image = picture.stored(as: file.orientation)
+        copy.isMarkedProtected = options.isMarking
         let (data, notes) = try copy.copy(as: type, quality: options.quality, path: item.path.shown)
         note(notes)
         return data

@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 struct TrainCommand: ParsableCommand {
@@ -83,11 +84,12 @@ struct TrainGeneratorCommand: ParsableCommand {
     let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: recipe.imageSize)
     let trainer = try Trainer(recipe, faces: training, device: device)
 
+    let samples = try resultFolder(output + ".samples")
     try TrainingLoop(trainer: trainer, output: output, options: loop, progress: progress).run {
       guard trainer.step % sampleEvery == 0 || trainer.step == recipe.steps else { return }
       let sheet = try editSheet(trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
       let name = String(format: "step-%06d.png", trainer.step)
-      try writeAtomically(encodePNG(sheet), to: URL(fileURLWithPath: output + ".samples/" + name))
+      try samples.write(encodePNG(sheet), to: FilePath(name))
     }
     try common.reportProfile(of: device)
     print("\(output): \(trainer.step) steps")

@@ -27,6 +27,7 @@ struct TrainingLoop {
 
   /// - Parameter afterStep: called after each generator step.
   func run(afterStep: () throws -> Void = {}) throws {
+    try Safetensors.requireReplaceable(URL(fileURLWithPath: output))
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try trainer.restore(from: checkpoint)

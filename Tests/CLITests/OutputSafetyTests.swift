@@ -275,6 +275,38 @@ final class OutputSafetyTests: ProtectTestCase {
     XCTAssertTrue(again.output.hasPrefix("2 protected, 0 done before, 0 failed"), again.output)
   }
 
+  /// Copies say that they are; one that is to be protected away from its journal is named.
+  func testCopiesAreKnownByTheirMark() throws {
+    try writePictures("in/a.jpg", "in/b.png")
+    XCTAssertEqual(try protect(folder.path("in"), output: folder.path("out")).errors.contains("before"), false)
+    XCTAssertTrue(try read("out/a.jpg").isMarkedProtected && read("out/b.png").isMarkedProtected)
+    try FileManager.default.copyItem(atPath: folder.path("out/b.png"), toPath: folder.path("moved.png"))
+    let again = try protect(folder.path("moved.png"), output: folder.path("twice"))
+    XCTAssertEqual(again.status, 0, again.errors)
+    XCTAssertTrue(again.errors.contains("moved.png: was protected by tsdf before"), again.errors)
+    let plain = try protect(folder.path("moved.png"), output: folder.path("plain"), extra: ["--no-mark"])
+    XCTAssertEqual(plain.status, 0, plain.errors)
+    XCTAssertFalse(try read("plain/moved.png").isMarkedProtected)
+    XCTAssertEqual(try read("plain/moved.png").image.bytes, try read("twice/moved.png").image.bytes)
+  }
+
+  private func read(_ name: String) throws -> ImageFile {
+    try ImageFile(contentsOf: URL(fileURLWithPath: folder.path(name)))
+  }
+
+  /// Other commands' results replace nobody's files either.
+  func testResultsOfOtherCommands() throws {
+    try writePictures("in/a.png", "mine.png")
+    let mine = try data("mine.png")
+    for place in ["out/a.png.A.png", "page/index.html"] { try folder.write(mine, place) }
+    let edit = try tsdf("edit", folder.path("generator.safetensors"), folder.path("in"), "--output", folder.path("out"))
+    requireNamed(edit, "out/a.png.A.png")
+    let page = try protect(folder.path("in"), output: folder.path("copies"), extra: ["--report", folder.path("page")])
+    requireNamed(page, "page/index.html")
+    XCTAssertNil(try contents("copies")["a.png"], "said before any work")
+    for place in ["out/a.png.A.png", "page/index.html"] { XCTAssertEqual(try data(place), mine, place) }
+  }
+
   func testTwoRunsAtOnce() throws {
     let count = 40
     for i in 0..<count { try writePictures("in/\(i).png", firstWidth: 200 + i) }

@@ -85,6 +85,50 @@ final class MetadataTests: XCTestCase {
     }
   }
 
+  /// A copy says that it is protected, in each type, through each other, and until it is told not to.
+  func testMarkOfProtection() throws {
+    let bare = try read(encodePNG(gradient()))
+    for first in [bare, try read(photo())] {
+      XCTAssertFalse(first.isMarkedProtected)
+      var marked = first
+      marked.isMarkedProtected = true
+      for through in types {
+        var between = try read(marked.encoded(as: through))
+        XCTAssertTrue(between.isMarkedProtected, "\(through)")
+        let text = Data("<tsdf:ProtectedBy>tsdf \(tsdfVersion)</tsdf:ProtectedBy>".utf8)
+        let attribute = Data("tsdf:ProtectedBy=\"tsdf \(tsdfVersion)\"".utf8)
+        XCTAssertTrue([text, attribute].contains { between.xmp.range(of: $0) != nil }, "\(through)")
+        XCTAssertEqual(
+          between.xmp.range(of: Data("Ada Photographer".utf8)) != nil, !first.xmp.isEmpty, "\(through): the rest stays")
+        for type in types {
+          XCTAssertTrue(try read(between.encoded(as: type)).isMarkedProtected, "\(through), \(type)")
+        }
+        between.isMarkedProtected = false
+        XCTAssertFalse(try read(between.encoded(as: through)).isMarkedProtected, "\(through)")
+      }
+      marked.isMarkedProtected = false
+      XCTAssertEqual(try marked.encoded(as: .png), try first.encoded(as: .png))
+    }
+  }
+
+  /// Metadata that just fit into a JPEG file are not given up for the mark.
+  func testMarkLeavesRoomForTheRest() throws {
+    func packed(_ count: Int) throws -> ImageFile {
+      let note = String(repeating: "A note. ", count: count / 8)
+      let packet = xmp("<own:note>\(note)</own:note>").dropFirst(29)
+      return try read(
+        inserting(chunk: "iTXt", Array("XML:com.adobe.xmp\0\0\0\0\0".utf8) + packet, into: encodePNG(gradient())))
+    }
+    for (count, isMarked) in [(60_000, true), (64_960, false)] {
+      var full = try packed(count)
+      XCTAssertGreaterThan(full.xmp.count, count)
+      full.isMarkedProtected = true
+      let copy = try read(full.encoded(as: .jpeg))
+      XCTAssertEqual(copy.isMarkedProtected, isMarked)
+      XCTAssertGreaterThan(copy.xmp.count, count)
+    }
+  }
+
   func testDensityIsKept() throws {
     let photo = try read(photo())
     let png = try photo.encoded(as: .png)

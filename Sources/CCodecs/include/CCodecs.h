@@ -101,6 +101,13 @@ void tsdf_clean_metadata(tsdf_metadata *metadata, const uint8_t *tiff, size_t ti
 // For types without places of their own: IPTC becomes XMP, density and a text go into the Exif data. 1 where texts are lost.
 int tsdf_fit_metadata(tsdf_metadata *metadata, int has_iptc, int has_texts, int has_density);
 
+// Writes into the XMP packet which tool protected the picture (`tool`, as XMP's tsdf:ProtectedBy), or that none did (NULL). 0, or -1
+// where a packet that a JPEG file can hold would grow too large for it: it was left as it is.
+int tsdf_mark_protected(tsdf_metadata *metadata, const char *tool);
+
+// Whether the XMP packet says that a tool protected the picture.
+int tsdf_is_marked_protected(const tsdf_metadata *metadata);
+
 // Puts Exif data, XMP and IPTC into a TIFF file; 0, or -1 where it was left as it is.
 int tsdf_add_to_tiff(tsdf_bytes *file, const tsdf_metadata *metadata);
 

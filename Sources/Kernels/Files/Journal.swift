@@ -8,6 +8,10 @@ public protocol JournalEntry: Codable, Sendable {
   static var journalName: String { get }
   /// What the file is known by in its journal.
   var key: FilePath { get }
+}
+
+/// The same of a file that another run need not make again.
+public protocol SourcedEntry: JournalEntry {
   /// The SHA-256 of what it was made from, and of the settings that it was made under.
   var source: String { get }
   var settings: String { get }
@@ -107,12 +111,6 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   /// The last entry of a key.
   public subscript(key: FilePath) -> Entry? { state.withLock { $0.lines[key]?.last } }
 
-  /// The entry of a file that was made from this source under these settings.
-  public func finished(_ key: FilePath, source: String, settings: String) -> Entry? {
-    guard let entry = self[key], entry.source == source, entry.settings == settings else { return nil }
-    return entry
-  }
-
   /// Writes a line.
   /// - Parameter isDurable: whether to wait until it is on disk.
   /// - Throws: `FileError` naming the journal when it cannot be written.
@@ -141,5 +139,13 @@ public final class Journal<Entry: JournalEntry>: Sendable {
     state.withLock {
       $0.lines = Dictionary(grouping: entries, by: \.key)
     }
+  }
+}
+
+extension Journal where Entry: SourcedEntry {
+  /// The entry of a file that was made from this source under these settings.
+  public func finished(_ key: FilePath, source: String, settings: String) -> Entry? {
+    guard let entry = self[key], entry.source == source, entry.settings == settings else { return nil }
+    return entry
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import SystemPackage
 
 /// Tensors by name and string metadata in the safetensors format (an 8-byte header length, a JSON header, raw
 /// little-endian data), mapped and read when asked for. Float32, float16, bfloat16 and float64 are read; float32 is written.
@@ -151,8 +152,25 @@ public struct Safetensors: Sendable {
     return entry
   }
 
+  /// Makes sure that a write would take the place of no file of another kind.
+  /// - Throws: `FileError` naming such a file.
+  public static func requireReplaceable(_ url: URL) throws {
+    let path = FilePath(url.path)
+    guard (try? Stat(path)) != nil else { return }
+    let start = try withRegularFile(path) { file in
+      try [UInt8](unsafeUninitializedCapacity: 9) { $1 = try file.read(into: UnsafeMutableRawBufferPointer($0)) }
+    }
+    // The length of a header, as little-endian bytes, and its brace.
+    let isOne = start.count == 9 && start[4..<8].allSatisfy { $0 == 0 } && start[8] == UInt8(ascii: "{")
+    guard start.isEmpty || isOne else {
+      throw FileError(url.path, "is there already and no safetensors file; it is left as it is: give another output")
+    }
+  }
+
   /// Writes tensors and metadata: beside the target first, then renamed, so that no half-written file is ever seen.
+  /// - Throws: `FileError` where it cannot be written, or where a file of another kind is in its place.
   public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to url: URL) throws {
+    try requireReplaceable(url)
     var header: [String: Any] = metadata.isEmpty ? [:] : ["__metadata__": metadata]
     let tensors = tensors.sorted { $0.key < $1.key }
     var end = 0

@@ -16,6 +16,9 @@ extension FilePath {
     }
   }
 
+  /// The path with more text at the end of its last component.
+  package func appending(text: String) -> FilePath { FilePath(bytes: bytes + text.utf8) }
+
   /// A path of one component.
   package init(_ component: Component) { self.init(root: nil, [component]) }
 

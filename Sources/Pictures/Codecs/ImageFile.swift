@@ -14,7 +14,7 @@ public struct ImageFile: Sendable {
   public let notes: [String]
   /// What the file holds beside the picture, of which a copy is made without.
   public let leftOut: LeftOut
-  private let metadata: PictureMetadata
+  private var metadata: PictureMetadata
   /// How the file stores its pixels, which copies of the same type follow.
   private var storage: tsdf_picture
 
@@ -50,6 +50,12 @@ public struct ImageFile: Sendable {
   package var profile: Data { metadata.profile }
   package var exif: Data { metadata.exif }
   package var xmp: Data { metadata.xmp }
+
+  /// Whether its metadata say that tsdf protected the picture: the mark of a copy.
+  public var isMarkedProtected: Bool {
+    get { metadata.isMarkedProtected }
+    set { metadata = metadata.marked(protectedBy: newValue ? "tsdf \(tsdfVersion)" : nil) }
+  }
 
   /// How many samples a JPEG copy has of the colours. All of them, unless it is set, whatever the file has: with half as many a
   /// face that was hidden is found again.

@@ -54,6 +54,16 @@ final class PictureMetadata: @unchecked Sendable {
     return PictureMetadata(owning: copy)
   }
 
+  /// Whether it says that tsdf protected the picture.
+  var isMarkedProtected: Bool { tsdf_is_marked_protected([data]) != 0 }
+
+  /// The same, saying which tool protected the picture, or that none did (nil). Without room for it in a JPEG file it stays as it is.
+  func marked(protectedBy tool: String?) -> PictureMetadata {
+    var copy = tsdf_metadata_copy([data])
+    _ = tsdf_mark_protected(&copy, tool)
+    return PictureMetadata(owning: copy)
+  }
+
   /// The same as a type can hold it.
   func fitted(to type: ImageType, notes: inout [String]) -> PictureMetadata {
     var copy = tsdf_metadata_copy([data])

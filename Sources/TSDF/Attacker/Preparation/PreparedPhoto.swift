@@ -23,7 +23,7 @@ public struct PreparedCrop: Codable, Sendable {
 }
 
 /// What the journal says of a photo whose faces have been cut out.
-public struct PreparedPhoto: JournalEntry {
+public struct PreparedPhoto: SourcedEntry {
   /// The photo, by its path below its folder.
   public var photo: String
   public var source: String, settings: String
