@@ -40,7 +40,7 @@ struct EditCommand: ParsableCommand {
     var known = [Float](repeating: 0, count: generator.attributes.count)
     for part in labels?.split(separator: ",") ?? [] {
       let fields = part.split(separator: "=")
-      guard fields.count == 2, let value = Float(fields[1]) else {
+      guard fields.count == 2, let value = Float(fields[1]), value == 0 || value == 1 else {
         throw ValidationError("--labels takes NAME=0 or NAME=1")
       }
       known[try position(String(fields[0]), in: generator.attributes)] = value

@@ -80,11 +80,11 @@ func loadGenerator(_ item: String, on device: any Device) throws -> any Generato
 
 /// The file of a generator by name, file, or NAME=FILE, and the name if one is given.
 func generatorFile(_ item: String) throws -> (name: String?, url: URL) {
-  let parts = item.split(separator: "=", maxSplits: 1).map(String.init)
+  let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
   let isName = generatorNames.contains(parts[0])
   let url = locate(isName ? parts.count > 1 ? parts[1] : "weights/\(item).safetensors" : item)
-  guard FileManager.default.fileExists(atPath: url.path) else {
-    throw FileError(url.path, "does not exist; a generator is a name, the file of its weights, or NAME=FILE")
+  guard parts.last?.isEmpty == false, FileManager.default.fileExists(atPath: url.path) else {
+    throw FileError(item, "does not exist; a generator is a name, the file of its weights, or NAME=FILE")
   }
   return (isName ? parts[0] : nil, url)
 }

@@ -233,7 +233,7 @@ final class PrepareRun: Sendable {
       }
     }
     // Of photos that were among the inputs of an earlier run.
-    for crop in journal.lines.values.joined().flatMap(\.crops) where !files.contains(crop.file) { remove(crop) }
+    for crop in journal.entries.flatMap(\.crops) where !files.contains(crop.file) { remove(crop) }
     if list.files.isEmpty {
       folder.remove("list_attr.txt")
     } else {

@@ -82,10 +82,13 @@ struct ProtectCommand: ParsableCommand {
     // Made and checked before any work.
     let report = try report.map { try resultFolder($0, for: ["index.html"]) }
     let copies = try CopyFolder(folder, waiting: WaitingNote(folder).repeat)
-    let (_, made, recipe) = try loadPerturbation(perturbationURL, on: CPUDevice())
+    let (universal, made, recipe) = try loadPerturbation(perturbationURL, on: CPUDevice())
     if recipe?.method == .pgd {
       throw ValidationError(
         "\(perturbationURL.path) was made for comparison: PGD has no universal part; --refine adapts one to each face")
+    }
+    if refine == 0, try universal.values().allSatisfy({ $0 == 0 }) {
+      throw FileError(perturbationURL.path, "changes nothing: it is zero everywhere")
     }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)

@@ -175,7 +175,7 @@ final class ProtectRun: Sendable {
       $0.finished.append(job)
       if isNew { $0.summary.done += 1 } else { $0.summary.skipped += 1 }
       $0.summary.faces += entry.faces
-      $0.summary.stillFound += entry.stillFound ?? 0
+      if let still = entry.stillFound { $0.summary.stillFound = ($0.summary.stillFound ?? 0) + still }
       if region == .faces && entry.faces == 0 { $0.summary.withoutFace += 1 }
       $0.psnr.add(entry.psnr)
       $0.ssim.add(entry.ssim)

@@ -6,8 +6,8 @@ extension ProtectRun {
   struct Summary: Encodable, Sendable {
     var files = 0, done = 0, skipped = 0, failures = 0
     var faces = 0, withoutFace = 0
-    /// Faces that refinement was to hide, and that are still found in the protected pictures.
-    var stillFound = 0
+    /// Faces that refinement was to hide, and that are still found in the protected pictures; nil where none was to be hidden.
+    var stillFound: Int?
     /// Files whose copies are without what the files hold beside their pictures, and what that is.
     var withoutEmbedded = 0, embedded = LeftOut()
     /// On average; nil where there is nothing to tell of.
@@ -27,11 +27,9 @@ extension ProtectRun {
     var text: String {
       var lines = ["\(done) protected, \(skipped) done before, \(failures) failed"]
       if done + skipped > 0 {
+        let still = stillFound.map { ", \($0) still found after refinement" } ?? ""
         lines.append(
-          """
-          \(faces) faces, \(stillFound) still found after refinement; \(withoutFace) images without a face that was found, \
-          protected as a whole
-          """)
+          "\(faces) faces\(still); \(withoutFace) images without a face that was found, protected as a whole")
       }
       var quality: [String] = []
       if let psnr { quality.append("PSNR \(psnr.formatted(1)) dB") }

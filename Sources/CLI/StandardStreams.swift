@@ -4,9 +4,11 @@ import Kernels
 
 /// Standard output and standard error as they may be: closed, full, or a pipe that nobody reads from any more.
 enum StandardStreams {
-  /// Makes writing to them safe: no signal ends the process for it, and no file that is opened takes the place of one that is closed.
+  /// Makes writing to them, and to files, safe: no signal ends the process for it, and no file that is opened takes the place of one that is closed.
   static func secure() {
     signal(SIGPIPE, SIG_IGN)
+    // A file that may not grow any more is an error like a full disk.
+    signal(SIGXFSZ, SIG_IGN)
     for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 && errno == EBADF {
       // What is written to standard output fails as it should; on standard error nobody looks.
       let opened = open("/dev/null", number == STDERR_FILENO ? O_WRONLY : O_RDONLY)

@@ -17,6 +17,7 @@ struct TSDFCommand: ParsableCommand {
   static func main() {
     StandardStreams.secure()
     do {
+      try refuseEmpty(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       let end = Result { try command.run() }
       do {
@@ -28,6 +29,16 @@ struct TSDFCommand: ParsableCommand {
       try end.get()
     } catch {
       exit(withError: error)
+    }
+  }
+
+  /// Refuses what a script gives whose variable is not set: taken for a path it would be the current folder. Lists may be empty.
+  private static func refuseEmpty(_ arguments: ArraySlice<String>) throws {
+    let lists: Set = ["--tags", "--labels"]
+    for (before, argument) in zip(arguments.prefix(1) + arguments, arguments)
+    where argument.isEmpty && !lists.contains(before) || argument.hasPrefix("--") && argument.hasSuffix("=") {
+      let place = argument.isEmpty ? before.hasPrefix("-") ? " of \(before)" : "" : " of \(argument.dropLast())"
+      throw ValidationError("a value\(place) is empty")
     }
   }
 }

@@ -280,6 +280,33 @@ final class CommandTests: XCTestCase {
     XCTAssertFalse(try hasFace(folder.path("hidden/astronaut.png")))
   }
 
+  /// What a script gives whose variables are not set, and numbers that are none.
+  func testEmptyArguments() throws {
+    let (photo, edits) = ("photos/astronaut.png", folder.path("edits"))
+    for arguments in [
+      ["edit", "", photo, "-o", edits], ["edit", "=", photo, "-o", edits], ["edit", "stargan=", photo, "-o", edits],
+      ["evaluate", "--data", ""], ["detect", photo, "--models="], ["protect", photo, "-o", ""],
+      ["protect", photo, "-o", edits, "--generators", "="],
+      ["edit", folder.path("generator.safetensors"), photo, "-o", edits, "--labels", "A=2"],
+    ] {
+      let result = try tsdf(arguments)
+      XCTAssertTrue([1, 64].contains(result.status), "\(arguments): \(result.status) \(result.errors)")
+      XCTAssertTrue(
+        ["is empty", "does not exist", "--labels takes"].contains { result.errors.contains($0) },
+        "\(arguments): \(result.errors)")
+    }
+    let device = CPUDevice()
+    for (value, name) in [(Float.nan, "nan"), (.infinity, "infinity"), (0, "zero")] {
+      try Safetensors.write(
+        ["perturbation": Tensor(repeating: value, shape: [1, 3, 8, 8], device: device)],
+        metadata: ["kind": "perturbation", "epsilon": "0.05"], to: URL(fileURLWithPath: folder.path(name)))
+      let result = try tsdf("protect", photo, "-o", edits, "--refine", "0", "--perturbation", folder.path(name))
+      XCTAssertEqual(result.status, 1, name)
+      let complaint = value == 0 ? "changes nothing: it is zero everywhere" : "holds values that are no numbers"
+      XCTAssertTrue(result.errors.contains("\(name): \(complaint)"), result.errors)
+    }
+  }
+
   func testUsageErrors() throws {
     for arguments in [
       ["protect", "a.png"], ["protect", "a.png", "--output", "b", "--quality", "0"], ["nonsense"],

@@ -70,7 +70,7 @@ final class InterruptionTests: ProtectTestCase {
     let started = Date()
     let end = try interrupt(arguments, with: SIGINT) { Date().timeIntervalSince(started) > 1 }
     XCTAssertEqual(end.status, 130, end.errors)
-    XCTAssertFalse(folder.files.contains("report"))
+    XCTAssertEqual(try contents("report"), [:])
   }
 
   /// Kills a run over mixed folders again and again, at random moments: afterwards each copy is what an undisturbed run makes.

@@ -275,6 +275,17 @@ final class OutputSafetyTests: ProtectTestCase {
     XCTAssertTrue(again.output.hasPrefix("2 protected, 0 done before, 0 failed"), again.output)
   }
 
+  /// A photo whose name begins as those of tsdf's own files do is a photo like others.
+  func testNamesLikeOnesOwn() throws {
+    let names = ["in/.tsdf-photo.jpg", "in/.tsdf-journal.jsonl.png", "in/.tsdf-x y.partial.png"]
+    for name in names { try writePictures(name) }
+    let result = try protect(folder.path("in"), output: folder.path("out"))
+    XCTAssertTrue(result.output.hasPrefix("3 protected, 0 done before, 0 failed"), result.output)
+    let again = try protect(folder.path("in"), output: folder.path("out"))
+    XCTAssertTrue(again.output.hasPrefix("0 protected, 3 done before, 0 failed"), again.output)
+    XCTAssertFalse(again.output.contains("still found"), "nobody looked: \(again.output)")
+  }
+
   /// Copies say that they are; one that is to be protected away from its journal is named.
   func testCopiesAreKnownByTheirMark() throws {
     try writePictures("in/a.jpg", "in/b.png")

@@ -78,7 +78,7 @@ final class ProtectTests: ProtectTestCase {
     shell.executableURL = URL(fileURLWithPath: "/bin/bash")
     shell.arguments = [
       "-c",
-      "trap '' XFSZ; ulimit -f 40; exec \"$0\" protect \"$1\" --output \"$2\" --region image --refine 0 --perturbation \"$3\" --device cpu",
+      "ulimit -f 40; exec \"$0\" protect \"$1\" --output \"$2\" --region image --refine 0 --perturbation \"$3\" --device cpu",
       executable.path, folder.path("in"), folder.path("out"), folder.path("perturbation.safetensors"),
     ]
     let err = Pipe()

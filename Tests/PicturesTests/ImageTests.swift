@@ -21,7 +21,9 @@ final class ImageTests: XCTestCase {
       let mean = (delta[1] + delta[1 + count] + delta[1 + 2 * count]) / 3
       XCTAssertEqual(moved.planes()[1] - grey.planes()[1], mean, accuracy: 1 / 255)
       var colored = grey
-      colored.bytes[0] ^= 1
+      colored.bytes[depth / 8 - 1] ^= 2
+      XCTAssertTrue(colored.isNeutral, "but for rounding")
+      colored.bytes[depth / 8 - 1] ^= 8
       XCTAssertFalse(colored.isNeutral)
       XCTAssertFalse(colored.adding(delta, budget: 0.1).isNeutral)
     }

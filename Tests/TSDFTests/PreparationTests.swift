@@ -368,7 +368,7 @@ final class PreparationTests: XCTestCase {
     }
     do {
       let third = try open()
-      XCTAssertEqual(third.lines.keys.map(\.string).sorted(), ["a", "c"])
+      XCTAssertEqual(third.entries.map(\.photo), ["a", "c"])
       try third.rewrite([prepared("c", []), prepared("a", [])])
     }
     XCTAssertEqual(try String(contentsOf: url, encoding: .utf8).split(separator: "\n").count, 2)

@@ -6,6 +6,8 @@ import SystemPackage
 public protocol JournalEntry: Codable, Sendable {
   /// The journal's name in an output folder.
   static var journalName: String { get }
+  /// The property that lines have the key's text under; no other has this name, in nested objects neither.
+  static var keyField: String { get }
   /// What the file is known by in its journal.
   var key: FilePath { get }
 }
@@ -23,26 +25,28 @@ public protocol SourcedEntry: JournalEntry {
 public final class Journal<Entry: JournalEntry>: Sendable {
   private struct State {
     var file: FileDescriptor
-    /// All that was ever said of each key, the last word last.
-    var lines: [FilePath: [Entry]] = [:]
-    var endsInNewline = true
+    var index: JournalIndex<Entry>
+    var endsInNewline: Bool
+
+    init(_ file: FileDescriptor) throws {
+      self.file = file
+      index = try JournalIndex(of: file)
+      endsInNewline = index.endsInNewline
+    }
   }
 
   private let folder: OutputFolder
   private let state: Mutex<State>
-  /// Lines that could not be read when the journal was opened.
-  public let damagedLineCount: Int
+  /// Lines that could not be read, of those that were looked at and those that say not even what they are about.
+  public var damagedLineCount: Int { state.withLock { $0.index.damagedLineCount } }
 
   /// Opens the journal of a folder, or begins it.
   /// - Parameter waiting: called again and again as long as another process has the journal open; it may throw to give up.
   /// - Throws: `FileError` naming the journal when it cannot be written.
   public init(in folder: OutputFolder, waiting: () throws -> Void = {}) throws {
     self.folder = folder
-    var state = State(file: try Self.openLocked(in: folder, waiting: waiting))
-    let data = try Self.attempt(folder) { try state.file.contents() }
-    (state.lines, damagedLineCount) = Self.parse(data)
-    state.endsInNewline = data.isEmpty || data.last == UInt8(ascii: "\n")
-    self.state = Mutex(state)
+    let file = try Self.openLocked(in: folder, waiting: waiting)
+    state = Mutex(try Self.attempt(folder) { try State(file) })
   }
 
   deinit { state.withLock { try? $0.file.close() } }
@@ -84,32 +88,14 @@ public final class Journal<Entry: JournalEntry>: Sendable {
     }
   }
 
-  /// What the lines of a journal's file say of each key, the last word last, and how many of them cannot be read.
-  static func parse(_ data: Data) -> (lines: [FilePath: [Entry]], damaged: Int) {
-    var (lines, damaged, decoder) = ([FilePath: [Entry]](), 0, JSONDecoder())
-    for line in data.split(separator: UInt8(ascii: "\n")) where line != Data("\r".utf8) {
-      if let entry = try? decoder.decode(Entry.self, from: Data(line)) {
-        lines[entry.key, default: []].append(entry)
-      } else {
-        damaged += 1
-      }
-    }
-    return (lines, damaged)
-  }
-
-  /// What the journal of a folder says of each key, the last word last; nothing where there is none.
-  public static func lines(in folder: FilePath) -> [FilePath: [Entry]] {
-    (try? contents(of: folder.appending(Entry.journalName))).map { parse($0).lines } ?? [:]
-  }
-
-  /// All entries, of each key the last word last.
-  public var lines: [FilePath: [Entry]] { state.withLock { $0.lines } }
+  /// All that every line says, in the order of the file.
+  public var entries: [Entry] { state.withLock { $0.index.entries(in: $0.file) } }
 
   /// All that was said of a key, the last word last.
-  public func lines(of key: FilePath) -> [Entry] { state.withLock { $0.lines[key] ?? [] } }
+  public func lines(of key: FilePath) -> [Entry] { state.withLock { $0.index.entries(of: key, in: $0.file) } }
 
   /// The last entry of a key.
-  public subscript(key: FilePath) -> Entry? { state.withLock { $0.lines[key]?.last } }
+  public subscript(key: FilePath) -> Entry? { lines(of: key).last }
 
   /// Writes a line.
   /// - Parameter isDurable: whether to wait until it is on disk.
@@ -117,14 +103,15 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   public func add(_ entry: Entry, isDurable: Bool = true) throws {
     let line = Data((try canonicalJSON(entry) + "\n").utf8)
     try Self.attempt(folder) {
-      let file = try state.withLock {
+      let file = try state.withLock { state in
         // A line that a crash or a full disk cut off must not take this one with it.
-        let text = $0.endsInNewline ? line : Data("\n".utf8) + line
-        $0.endsInNewline = false
-        try $0.file.writeAll(text)
-        $0.endsInNewline = true
-        $0.lines[entry.key, default: []].append(entry)
-        return $0.file
+        let text = state.endsInNewline ? line : Data("\n".utf8) + line
+        state.endsInNewline = false
+        try state.file.writeAll(text)
+        state.endsInNewline = true
+        let end = try state.file.seek(offset: 0, from: .current)
+        line.dropLast().withUnsafeBytes { state.index.add($0, at: UInt64(end) - UInt64(line.count)) }
+        return state.file
       }
       if isDurable { try file.synchronize() }
     }
@@ -136,8 +123,12 @@ public final class Journal<Entry: JournalEntry>: Sendable {
     let name = FilePath(Entry.journalName)
     let data = Data(try entries.map { try canonicalJSON($0) + "\n" }.joined().utf8)
     try folder.write(data, to: name)
-    state.withLock {
-      $0.lines = Dictionary(grouping: entries, by: \.key)
+    try Self.attempt(folder) {
+      let new = try State(openRegular(name, in: folder.descriptor))
+      state.withLock {
+        try? $0.file.close()
+        $0 = new
+      }
     }
   }
 }
@@ -149,3 +140,28 @@ extension Journal where Entry: SourcedEntry {
     return entry
   }
 }
+
+/// The journal of a folder that this run does not write to.
+public final class JournalReader<Entry: JournalEntry> {
+  private let file: FileDescriptor
+  private var index: JournalIndex<Entry>
+
+  /// nil where there is none that can be read.
+  public init?(in folder: FilePath) {
+    guard let file = try? openRegular(folder.appending(Entry.journalName)) else { return nil }
+    self.file = file
+    guard let index = try? JournalIndex<Entry>(of: file) else {
+      try? file.close()
+      return nil
+    }
+    self.index = index
+  }
+
+  deinit { try? file.close() }
+
+  /// All that was said of a key, the last word last.
+  public func lines(of key: FilePath) -> [Entry] { index.entries(of: key, in: file) }
+}
+
+@available(*, unavailable)
+extension JournalReader: Sendable {}

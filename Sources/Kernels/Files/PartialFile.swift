@@ -87,7 +87,16 @@ public final class PartialFile {
   }
 
   private static func isOwn(_ name: FilePath.Component) -> Bool {
-    FilePath(name).text.hasPrefix(ownPrefix) && FilePath(name).text.hasSuffix(suffix)
+    let text = FilePath(name).text
+    return text.hasPrefix(ownPrefix) && text.hasSuffix(suffix)
+      && text.dropFirst(ownPrefix.count).dropLast(suffix.count).utf8.allSatisfy {
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+      }
+  }
+
+  /// Whether a file of this name in a folder is this tool's own: a journal, or one on its way.
+  package static func isOwnFile(_ name: FilePath.Component) -> Bool {
+    isOwn(name) || FilePath(name).text.hasPrefix(ownPrefix) && FilePath(name).text.hasSuffix(".jsonl")
   }
 }
 

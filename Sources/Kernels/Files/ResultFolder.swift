@@ -18,6 +18,7 @@ public final class ResultFolder {
     var bytes: String
 
     static var journalName: String { PartialFile.ownPrefix + "results.jsonl" }
+    static var keyField: String { "output" }
     var key: FilePath { output.path }
   }
 

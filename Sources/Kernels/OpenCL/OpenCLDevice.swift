@@ -359,7 +359,8 @@ public final class OpenCLDevice: Device {
       throw KernelsError.openCL(call: "clCreateProgramWithSource", status: statusName(status))
     }
     var id: cl_device_id? = info.id
-    guard clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else {
+    // LLVM, on which compilers rest, removes its temporary files when a signal comes, also one that the process lives through.
+    guard (0..<2).contains(where: { _ in clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS }) else {
       throw KernelsError.build(program: wanted.name, device: name, log: log(of: program))
     }
     if let file { cache.store(program, to: file) }

@@ -5,10 +5,25 @@ import SystemPackage
 public enum FileKind: String, Codable, CaseIterable, Sendable {
   case png, jpeg, webp, tiff, heic, avif, gif, bmp
   case jpegXL = "JPEG XL"
+  case jpegXR = "JPEG XR"
   case jpeg2000 = "JPEG 2000"
+  case netpbm = "Netpbm"
+  case targa = "TGA"
+  case pcx = "PCX"
+  case openEXR = "OpenEXR"
+  case radiance = "Radiance HDR"
+  case qoi = "QOI"
+  case directDraw = "DDS"
+  case sgi = "SGI"
+  case dpx = "DPX"
+  case fits = "FITS"
+  case farbfeld = "farbfeld"
+  case xcf = "GIMP"
   case cameraRaw = "camera raw"
   case photoshop = "Photoshop"
-  case icon, video, audio
+  case icon
+  case vectorGraphics = "drawing"
+  case video, audio
   case pdf = "PDF"
   case archive
   case appleDouble = "AppleDouble"
@@ -70,8 +85,16 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
         Self(brands: head)
       } else if begins("8BPS") {
         .photoshop
-      } else if begins([0, 0, 1, 0]) || begins([0, 0, 2, 0]) {
+      } else if begins("II\u{bc}".unicodeScalars.map { UInt8($0.value) }) {
+        .jpegXR
+      } else if let kind = Self(raster: head) {
+        kind
+      } else if (begins([0, 0, 1, 0]) || begins([0, 0, 2, 0])) && !begins([0, 0], at: 4) {
         .icon
+      } else if begins("%!PS-Adobe") || begins([0xc5, 0xd0, 0xd3, 0xc6]) || begins([0xd7, 0xcd, 0xc6, 0x9a])
+        || isSVG(head)
+      {
+        .vectorGraphics
       } else if begins([0, 5, 0x16, 7]) || begins([0, 5, 0x16, 0]) {
         .appleDouble
       } else if begins([0x1a, 0x45, 0xdf, 0xa3]) || begins([0, 0, 1, 0xba]) || begins([0, 0, 1, 0xb3]) || begins("FLV")
@@ -93,6 +116,54 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
       } else {
         .other
       }
+  }
+
+  /// Of the pictures of pixels that few but programs that make pictures write; nil where it is none of them.
+  private init?(raster head: [UInt8]) {
+    func begins(_ text: String) -> Bool { head.starts(with: text.utf8) }
+    func number(_ offset: Int) -> Int { Int(head[offset]) | Int(head[offset + 1]) << 8 }
+    func isSpace(_ byte: UInt8) -> Bool { [9, 10, 13, 32].contains(byte) }
+    if head.count > 3, head[0] == UInt8(ascii: "P"),
+      (UInt8(ascii: "1")...UInt8(ascii: "7")).contains(head[1])
+        || [UInt8(ascii: "F"), UInt8(ascii: "f")].contains(head[1]),
+      isSpace(head[2]),
+      isSpace(head[3]) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(head[3])
+        || head[3] == UInt8(ascii: "#") || head[1] == UInt8(ascii: "7")
+    {
+      self = .netpbm
+    } else if head.starts(with: [0x76, 0x2f, 0x31, 0x01]) {
+      self = .openEXR
+    } else if begins("#?RADIANCE") || begins("#?RGBE") {
+      self = .radiance
+    } else if begins("qoif") {
+      self = .qoi
+    } else if begins("DDS ") {
+      self = .directDraw
+    } else if head.starts(with: [0x01, 0xda]), head.count > 12, head[2] <= 1, [1, 2].contains(head[3]) {
+      self = .sgi
+    } else if begins("SDPX") || begins("XPDS") || head.starts(with: [0x80, 0x2a, 0x5f, 0xd7]) {
+      self = .dpx
+    } else if begins("SIMPLE  =") {
+      self = .fits
+    } else if begins("farbfeld") {
+      self = .farbfeld
+    } else if begins("gimp xcf") {
+      self = .xcf
+    } else if head.count >= 128, head[0] == 10, [0, 2, 3, 4, 5].contains(head[1]), head[2] <= 1,
+      [1, 2, 4, 8].contains(head[3]),
+      number(4) <= number(8), number(6) <= number(10)
+    {
+      self = .pcx
+    } else if head.count >= 18, head[1] <= 1, [1, 2, 3, 9, 10, 11].contains(head[2]),
+      (head[1] == 1) == [1, 9].contains(head[2]),
+      head[1] == 1 || head[3..<8].allSatisfy({ $0 == 0 }), number(12) > 0, number(14) > 0,
+      [8, 15, 16, 24, 32].contains(head[16]), head[17] & 0xc0 == 0
+    {
+      // It has no mark of its own: its header makes sense as none other's does.
+      self = .targa
+    } else {
+      return nil
+    }
   }
 
   /// Of the ISO base media formats, by the brands that a file names.
@@ -123,7 +194,9 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
   private static let pictureExtensions = Set(
     ImageType.allCases.flatMap(\.pathExtensions) + [
       "jpg_large", "jpg_small", "jpg_orig", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef",
-      "srw", "psd",
+      "srw", "psd", "jxr", "wdp", "hdp", "pbm", "pgm", "ppm", "pnm", "pam", "pfm", "tga", "pcx", "exr", "qoi",
+      "dds", "sgi", "dpx",
+      "cin", "fits", "xcf", "j2k", "heif", "jfif",
     ])
 }
 
@@ -145,6 +218,15 @@ private func isRawTIFF(_ head: [UInt8]) -> Bool {
     if tag == 0x014A { hasSubdirectories = true }
   }
   return isPreview && hasSubdirectories
+}
+
+/// Whether a text is a drawing in SVG, whatever comes before its element.
+private func isSVG(_ head: [UInt8]) -> Bool {
+  guard let first = head.first(where: { ![0xef, 0xbb, 0xbf, 9, 10, 13, 32].contains($0) }), first == UInt8(ascii: "<")
+  else {
+    return false
+  }
+  return String(decoding: head, as: UTF8.self).range(of: "<([A-Za-z]+:)?svg[\\s>]", options: .regularExpression) != nil
 }
 
 /// Whether bytes are text, but for what a cut at their end leaves of a character.

@@ -44,7 +44,7 @@ struct FolderWalk {
     do {
       let (id, names) = try listing(of: folder)
       guard id != output || relativePath.isEmpty, visited.insert(id).inserted else { return }
-      for name in names where !name.string.hasPrefix(PartialFile.ownPrefix) {
+      for name in names where !PartialFile.isOwnFile(name) {
         let (path, relative) = (folder.appending(name), relativePath.appending(name))
         do {
           var status = try Stat(path, followTargetSymlink: false)

@@ -31,17 +31,18 @@ public struct Image: Sendable {
   /// Channels without alpha: 1 or 3.
   public var colorChannels: Int { channels < 3 ? 1 : 3 }
 
-  /// Whether no pixel has a colour: grey, as such or stored as equal red, green and blue. It stays so when it is moved.
+  /// Whether no pixel has a colour: grey, as such or stored as red, green and blue that are equal but for what types that lose
+  /// something round. It stays so when it is moved.
   public var isNeutral: Bool {
     guard colorChannels == 3 else { return true }
     return bytes.withUnsafeBytes { raw in
       let (narrow, wide) = (raw.bindMemory(to: UInt8.self), raw.bindMemory(to: UInt16.self))
       for start in stride(from: 0, to: width * height * channels, by: channels) {
-        let isGrey =
+        let (red, green, blue) =
           bitDepth == 8
-          ? narrow[start] == narrow[start + 1] && narrow[start] == narrow[start + 2]
-          : wide[start] == wide[start + 1] && wide[start] == wide[start + 2]
-        guard isGrey else { return false }
+          ? (Int(narrow[start]), Int(narrow[start + 1]), Int(narrow[start + 2]))
+          : (Int(wide[start]), Int(wide[start + 1]), Int(wide[start + 2]))
+        guard max(red, green, blue) - min(red, green, blue) <= (bitDepth == 8 ? 2 : 2 * 257) else { return false }
       }
       return true
     }

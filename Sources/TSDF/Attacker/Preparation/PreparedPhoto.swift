@@ -35,6 +35,7 @@ public struct PreparedPhoto: SourcedEntry {
   public var crops: [PreparedCrop]
 
   public static var journalName: String { PartialFile.ownPrefix + "prepare.jsonl" }
+  public static var keyField: String { "photo" }
   public var key: FilePath { FilePath(photo) }
 
   public init(

@@ -23,5 +23,9 @@ public func loadPerturbation(_ url: URL, on device: any Device) throws -> (
     throw FileError(url.path, "has the epsilon \(text); it must be above 0 and at most 1")
   }
   let recipe = try file.metadata["recipe"].map { try CraftRecipe(json: Data($0.utf8), from: url) }
-  return (try file.tensor("perturbation", on: device), epsilon, recipe)
+  let perturbation = try file.tensor("perturbation", on: device)
+  guard try perturbation.values().allSatisfy(\.isFinite) else {
+    throw FileError(url.path, "holds values that are no numbers")
+  }
+  return (perturbation, epsilon, recipe)
 }

@@ -3,8 +3,9 @@ import Pictures
 import SystemPackage
 
 /// Tells copies that earlier runs made from photos, by the journals of the folders that they lie in.
-public struct OwnCopies: Sendable {
-  private var journals: [FilePath: [FilePath: [ProtectedFile]]] = [:]
+public struct OwnCopies {
+  /// Of each folder; nil where it has none.
+  private var journals: [FilePath: JournalReader<ProtectedFile>?] = [:]
 
   public init() {}
 
@@ -14,16 +15,16 @@ public struct OwnCopies: Sendable {
     while let last = folder.lastComponent {
       folder.removeLastComponent()
       name = FilePath(last).pushing(name)
-      if let lines = journal(of: folder)[name], isOne(of: lines, item) { return true }
+      if let lines = journal(of: folder)?.lines(of: name), !lines.isEmpty, isOne(of: lines, item) { return true }
     }
     return false
   }
 
-  private mutating func journal(of folder: FilePath) -> [FilePath: [ProtectedFile]] {
+  private mutating func journal(of folder: FilePath) -> JournalReader<ProtectedFile>? {
     if let known = journals[folder] { return known }
-    let lines = Journal<ProtectedFile>.lines(in: folder)
-    journals[folder] = lines
-    return lines
+    let journal = JournalReader<ProtectedFile>(in: folder)
+    journals[folder] = .some(journal)
+    return journal
   }
 
   private func isOne(of lines: [ProtectedFile], _ item: WorkList.Item) -> Bool {
@@ -36,3 +37,6 @@ public struct OwnCopies: Sendable {
     }) ?? false
   }
 }
+
+@available(*, unavailable)
+extension OwnCopies: Sendable {}

@@ -22,6 +22,7 @@ public struct ProtectedFile: JournalEntry {
   public var seconds = 0.0
 
   public static var journalName: String { PartialFile.ownPrefix + "journal.jsonl" }
+  public static var keyField: String { "output" }
   public var key: FilePath { output.path }
 
   public init(output: FilePath, origin: String, source: String = "", sourceStamp: FileStamp?, settings: String) {
