@@ -6,8 +6,8 @@ private let detectorTypes: [(name: String, type: any FaceDetector.Type)] =
   [
     (RetinaFace.name, RetinaFace.self), (RetinaFace.residualName, RetinaFace.self), (S3FD.name, S3FD.self),
     (DSFD.name, DSFD.self), (MTCNN.name, MTCNN.self), (CenterFace.name, CenterFace.self),
-    (DlibCNN.name, DlibCNN.self), (DlibHOG.name, DlibHOG.self),
-  ] + BlazeFace.names.map { ($0, BlazeFace.self) }
+    (YuNet.name, YuNet.self), (DlibCNN.name, DlibCNN.self), (DlibHOG.name, DlibHOG.self),
+  ] + BlazeFace.names.map { ($0, BlazeFace.self) } + UltraLight.names.map { ($0, UltraLight.self) }
 
 /// The names of all detectors.
 public let detectorNames = detectorTypes.map(\.name)
@@ -44,9 +44,13 @@ private let fetchedAdvice = "tools/fetch-models gets it"
 public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
   let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
   guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
-    let advice =
-      fetchedDetectorNames.contains(name)
-      ? fetchedAdvice : "its weights are yours to bring (.pth files are read as they are)"
+    var advice = fetchedAdvice
+    if !fetchedDetectorNames.contains(name) {
+      let isConverted = name == YuNet.name || UltraLight.names.contains(name)
+      advice =
+        "its weights are yours to bring (.pth files are read as they are"
+        + (isConverted ? ", tools/convert-detector reads ONNX files)" : ")")
+    }
     throw FileError(candidates[0].path, "does not exist; \(advice)")
   }
   return url
