@@ -57,6 +57,18 @@ for name in ("blazeface-short", "blazeface-back", "blazeface-full"):
     x = image((1, 3, 150, 203), 35)
     record(name, x, run_blazeface(p, x), (1, 3, 31, 17, 7))
 
+for name, is_small in (("yunet", False), ("yunet-small", True)):
+    s = Source(13, kaiming=True)
+    declare_yunet(s, is_small, norms=False)
+    x = image((2, 3, 97, 131), 37)
+    record(name, x, run_yunet(s.tensors, x), (1, 3, 31, 17, 7))
+
+for name in ("slim", "rfb"):
+    s = Source(13, kaiming=True)
+    declare_ultralight(s, name == "rfb", norms=False)
+    x = image((2, 3, 97, 131), 39)
+    record(f"ultralight-{name}", x, run_ultralight(s.tensors, x), (7, 13, 37, 19, 7))
+
 for name, declare, run in (("s3fd", declare_s3fd, run_s3fd), ("dsfd", declare_dsfd, run_dsfd)):
     s = Source(13, kaiming=True)
     declare(s)

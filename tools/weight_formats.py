@@ -270,17 +270,20 @@ def protobuf_fields(data):
             at += width
 
 
+OnnxNode = collections.namedtuple("OnnxNode", "name operation inputs outputs")
+
+
 def read_onnx(data):
-    """({name: (shape, bytes)}, [(node name, operation, [inputs])]) of an ONNX model (onnx.proto: fields by number)."""
+    """({name: (shape, bytes)}, [OnnxNode]) of an ONNX model (onnx.proto: fields by number)."""
     (graph,) = [value for number, value in protobuf_fields(data) if number == 7]
     tensors, nodes = {}, []
     for number, value in protobuf_fields(graph):
         fields = list(protobuf_fields(value)) if number in (1, 5) else []
         if number == 1:
-            inputs = [v.decode() for n, v in fields if n == 1]
+            inputs, outputs = ([v.decode() for n, v in fields if n == field] for field in (1, 2))
             (name,) = [v.decode() for n, v in fields if n == 3] or [""]
             (operation,) = [v.decode() for n, v in fields if n == 4]
-            nodes.append((name, operation, inputs))
+            nodes.append(OnnxNode(name, operation, inputs, outputs))
         elif number == 5:
             dims = []
             for n, v in fields:
@@ -375,16 +378,19 @@ def reordered(tensor, order):
 
 
 def write_safetensors(tensors, metadata, path):
-    """Writes beside the target, then renames."""
     header, end = {"__metadata__": metadata}, 0
     for name, (shape, data) in sorted(tensors.items()):
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + len(data)]}
         end += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
+    contents = (data for _, (_, data) in sorted(tensors.items()))
+    write_whole(b"".join((struct.pack("<Q", len(text)), text, *contents)), path)
+
+
+def write_whole(data, path):
+    """Writes beside the target, then renames."""
     with open(path + ".partial", "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for _, (_, data) in sorted(tensors.items()):
-            file.write(data)
+        file.write(data)
     os.replace(path + ".partial", path)
     print(path)

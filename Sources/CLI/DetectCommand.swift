@@ -11,7 +11,7 @@ struct DetectCommand: ParsableCommand {
     commandName: "detect", abstract: "Find faces: boxes, scores and landmarks as JSON on stdout.")
 
   @Argument(help: "Images, or folders of images.") var inputs: [String]
-  @Option(help: "\(detectorNames.joined(separator: " or ")).") var detector = RetinaFace.name
+  @Option(help: "\(finderNames.joined(separator: " or ")).") var detector = RetinaFace.name
   @Option(help: "The lowest score reported.") var threshold = defaultDetectionThreshold
   @Option(
     help: """
@@ -30,7 +30,7 @@ struct DetectCommand: ParsableCommand {
 
   func run() throws {
     let device = try common.openDevice()
-    let detector = try models.loadDetector(detector, on: device)
+    let detector = try models.loadFinder(detector, on: device)
     let attack = try purifier.load(on: device)
     let progress = common.progress
     let annotated = try annotate.map { try resultFolder($0) }

@@ -45,7 +45,7 @@ struct EditCommand: ParsableCommand {
       }
       known[try position(String(fields[0]), in: generator.attributes)] = value
     }
-    let finder = region == .faces ? try models.loadDetector(detector, on: device) : nil
+    let finder = region == .faces ? try models.loadFinder(detector, on: device) : nil
     let attack = try purifier.load(on: device)
     let results = try resultFolder(output)
     let work = try openWork(inputs, leavingOut: FilePath(argument: output))

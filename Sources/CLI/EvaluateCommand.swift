@@ -68,6 +68,8 @@ struct EvaluateCommand: ParsableCommand {
     try require("--size", size, 64...8192)
     try require("--refine", refine, 0...1_000_000)
     try require("--hold-out", holdOut, 0...largestCount)
+    try items(of: detectors).forEach(requireFinder)
+    try items(of: refineDetectors).forEach(requireDetector)
     let known = MetricName.allCases.map(\.rawValue)
     for name in metrics.map(items(of:)) ?? [] where !known.contains(name) {
       throw ValidationError("there is no metric \(name); there are \(known.joined(separator: ", "))")
@@ -163,7 +165,7 @@ struct EvaluateCommand: ParsableCommand {
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
-    let found = try models.loadDetectors(detectors, on: device)
+    let found = try models.loadFinders(detectors, on: device)
     let dataset = try loadFaces(data)
     let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
     let chosen = dataset[first..<min(dataset.count, first + count)]

@@ -23,16 +23,36 @@ struct DetectorOptions: ParsableArguments {
     return try Networks.loadDetector(name, from: directory, on: device)
   }
 
+  func loadFinder(_ name: String, on device: any Device) throws -> any FaceFinder {
+    try requireFinder(name)
+    return try Networks.loadFinder(name, from: directory, on: device)
+  }
+
   /// Detectors from a comma-separated list; "none" or an empty list gives none.
   func loadDetectors(_ names: String, on device: any Device) throws -> [(name: String, detector: any FaceDetector)] {
     try items(of: names).map { ($0, try loadDetector($0, on: device)) }
   }
+
+  /// The same of what need only find faces.
+  func loadFinders(_ names: String, on device: any Device) throws -> [(name: String, detector: any FaceFinder)] {
+    try items(of: names).map { ($0, try loadFinder($0, on: device)) }
+  }
 }
 
-/// Refuses what is no detector's name.
+/// Refuses what is no detector's name that protection can work against.
 func requireDetector(_ name: String) throws {
+  try requireFinder(name)
   guard detectorNames.contains(name) else {
-    throw ValidationError("there is no detector \(name); there are \(detectorNames.joined(separator: ", "))")
+    throw ValidationError(
+      "\(name) only judges (it has no gradient): nothing can be made or refined against it; there are "
+        + detectorNames.joined(separator: ", "))
+  }
+}
+
+/// Refuses what is no name of anything that finds faces.
+func requireFinder(_ name: String) throws {
+  guard finderNames.contains(name) else {
+    throw ValidationError("there is no detector \(name); there are \(finderNames.joined(separator: ", "))")
   }
 }
 

@@ -63,7 +63,8 @@ struct PersistCommand: ParsableCommand {
     let (folder, directory) = (URL(fileURLWithPath: output), models.directory)
     let networks = PersistenceModels(
       generator: { try loadGenerator($0, on: $1) },
-      detector: { try Networks.loadDetector($0, from: directory, on: $1) }, locate: { locate($0) },
+      detector: { try Networks.loadDetector($0, from: directory, on: $1) },
+      finder: { try Networks.loadFinder($0, from: directory, on: $1) }, locate: { locate($0) },
       metric: { [models] in models.weights(of: $0) })
     let requests = devices.map(items(of:)) ?? []
     let opened = requests.isEmpty ? 1 : requests.count

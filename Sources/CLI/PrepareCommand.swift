@@ -21,7 +21,7 @@ struct PrepareCommand: ParsableCommand {
 
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
   @Option(name: .shortAndLong, help: "The folder for the crops.") var output: String
-  @Option(help: "Detectors, separated by commas: \(detectorNames.joined(separator: ", ")).") var detectors = RetinaFace
+  @Option(help: "Detectors, separated by commas: \(finderNames.joined(separator: ", ")).") var detectors = RetinaFace
     .name
   @Option(
     help: """
@@ -57,7 +57,7 @@ struct PrepareCommand: ParsableCommand {
 
   func validate() throws {
     guard !names.isEmpty else { throw ValidationError("--detectors needs a detector to find faces") }
-    for name in names { try requireDetector(name) }
+    for name in names { try requireFinder(name) }
     guard Set(names).count == names.count else { throw ValidationError("--detectors names a detector twice") }
     guard votes == nil || combine == .vote else { throw ValidationError("--votes is for --combine vote") }
     try require("--votes", votes, 1...names.count)
@@ -112,7 +112,7 @@ struct PrepareCommand: ParsableCommand {
     (settings.longestSide, settings.margin, settings.size, settings.align) = (longestSide, margin, size, align)
     settings.purify = purifier.options.purify
     let ensemble = try DetectorEnsemble(
-      try models.loadDetectors(detectors, on: device), after: try purifier.load(on: device), on: device)
+      try models.loadFinders(detectors, on: device), after: try purifier.load(on: device), on: device)
     let preparation = FacePreparation(settings, detectors: ensemble)
     let run = PrepareRun(
       preparation: preparation, selection: CropSelection(droppingDuplicates: dropDuplicates, below: dropBlurred),

@@ -67,6 +67,7 @@ struct ProtectCommand: ParsableCommand {
   enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable { case keep, png, jpeg }
 
   func validate() throws {
+    try items(of: detectors).forEach(requireDetector)
     if let epsilon, !(epsilon > 0 && epsilon <= 1) { throw ValidationError("--epsilon must be above 0 and at most 1") }
     try require("--refine", refine, 0...1_000_000)
     try require("--quality", quality, 1...100)
@@ -119,7 +120,7 @@ struct ProtectCommand: ParsableCommand {
   /// Judges copies for people; with a device of its own, for the protector's is given back.
   private func page(of photos: [ProtectReport.Photo]) throws -> String {
     let device = try common.openDevice()
-    let found = try models.loadDetectors(detectors, on: device)
+    let found = try models.loadFinders(detectors, on: device)
     return try ProtectReport(
       generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device), detectors: found,
       finder: region == .faces ? found.first?.detector : nil, classifier: refinement.loadClassifier(on: device),

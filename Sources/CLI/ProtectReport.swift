@@ -15,7 +15,7 @@ struct ProtectReport {
   }
 
   private let evaluator: Evaluator
-  private let finder: (any FaceDetector)?
+  private let finder: (any FaceFinder)?
   private let classifier: AttributeClassifier
   private let device: any Device
   private let purpose: ProtectionPage.Purpose
@@ -24,8 +24,8 @@ struct ProtectReport {
   ///   - finder: finds the faces that are shown; nil where pictures are faces.
   ///   - classifier: tells which edits of a face there are.
   init(
-    generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
-    finder: (any FaceDetector)?, classifier: AttributeClassifier, seed: UInt64, device: any Device
+    generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceFinder)],
+    finder: (any FaceFinder)?, classifier: AttributeClassifier, seed: UInt64, device: any Device
   ) {
     evaluator = Evaluator(generators: generators, detectors: detectors, seed: seed, device: device)
     (self.finder, self.classifier, self.device) = (finder, classifier, device)

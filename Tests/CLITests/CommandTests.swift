@@ -317,4 +317,17 @@ final class CommandTests: XCTestCase {
       XCTAssertEqual(try tsdf(arguments).status, 64, "\(arguments)")
     }
   }
+
+  /// What only judges is refused before anything is done where protection would work against it.
+  func testJudgesAreNotWorkedAgainst() throws {
+    for arguments in [
+      ["protect", "photos", "--output", "b", "--detectors", "retinaface,haar"],
+      ["craft", "--data", "x", "--output", "y", "--detectors", "haar"],
+      ["evaluate", "--data", "x", "--refine", "1", "--refine-detectors", "haar"],
+    ] {
+      let result = try tsdf(arguments)
+      XCTAssertEqual(result.status, 64, "\(arguments)")
+      XCTAssertTrue(result.errors.contains("haar only judges"), result.errors)
+    }
+  }
 }

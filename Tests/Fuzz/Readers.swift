@@ -24,6 +24,7 @@ let readers: [String: Reader] = [
     try readCheckpoint(storedZip([("a/data.pkl", [UInt8](data)), ("a/data/0", storage), ("a/data/1", storage)]))
   },
   "recipe": { _ = try CraftRecipe(json: $0, from: URL(fileURLWithPath: "fuzz"), isStrict: true) },
+  "cascade": readCascade,
   "list": { _ = try AttributeList($0, path: "fuzz") },
 ]
 
@@ -49,6 +50,12 @@ private let smallPicture = try! ImageFile(
 
 @Sendable private func readCheckpoint(_ data: Data) throws {
   _ = try TorchCheckpoint(data, path: "fuzz").tensors(on: CPUDevice())
+}
+
+@Sendable private func readCascade(_ data: Data) throws {
+  let haar = try Haar(data, path: "fuzz")
+  var random = RandomStream(seed: 1)
+  _ = try haar.detect(random.uniform([1, 3, 40, 50], in: -1..<1, device: CPUDevice()), threshold: 0.5)
 }
 
 @Sendable private func readSafetensors(_ data: Data) throws {

@@ -104,9 +104,26 @@ def lists():
 
 LIST_WORDS = [b"\r\n", b"\n", b" ", b" 1", b" -1", b"../", b"\xff", b"\xef\xbb\xbf", b"A B", b"99999999999999999999"]
 
+CASCADE = b"""<?xml version="1.0"?><opencv_storage><cascade type_id="opencv-cascade-classifier"><stageType>BOOST</stageType>
+<featureType>HAAR</featureType><height>%s</height><width>8</width><stages><_><stageThreshold>%s</stageThreshold><weakClassifiers><_>
+<internalNodes>%s</internalNodes><leafValues>-1. 1. 2.</leafValues></_></weakClassifiers></_></stages><features><_><rects>
+<_>0 0 8 8 -1.</_><_>%s</_></rects></_></features></cascade></opencv_storage>"""
+
+
+def cascades():
+    for height, threshold in [(b"8", b"0."), (b"4", b"-3"), (b"256", b"1e-30"), (b"9223372036854775807", b"nan"), (b"-1", b"1e999")]:
+        for nodes in [b"0 -1 0 0.5", b"1 -2 0 0.5 0 -1 0 -0.5", b"1 1 0 0. 1 0 0 0.", b"0 -9223372036854775808 0 0"]:
+            for rectangle in [b"0 0 4 8 2.", b"-1 0 4 8 2.", b"0 0 4 9223372036854775807 2.", b"7 7 1 1 1e30"]:
+                yield CASCADE % (height, threshold, nodes, rectangle)
+    yield b"<a>" * 4000
+    yield b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><a>&d;</a>'
+
+
+CASCADE_WORDS = [b"<_>", b"</_>", b"<rects>", b"<stages>", b"<internalNodes>", b"<tilted>1</tilted>", b"<!DOCTYPE", b"<!ENTITY", b"&b;", b"<![CDATA[", b"]]>", b"<!--", b"-1", b"1e30", b"9223372036854775807", b" "]
+
 GENERATED = {
     "pickle": (pickles, PICKLE_WORDS), "header": (headers, HEADER_WORDS), "recipe": (recipes, RECIPE_WORDS),
-    "list": (lists, LIST_WORDS),
+    "list": (lists, LIST_WORDS), "cascade": (cascades, CASCADE_WORDS),
 }
 COPIED = {
     "checkpoint": [os.path.join(GOLDENS, "checkpoints", n) for n in ("zip.pth", "legacy.pth", "code.pth")],

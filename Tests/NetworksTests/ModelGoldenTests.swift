@@ -65,6 +65,20 @@ final class ModelGoldenTests: XCTestCase {
       let found = try centerface.heads(pair)
       try check("centerface", golden, x: pair, outputs: Self.outputs(found))
 
+      for (name, isSmall) in [("yunet", false), ("yunet-small", true)] {
+        let yunet = try YuNet(seed: 13, isSmall: isSmall, device: device)
+        let x = try image([2, 3, 97, 131], seed: 37, on: device)
+        try check(name, golden, x: x, outputs: Self.outputs(yunet.heads(x)))
+      }
+
+      for hasFields in [false, true] {
+        let ultralight = try UltraLight(seed: 13, hasFields: hasFields, device: device)
+        let x = try image([2, 3, 97, 131], seed: 39, on: device)
+        // Rectifiers' kinks put PyTorch's own single precision as far off.
+        try check(
+          ultralight.modelName, golden, x: x, outputs: Self.outputs(ultralight.heads(x)), gradientTolerance: 2e-2)
+      }
+
       for name in BlazeFace.names {
         let detector = try loadDetector(name, from: models, on: device)
         XCTAssertEqual(detector.modelName, name)
@@ -217,6 +231,8 @@ final class ModelGoldenTests: XCTestCase {
       ($0, try loadDetector($0, from: projectURL("models"), on: device))
     }
     detectors.append(("s3fd", try S3FD(seed: 1, device: device)))
+    detectors.append(("yunet", try YuNet(seed: 1, isSmall: true, device: device)))
+    detectors.append(("ultralight", try UltraLight(seed: 1, hasFields: true, device: device)))
     for (name, detector) in detectors {
       for (height, width) in [(64, 64), (97, 131), (200, 60)] {
         let x = try Tensor(repeating: 0, shape: [1, 3, height, width], device: device)

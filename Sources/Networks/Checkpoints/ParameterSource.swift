@@ -73,6 +73,14 @@ struct ParameterSource {
     if let count { try bias("\(name).bias", count, for: shape) }
   }
 
+  /// A convolution's weight `NAME.weight` and bias `NAME.bias`, the norm after it folded in where a checkpoint has it apart.
+  mutating func convolution(_ name: String, _ shape: Shape, norm: String? = nil) throws {
+    guard let state else { return try layer(name, shape, bias: shape[0]) }
+    let folded = try state.convolution(name, norm: norm, shape)
+    (parameters["\(name).weight"], parameters["\(name).bias"]) = (folded.weight, folded.bias)
+    ignored.formUnion(folded.names)
+  }
+
   /// A parameter that starts with one value everywhere.
   mutating func constant(_ name: String, _ shape: Shape, _ value: Float) throws {
     try add(name, shape) { _, device in try Tensor(repeating: value, shape: shape, device: device) }

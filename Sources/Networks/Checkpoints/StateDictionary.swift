@@ -48,6 +48,34 @@ public struct StateDictionary {
     return tensor
   }
 
+  /// A convolution's weight and bias, and the names of all that they were made of: the batch norm after it is folded in where it is
+  /// there still.
+  /// - Parameter norm: what that norm is called.
+  package func convolution(_ name: String, norm: String?, _ shape: [Int?]) throws -> (
+    weight: Tensor, bias: Tensor, names: Set<String>
+  ) {
+    let weight = try require("\(name).weight", shape)
+    let channels = weight.shape[0]
+    guard let norm, tensors["\(norm).running_mean"] != nil else {
+      return (weight, try require("\(name).bias", [channels]), ["\(name).weight", "\(name).bias"])
+    }
+    let (gain, shift, mean, variance) = try (
+      require("\(norm).weight", [channels]), require("\(norm).bias", [channels]),
+      require("\(norm).running_mean", [channels]), require("\(norm).running_var", [channels])
+    )
+    var names = Set(
+      ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"].map { "\(norm).\($0)" } + [
+        "\(name).weight"
+      ])
+    let scale = try gain / (variance + 1e-5).sqrt()
+    var bias = try shift - mean * scale
+    if tensors["\(name).bias"] != nil {
+      bias = try bias + require("\(name).bias", [channels]) * scale
+      names.insert("\(name).bias")
+    }
+    return (try weight * scale.reshaped([channels, 1, 1, 1]), bias, names)
+  }
+
   /// The names left when those in `used` are taken away.
   public func names(besides used: Set<String>) -> [String] { tensors.keys.filter { !used.contains($0) }.sorted() }
 

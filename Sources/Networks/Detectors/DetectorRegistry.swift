@@ -6,30 +6,51 @@ private let detectorTypes: [(name: String, type: any FaceDetector.Type)] =
   [
     (RetinaFace.name, RetinaFace.self), (RetinaFace.residualName, RetinaFace.self), (S3FD.name, S3FD.self),
     (DSFD.name, DSFD.self), (MTCNN.name, MTCNN.self), (CenterFace.name, CenterFace.self),
-    (DlibCNN.name, DlibCNN.self), (DlibHOG.name, DlibHOG.self),
-  ] + BlazeFace.names.map { ($0, BlazeFace.self) }
+    (YuNet.name, YuNet.self), (DlibCNN.name, DlibCNN.self), (DlibHOG.name, DlibHOG.self),
+  ] + BlazeFace.names.map { ($0, BlazeFace.self) } + UltraLight.names.map { ($0, UltraLight.self) }
 
 /// The names of all detectors.
 public let detectorNames = detectorTypes.map(\.name)
+
+/// The names of all that finds faces: the detectors, and judges that protection cannot work against.
+public let finderNames = detectorNames + [Haar.name]
 
 /// The names of those whose weights tools/fetch-models gets.
 public let fetchedDetectorNames =
   [RetinaFace.name, MTCNN.name, CenterFace.name, DlibCNN.name, DlibHOG.name] + BlazeFace.names
 
+/// What finds faces under a name: a detector as `loadDetector` has it, or Haar's cascade from `directory/haar.xml`.
+/// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
+public func loadFinder(_ name: String, from directory: URL, on device: any Device) throws -> any FaceFinder {
+  guard name == Haar.name else { return try loadDetector(name, from: directory, on: device) }
+  let url = directory.appendingPathComponent("\(name).xml")
+  guard FileManager.default.fileExists(atPath: url.path) else {
+    throw FileError(url.path, "does not exist; \(fetchedAdvice)")
+  }
+  return try Haar(contentsOf: url)
+}
+
 /// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
 public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
-  try loadDetector(name, weights: detectorWeights(name, in: directory), on: device)
+  try requireDetector(name)
+  return try loadDetector(name, weights: detectorWeights(name, in: directory), on: device)
 }
+
+private let fetchedAdvice = "tools/fetch-models gets it"
 
 /// The file of a detector's weights.
 /// - Throws: `FileError` when there is none.
 public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
   let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
   guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
-    let advice =
-      fetchedDetectorNames.contains(name)
-      ? "tools/fetch-models gets it" : "its weights are yours to bring (.pth files are read as they are)"
+    var advice = fetchedAdvice
+    if !fetchedDetectorNames.contains(name) {
+      let isConverted = name == YuNet.name || UltraLight.names.contains(name)
+      advice =
+        "its weights are yours to bring (.pth files are read as they are"
+        + (isConverted ? ", tools/convert-detector reads ONNX files)" : ")")
+    }
     throw FileError(candidates[0].path, "does not exist; \(advice)")
   }
   return url
@@ -37,8 +58,19 @@ public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
 
 /// The detector of a name, its weights from a safetensors file or a PyTorch checkpoint.
 public func loadDetector(_ name: String, weights url: URL, on device: any Device) throws -> any FaceDetector {
+  let type = try requireDetector(name)
+  return try type.init(StateDictionary.read(url, under: type.checkpointKeys, on: device).state)
+}
+
+/// The type of a detector.
+/// - Throws: `FileError` when there is none of the name.
+@discardableResult
+private func requireDetector(_ name: String) throws -> any FaceDetector.Type {
+  guard name != Haar.name else {
+    throw FileError(name, "only judges: it has no gradient, so nothing can be made or refined against it")
+  }
   guard let (_, type) = detectorTypes.first(where: { $0.name == name }) else {
     throw FileError(name, "is no detector; there are \(detectorNames.joined(separator: ", "))")
   }
-  return try type.init(StateDictionary.read(url, under: type.checkpointKeys, on: device).state)
+  return type
 }

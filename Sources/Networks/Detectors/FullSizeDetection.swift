@@ -1,7 +1,7 @@
 import Kernels
 import Pictures
 
-extension FaceDetector {
+extension FaceFinder {
   /// The faces in a photo, best first. It is looked at whole and, where it is large, in overlapping tiles at full size, at half of
   /// that and so on, so that no face is missed for the shrinking. Time goes with the photo's pixels, memory with a tile's.
   /// - Parameters:

@@ -32,24 +32,9 @@ public final class RetinaFace: FaceDetector {
     slope = try state.require("fpn.output1.0.weight", [nil, nil, 1, 1]).shape[0] <= 64 ? 0.1 : 0
     var used: Set<String> = []
     func add(_ name: String, norm: String?, _ shape: [Int?]) throws {
-      var weight = try state.require("\(name).weight", shape)
-      let channels = weight.shape[0]
-      used.insert("\(name).weight")
-      var bias: Tensor
-      if let norm, state.tensors["\(norm).running_mean"] != nil {
-        let parts = try ["weight", "bias", "running_mean", "running_var"].map {
-          try state.require("\(norm).\($0)", [channels])
-        }
-        used.formUnion(
-          ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"].map { "\(norm).\($0)" })
-        let scale = try parts[0] / (parts[3] + 1e-5).sqrt()
-        weight = try weight * scale.reshaped([channels, 1, 1, 1])
-        bias = try parts[1] - parts[2] * scale
-      } else {
-        bias = try state.require("\(name).bias", [channels])
-        used.insert("\(name).bias")
-      }
-      convolutions[name] = (weight, bias)
+      let folded = try state.convolution(name, norm: norm, shape)
+      convolutions[name] = (folded.weight, folded.bias)
+      used.formUnion(folded.names)
     }
     if isResNet {
       try add("body.conv1", norm: "body.bn1", [64, 3, 7, 7])

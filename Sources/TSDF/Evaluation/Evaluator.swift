@@ -7,13 +7,13 @@ import Pictures
 /// bits before it is judged, as a saved file is.
 public final class Evaluator {
   let generators: [(name: String, generator: any Generator)]
-  let detectors: [(name: String, detector: any FaceDetector)]
+  let detectors: [(name: String, detector: any FaceFinder)]
   private let networks: MetricNetworks
   let device: any Device
   private let seed: UInt64
 
   public init(
-    generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceDetector)],
+    generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceFinder)],
     networks: MetricNetworks = MetricNetworks(), seed: UInt64, device: any Device
   ) {
     (self.generators, self.detectors, self.networks) = (generators, detectors, networks)

@@ -34,7 +34,7 @@ public struct JudgedPhoto: Sendable {
   }
 
   /// Photos as they are, with the faces that a detector finds in them; photos without one are left out.
-  public static func photos(_ dataset: Dataset, detector: any FaceDetector, on device: any Device) throws
+  public static func photos(_ dataset: Dataset, detector: any FaceFinder, on device: any Device) throws
     -> [JudgedPhoto]
   {
     try dataset.items.compactMap { item in

@@ -60,7 +60,7 @@ struct View {
   }
 
   /// The faces that a detector finds.
-  func detections(_ detector: any FaceDetector) throws -> [Detection] {
+  func detections(_ detector: any FaceFinder) throws -> [Detection] {
     guard let attack, attack.recipe.works(at: .network) else { return try detector.detect(image, on: device) }
     return try detector.detect(image, on: device) { seen in
       try purified(seen) { count in

@@ -7,7 +7,10 @@ import Pictures
 public struct PersistenceModels: Sendable {
   /// A generator by an item as recipes name it.
   public var generator: @Sendable (String, any Device) throws -> any Generator
+  /// What defenders work against.
   public var detector: @Sendable (String, any Device) throws -> any FaceDetector
+  /// What attackers find faces with.
+  public var finder: @Sendable (String, any Device) throws -> any FaceFinder
   /// A file by its path as recipes name it.
   public var locate: @Sendable (String) -> URL
   /// The weights of a metric's network.
@@ -16,9 +19,11 @@ public struct PersistenceModels: Sendable {
   public init(
     generator: @escaping @Sendable (String, any Device) throws -> any Generator,
     detector: @escaping @Sendable (String, any Device) throws -> any FaceDetector,
+    finder: @escaping @Sendable (String, any Device) throws -> any FaceFinder,
     locate: @escaping @Sendable (String) -> URL, metric: @escaping @Sendable (MetricName) -> URL
   ) {
-    (self.generator, self.detector, self.locate, self.metric) = (generator, detector, locate, metric)
+    (self.generator, self.detector, self.finder) = (generator, detector, finder)
+    (self.locate, self.metric) = (locate, metric)
   }
 }
 

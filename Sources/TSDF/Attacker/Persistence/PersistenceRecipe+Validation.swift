@@ -43,6 +43,8 @@ extension PersistenceRecipe {
         throw RecipeError("defenders", "has \(defender.name) by PGD, which has no universal part: refine instead")
       }
       try defender.craft?.validate()
+      try requireKnown(
+        "defenders", defender.name, defender.refineDetectors + (defender.craft?.detectors ?? []), detectorNames)
     }
     for attacker in attackers { try validate(attacker) }
   }
@@ -66,8 +68,18 @@ extension PersistenceRecipe {
     guard !attacker.isPaired || attacker.detectors.isEmpty else {
       throw RecipeError("attackers", "has \(attacker.name) who is paired and uses detectors: pairs are of all photos")
     }
+    try requireKnown("attackers", attacker.name, attacker.detectors, finderNames)
     guard attacker.retrains || (attacker.augment.isEmpty && !attacker.isPaired && attacker.rank == 0) else {
       throw RecipeError("attackers", "has \(attacker.name) who does not retrain, but how he would is said")
+    }
+  }
+
+  /// Refuses detectors that whoever is of a name cannot have.
+  private func requireKnown(_ field: String, _ name: String, _ detectors: [String], _ known: [String])
+    throws(RecipeError)
+  {
+    for detector in detectors where !known.contains(detector) {
+      throw RecipeError(field, "has \(name) with the detector \(detector); there are \(known.joined(separator: ", "))")
     }
   }
 

@@ -25,7 +25,7 @@ extension PersistenceExperiment {
     var settings = PreparationSettings()
     (settings.detectors, settings.size) = (arm.attacker.detectors, recipe.size)
     let ensemble = try DetectorEnsemble(
-      arm.attacker.detectors.map { ($0, try models.detector($0, device)) }, on: device)
+      arm.attacker.detectors.map { ($0, try models.finder($0, device)) }, on: device)
     var crops = PreparedCrops(
       images: [], labels: [], summary: .init(photos: photos.count, kept: 0, lost: 0, crops: 0, junk: 0))
     var overlaps: [Double] = []

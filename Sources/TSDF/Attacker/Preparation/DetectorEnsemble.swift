@@ -46,13 +46,13 @@ public func combined(_ found: [(name: String, detections: [Detection])], votes: 
 
 /// The detectors with which faces are collected. It belongs to one thread at a time, with its device.
 public final class DetectorEnsemble {
-  private let detectors: [(name: String, detector: any FaceDetector)]
+  private let detectors: [(name: String, detector: any FaceFinder)]
   private let attack: Purification?
   let device: any Device
 
   /// - Parameter attack: what photos are put through first.
   public init(
-    _ detectors: [(name: String, detector: any FaceDetector)], after attack: Purification? = nil, on device: any Device
+    _ detectors: [(name: String, detector: any FaceFinder)], after attack: Purification? = nil, on device: any Device
   ) throws {
     guard !detectors.isEmpty else { throw KernelsError.usage("finding faces needs a detector") }
     (self.detectors, self.attack, self.device) = (detectors, attack, device)
