@@ -37,21 +37,23 @@ struct BenchProtectCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try common.openDevice(codesPictures: true)
     let found = try openWork(inputs).items
     let items = (0..<count).map { index in
       let item = found[index % found.count]
       return WorkList.Item(
         path: item.path, relativePath: FilePath("\(index).\(item.path.extension ?? "")"), kind: item.kind)
     }
-    let (universal, epsilon, _) = try loadPerturbation(
-      locate(perturbation ?? "weights/perturbation.safetensors"), on: device)
+    let url = locate(perturbation ?? "weights/perturbation.safetensors")
+    let (_, epsilon, _) = try loadPerturbation(url, on: CPUDevice())
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon) = (.image, epsilon)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tsdf-bench-\(getpid())")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let protector = SharedProtector(
-      try Protector(perturbation: universal, settings: settings, detectors: [], refiner: nil, device: device))
+    let protector = try SharedProtector { _ in
+      let device = try common.openDevice(codesPictures: true)
+      let (universal, _, _) = try loadPerturbation(url, on: device)
+      return try Protector(perturbation: universal, settings: settings, detectors: [], refiner: nil, device: device)
+    }
     var result = Result(images: count)
     for round in 0..<rounds {
       result.codecs.append(Double(count) / (try timed { try recode(items, into: folder) }))

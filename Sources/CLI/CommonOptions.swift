@@ -7,7 +7,11 @@ import SystemPackage
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
-  @Option(help: "auto, cpu, opencl[:P[:D]], or part of a device's name. (default: TSDF_DEVICE, else auto)")
+  @Option(
+    help: """
+      auto, cpu, opencl[:P[:D]], or part of a device's name. protect and persist share their work out over several, separated by \
+      commas, or all. (default: TSDF_DEVICE, else auto)
+      """)
   var device: String?
 
   @Option(help: "The most device memory for tensors, in MiB; larger batches are worked on in slices. (default: all)")
@@ -28,17 +32,38 @@ struct CommonOptions: ParsableArguments {
     try require("--largest-picture", largestPicture, 1...1_000_000)
   }
 
+  /// What was asked for; nil for nothing.
+  private var deviceRequest: String? {
+    let request = device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
+    return request?.isEmpty == false ? request : nil
+  }
+
+  /// The devices that were asked for, each as `openDevice` takes it; of `all` every OpenCL device, the CPU without any.
+  func deviceRequests() throws -> [String] {
+    guard let deviceRequest else { return ["auto"] }
+    if deviceRequest == "all" {
+      let found = try openCLDevices().map { "opencl:\($0.platformIndex):\($0.deviceIndex)" }
+      return found.isEmpty ? ["cpu"] : found
+    }
+    let requests = deviceRequest.split(separator: ",").map(String.init)
+    guard !requests.isEmpty else { throw ValidationError("--device names none") }
+    return requests
+  }
+
   /// Opens the device and says which and why.
   /// - Parameters:
   ///   - codesPictures: as much as anything else; then host memory is kept for the next picture.
-  ///   - name: which device, in place of `--device`.
+  ///   - name: which device, in place of `--device`, which names one else.
   func openDevice(codesPictures: Bool = false, named name: String? = nil) throws -> any Device {
     if !codesPictures { returnLargeHostBlocks() }
     if let largestPicture { ImageFile.largestPixelCount = largestPicture * 1_000_000 }
-    let request = name ?? device ?? ProcessInfo.processInfo.environment["TSDF_DEVICE"]
+    let request = name ?? deviceRequest
+    if let request, request == "all" || request.contains(",") {
+      throw ValidationError("--device \(request) names several devices; this command works on one")
+    }
     do {
       let choice = try selectDevice(
-        request?.isEmpty == false ? request : nil, memoryLimit: memoryLimit.map { $0 << 20 })
+        request, memoryLimit: memoryLimit.map { $0 << 20 })
       progress.note("device: \(choice.device.summary): \(choice.reason)")
       if let note = choice.note { progress.note(note) }
       if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {

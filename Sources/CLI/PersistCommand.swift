@@ -23,8 +23,6 @@ struct PersistCommand: ParsableCommand {
   @Option(help: "The experiment: JSON.") var recipe = "recipes/persist.json"
   @Option(help: "A labelled folder of aligned faces (list_attr*.txt).") var data: String
   @Option(name: .shortAndLong, help: "The folder for everything.") var output: String
-  @Option(help: "Devices, separated by commas, each as for --device: arms are shared out over them.")
-  var devices: String?
   @Option(help: "I/N: only every N-th arm from the I-th on; others' results count where they are there.") var shard:
     Shard?
   @Flag(help: "The results as JSON on stdout instead of the table.") var json = false
@@ -42,10 +40,6 @@ struct PersistCommand: ParsableCommand {
       else { return nil }
       (self.index, self.count) = (index, count)
     }
-  }
-
-  func validate() throws {
-    if devices != nil, common.device != nil { throw ValidationError("--devices names the devices: leave --device out") }
   }
 
   func run() throws {
@@ -66,15 +60,14 @@ struct PersistCommand: ParsableCommand {
       detector: { try Networks.loadDetector($0, from: directory, on: $1) },
       finder: { try Networks.loadFinder($0, from: directory, on: $1) }, locate: { locate($0) },
       metric: { [models] in models.weights(of: $0) })
-    let requests = devices.map(items(of:)) ?? []
-    let opened = requests.isEmpty ? 1 : requests.count
+    let requests = try common.deviceRequests()
     let arms = experiment.arms
     let own = arms.indices.filter { index in shard.map { index % $0.count == $0.index - 1 } ?? true }
     let shared = Mutex(Shared(progress: common.progress))
     StopSignal.listen()
-    DispatchQueue.concurrentPerform(iterations: opened) { worker in
+    DispatchQueue.concurrentPerform(iterations: requests.count) { worker in
       do {
-        let device = try common.openDevice(named: requests.isEmpty ? nil : requests[worker])
+        let device = try common.openDevice(named: requests[worker])
         let run = try PersistenceExperiment(
           experiment, dataset: dataset, models: networks, folder: folder, device: device,
           shouldStop: { StopSignal.isPending }, note: { text in shared.withLock { $0.progress.update(text) } })

@@ -106,7 +106,7 @@ struct ProtectCommand: ParsableCommand {
       used = made
       return made
     }
-    try used?.withDevice { try common.reportProfile(of: $0) }
+    try used?.forEachDevice { try common.reportProfile(of: $0) }
     print(json ? try jsonText(summary) : summary.text)
     if StopSignal.isPending { common.progress.note("stopped; the same command goes on") }
     try StopSignal.exitIfPending()
@@ -119,7 +119,7 @@ struct ProtectCommand: ParsableCommand {
 
   /// Judges copies for people; with a device of its own, for the protector's is given back.
   private func page(of photos: [ProtectReport.Photo]) throws -> String {
-    let device = try common.openDevice()
+    let device = try common.openDevice(named: common.deviceRequests()[0])
     let found = try models.loadFinders(detectors, on: device)
     return try ProtectReport(
       generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device), detectors: found,
@@ -130,9 +130,16 @@ struct ProtectCommand: ParsableCommand {
 
   private var perturbationURL: URL { locate(perturbation ?? "weights/perturbation.safetensors") }
 
-  /// Reads what protecting needs, and no more.
+  /// What protects on all devices.
   private func protector(_ settings: ProtectionSettings) throws -> SharedProtector {
-    let device = try common.openDevice(codesPictures: true)
+    let requests = try common.deviceRequests()
+    return try SharedProtector(devices: requests.count) {
+      try protector(settings, on: common.openDevice(codesPictures: true, named: requests[$0]))
+    }
+  }
+
+  /// Reads what protecting needs, and no more.
+  private func protector(_ settings: ProtectionSettings, on device: any Device) throws -> Protector {
     let (universal, _, _) = try loadPerturbation(perturbationURL, on: device)
     let found = region == .faces || refine > 0 ? try models.loadDetectors(detectors, on: device) : []
     if region == .faces && found.isEmpty { throw ValidationError("--region faces needs a detector") }
@@ -142,10 +149,8 @@ struct ProtectCommand: ParsableCommand {
         generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
         detectors: found.map(\.detector), on: device)
       : nil
-    return SharedProtector(
-      try Protector(
-        perturbation: universal, settings: settings, detectors: found.map(\.detector), refiner: refiner,
-        device: device))
+    return try Protector(
+      perturbation: universal, settings: settings, detectors: found.map(\.detector), refiner: refiner, device: device)
   }
 }
 

@@ -84,7 +84,8 @@ final class ProtectFacesTests: XCTestCase {
       let result = try protect([folder.path("in")], arguments)
       XCTAssertEqual(result.status, 1)
       XCTAssertTrue(result.output.hasPrefix(done), result.output + result.errors)
-      XCTAssertEqual(folder.files.filter { $0.hasPrefix("report/") }, ["report/index.html"])
+      XCTAssertEqual(
+        folder.files.filter { $0.hasPrefix("report/") }, ["report/.tsdf-results.jsonl", "report/index.html"])
       let page = try String(contentsOf: URL(fileURLWithPath: folder.path("report/index.html")), encoding: .utf8)
       XCTAssertTrue(page.contains("1 photo in all"))
       XCTAssertTrue(page.contains("<h2>a &lt;b&gt;.png</h2>"))

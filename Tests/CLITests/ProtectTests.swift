@@ -58,6 +58,24 @@ final class ProtectTests: ProtectTestCase {
     XCTAssertTrue(other.output.hasPrefix("3 protected, 0 done before, 0 failed"), other.output)
   }
 
+  /// Photos are shared out over devices; which one had a photo does not show.
+  func testSeveralDevices() throws {
+    try writePictures("in/a.png", "in/b.png", "in/c.jpg", "in/d.jpg", "in/e.png")
+    func copies(_ devices: String, _ output: String) throws -> [String: Data] {
+      let result = try protect(folder.path("in"), output: folder.path(output), extra: ["--device", devices])
+      XCTAssertTrue(result.output.hasPrefix("5 protected, 0 done before, 0 failed"), result.errors)
+      return try contents(output)
+    }
+    XCTAssertEqual(try copies("cpu,cpu,cpu", "several"), try copies("cpu", "one"))
+    XCTAssertEqual(try copies("all", "all").count, 5)
+    let unknown = try protect(folder.path("in"), output: folder.path("none"), extra: ["--device", "cpu,nobody's"])
+    XCTAssertEqual(unknown.status, 69, unknown.errors)
+    XCTAssertTrue(unknown.errors.contains("no device matches 'nobody's'"), unknown.errors)
+    let one = try tsdf("detect", folder.path("in/a.png"), "--device", "cpu,cpu")
+    XCTAssertEqual(one.status, 64, one.errors)
+    XCTAssertTrue(one.errors.contains("this command works on one"), one.errors)
+  }
+
   func testWhatRefinementLooksThroughIsChecked() throws {
     try folder.write(try encodePNG(syntheticImage()), "in/a.png")
     for (option, value, message) in [

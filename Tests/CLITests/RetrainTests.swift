@@ -232,7 +232,7 @@ final class RetrainTests: XCTestCase {
 
     // Several devices take turns at the arms.
     let devices = try tsdf(
-      Array(persist("--devices", "auto,cpu").map { $0 == folder.path("p") ? folder.path("q") : $0 }))
+      Array(persist("--device", "auto,cpu").map { $0 == folder.path("p") ? folder.path("q") : $0 }))
     XCTAssertEqual(devices.status, 0, devices.errors)
     XCTAssertEqual(folder.files.filter { $0.hasPrefix("q/arms/") && $0.hasSuffix("/result.json") }.count, 30)
 
