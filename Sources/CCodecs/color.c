@@ -66,6 +66,53 @@ int tsdf_cmyk_to_srgb(const uint8_t *profile, size_t size, uint8_t *pixels, size
   return 0;
 }
 
+// As LittleCMS has 16 bits of it: 0 to 100 of lightness are 0 to 65535, a colour of 0 is 0x8080.
+static uint16_t lab_sample(int is_icc, int is_wide, const uint8_t *pixels, size_t index, int c) {
+  if (!is_wide)
+    return (c == 0 || is_icc ? pixels[index] : pixels[index] ^ 0x80) * 257;
+  const uint32_t value = ((const uint16_t *)pixels)[index];
+  // ICC's older form: 100 of lightness are 0xff00.
+  const uint32_t scaled = c == 0 && !is_icc ? value : ((c == 0 || is_icc ? value : value ^ 0x8000) * 257 + 128) / 256;
+  return scaled < 65535 ? scaled : 65535;
+}
+
+int tsdf_lab_to_srgb(int is_icc, const tsdf_picture *picture, uint8_t *pixels, tsdf_report *report) {
+  const int is_wide = picture->bit_depth == 16, channels = picture->channels;
+  const size_t count = (size_t)picture->width * picture->height, part = 4096;
+  cmsHPROFILE from = cmsCreateLab4Profile(NULL), to = cmsCreate_sRGBProfile();   // of D50
+  // Not optimized into a table, in which greys get a cast.
+  cmsHTRANSFORM transform = from && to ? cmsCreateTransform(from, TYPE_Lab_16, to, TYPE_RGB_16, INTENT_RELATIVE_COLORIMETRIC,
+                                                            cmsFLAGS_NOOPTIMIZE)
+                                       : NULL;
+  uint16_t *row = transform ? malloc(part * 3 * sizeof(uint16_t)) : NULL;
+  for (size_t first = 0; row && first < count; first += part) {
+    const size_t length = count - first < part ? count - first : part;
+    for (size_t i = 0; i < length; ++i)
+      for (int c = 0; c < 3; ++c)
+        row[3 * i + c] = lab_sample(is_icc, is_wide, pixels, (first + i) * channels + c, c);
+    cmsDoTransform(transform, row, row, length);
+    for (size_t i = 0; i < length; ++i)
+      for (int c = 0; c < 3; ++c) {
+        const size_t at = (first + i) * channels + c;
+        if (is_wide)
+          ((uint16_t *)pixels)[at] = row[3 * i + c];
+        else
+          pixels[at] = (row[3 * i + c] + 128) / 257;
+      }
+  }
+  const int result = row ? 0 : tsdf_fail(report, "out of memory");
+  free(row);
+  if (transform)
+    cmsDeleteTransform(transform);
+  if (from)
+    cmsCloseProfile(from);
+  if (to)
+    cmsCloseProfile(to);
+  if (!result)
+    tsdf_note(report, "Lab converted to sRGB");
+  return result;
+}
+
 int tsdf_make_profile(const double c[8], double gamma, tsdf_bytes *bytes) {
   const cmsCIExyY white = {c[0], c[1], 1};
   const cmsCIExyYTRIPLE primaries = {{c[2], c[3], 1}, {c[4], c[5], 1}, {c[6], c[7], 1}};

@@ -38,6 +38,13 @@ int tsdf_has_trailer(const uint8_t *data, size_t size, size_t end);
 // Whether a density says anything: a length, or that pixels are not square.
 int tsdf_is_stated(const tsdf_density *density);
 
+// Turns Lab samples of D50 into those of sRGB, in place; what follows three of them stays. `is_icc`: as ICC stores them, else as TIFF's
+// CIELab does, with colours of a sign.
+int tsdf_lab_to_srgb(int is_icc, const tsdf_picture *picture, uint8_t *pixels, tsdf_report *report);
+
+// Whether a TIFF file is a BigTIFF one.
+int tsdf_tiff_is_big(const uint8_t *data, size_t size);
+
 // Exif data without the "Exif\0\0" that some writers put in front.
 void tsdf_skip_exif_mark(const uint8_t **data, size_t *size);
 

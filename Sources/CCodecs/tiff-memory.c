@@ -50,11 +50,14 @@ static int map_nothing(thandle_t handle, void **base, toff_t *size) {
 
 static void unmap_nothing(thandle_t handle, void *base, toff_t size) { (void)handle, (void)base, (void)size; }
 
+static void fail(tsdf_tiff_memory *memory) {
+  tsdf_fail(memory->report, memory->out ? "cannot be written as TIFF" : "is truncated, damaged or a kind of TIFF file that is not read");
+}
+
+// What libtiff says of a fault is for programmers.
 static int on_error(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments) {
-  (void)tiff, (void)module;
-  char text[200];
-  vsnprintf(text, sizeof text, format, arguments);
-  tsdf_fail(user, "%s", text);
+  (void)tiff, (void)module, (void)format, (void)arguments;
+  fail(user);
   return 1;
 }
 
@@ -68,12 +71,12 @@ TIFF *tsdf_tiff_open(tsdf_tiff_memory *memory, const char *mode) {
   TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
   if (!options)
     return NULL;
-  TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, memory->report);
+  TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, memory);
   TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, NULL);
   TIFF *tiff = TIFFClientOpenExt("TIFF", mode, memory, read_bytes, write_bytes, seek, close_nothing, size_of, map_nothing,
                                  unmap_nothing, options);
   TIFFOpenOptionsFree(options);
   if (!tiff)
-    tsdf_fail(memory->report, "is no TIFF file that libtiff can read");
+    fail(memory);
   return tiff;
 }

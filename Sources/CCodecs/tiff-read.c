@@ -1,87 +1,59 @@
-// libtiff: the first page.
+// libtiff: the page that is the picture.
 #include "tiff.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-// How a page's samples are stored.
-typedef struct {
-  uint16_t bits, samples, photometric, planar, format, orientation;
-  int is_direct;   // whole bytes that are taken as they are; else libtiff makes 8-bit RGB of what is stored
-  int has_alpha, is_premultiplied;
-} layout;
-
-// Cameras' raw files are TIFFs in which the first picture is a preview.
-static int is_raw(TIFF *tiff) {
-  uint32_t kind = 0, count;
-  void *version;
-  TIFFGetField(tiff, TIFFTAG_SUBFILETYPE, &kind);
-  return (kind & FILETYPE_REDUCEDIMAGE) || TIFFGetField(tiff, TIFFTAG_DNGVERSION, &version) ||
-         TIFFGetField(tiff, 50752 /* CR2's slices */, &count, &version);
-}
-
-static int describe(TIFF *tiff, layout *page, tsdf_picture *picture, tsdf_report *report) {
-  uint16_t extras = 0, *kinds = NULL, compression = COMPRESSION_NONE;
-  if (is_raw(tiff))
-    return tsdf_fail(report, "is a camera's raw file; develop it to a TIFF or JPEG file first");
-  if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &picture->width) || !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &picture->height))
-    return tsdf_fail(report, "has no size");
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &page->bits);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &page->samples);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &page->planar);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &page->format);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &page->orientation);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &compression);
-  if (!TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &page->photometric))
-    page->photometric = page->samples < 3 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB;
-  if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &extras, &kinds) && extras > 0)
-    page->is_premultiplied = kinds[0] == EXTRASAMPLE_ASSOCALPHA;
-  const int is_grey = page->photometric == PHOTOMETRIC_MINISBLACK || page->photometric == PHOTOMETRIC_MINISWHITE;
-  const int colors = is_grey ? 1 : page->photometric == PHOTOMETRIC_SEPARATED ? 4 : 3;
-  page->has_alpha = page->samples > colors && extras > 0 && kinds[0] != EXTRASAMPLE_UNSPECIFIED;
-  page->is_direct = (page->bits == 8 || page->bits == 16) && page->format == SAMPLEFORMAT_UINT && page->samples >= colors &&
-                    page->samples < 64 && (is_grey || page->photometric == PHOTOMETRIC_RGB || colors == 4);
-  picture->compression = compression;
-  picture->orientation = page->orientation >= 1 && page->orientation <= 8 ? page->orientation : 1;
-  picture->is_cmyk = page->is_direct && colors == 4;
-  picture->bit_depth = picture->precision = page->is_direct ? page->bits : 8;
-  picture->channels = page->is_direct ? colors + (page->has_alpha && colors < 4) : is_grey ? 1 : page->has_alpha ? 4 : 3;
-  const uint64_t size = (uint64_t)picture->width * picture->height * page->samples * page->bits / 8;
-  if (TIFFIsTiled(tiff) && TIFFTileSize64(tiff) > 2 * size && TIFFTileSize64(tiff) > 16 << 20)
-    return tsdf_fail(report, "has tiles that are far larger than the picture");
-  char why[1024];
-  if (!page->is_direct && (page->format != SAMPLEFORMAT_UINT || page->bits > 16 || !TIFFRGBAImageOK(tiff, why)))
-    return tsdf_fail(report, "stores its pixels in a form that is not read (%d samples of %d bits, of kind %d)", page->samples,
-                     page->bits, page->photometric);
-  return 0;
-}
-
 int tsdf_tiff_read_header(const uint8_t *data, size_t size, tsdf_picture *picture, tsdf_report *report) {
   tsdf_tiff_memory memory = {.data = data, .size = size, .report = report};
-  layout page = {0};
+  tsdf_tiff_page page = {0};
   TIFF *tiff = tsdf_tiff_open(&memory, "rm");
   if (!tiff)
     return -1;
-  const int result = describe(tiff, &page, picture, report);
+  const int result = tsdf_tiff_describe(tiff, &page, picture, report);
   TIFFClose(tiff);
   return result;
 }
 
-// Puts a block of samples at its place: `count` of `samples`, from plane `first` on, in rows and columns that the picture has.
-static void place(const layout *page, const tsdf_picture *picture, const uint8_t *block, uint32_t left, uint32_t top,
+static size_t bytes_of_row(const tsdf_tiff_page *page, uint32_t columns, int samples) {
+  return ((uint64_t)columns * samples * page->bits + 7) / 8;
+}
+
+// The sample at a place of a row, spread over 8 or 16 bits. Bytes and pairs of them lie as the processor has them, others
+// as bits one after the other, the highest first.
+static uint32_t sample(const tsdf_tiff_page *page, const uint8_t *row, size_t index) {
+  if (page->bits == 8)
+    return row[index];
+  if (page->bits == 16)
+    return ((const uint16_t *)row)[index];
+  const uint32_t most = (1u << page->bits) - 1, peak = page->bits > 8 ? 65535 : 255;
+  const size_t bit = index * page->bits, end = bit + page->bits;
+  uint32_t value = 0;
+  for (size_t at = bit / 8; at < (end + 7) / 8; ++at)
+    value = value << 8 | row[at];
+  value = value >> (7 - (end + 7) % 8) & most;
+  return (value * peak + most / 2) / most;
+}
+
+// Puts a block of samples at its place: `samples` a pixel, from plane `first` on, in rows and columns that the picture has.
+static void place(const tsdf_tiff_page *page, const tsdf_picture *picture, const uint8_t *block, uint32_t left, uint32_t top,
                   uint32_t columns, uint32_t rows, int first, int samples, uint8_t *pixels) {
-  const size_t bytes = page->bits / 8;
+  const size_t stride = bytes_of_row(page, columns, samples);
+  const int wanted = picture->channels - first < samples ? picture->channels - first : samples;
   for (uint32_t y = 0; y < rows && top + y < picture->height; ++y)
     for (uint32_t x = 0; x < columns && left + x < picture->width; ++x) {
-      const uint8_t *from = block + ((size_t)y * columns + x) * samples * bytes;
-      uint8_t *to = pixels + (((size_t)(top + y) * picture->width + left + x) * picture->channels + first) * bytes;
-      const int wanted = picture->channels - first < samples ? picture->channels - first : samples;
-      if (wanted > 0)
-        memcpy(to, from, wanted * bytes);
+      const size_t to = ((size_t)(top + y) * picture->width + left + x) * picture->channels + first;
+      for (int c = 0; c < wanted; ++c) {
+        const uint32_t value = sample(page, block + y * stride, (size_t)x * samples + c);
+        if (picture->bit_depth == 16)
+          ((uint16_t *)pixels)[to + c] = value;
+        else
+          pixels[to + c] = value;
+      }
     }
 }
 
-static int decode_direct(TIFF *tiff, const layout *page, const tsdf_picture *picture, uint8_t *pixels) {
+static int decode_direct(TIFF *tiff, const tsdf_tiff_page *page, const tsdf_picture *picture, uint8_t *pixels) {
   const int is_tiled = TIFFIsTiled(tiff), is_separate = page->planar == PLANARCONFIG_SEPARATE;
   const int planes = is_separate ? picture->channels : 1, samples = is_separate ? 1 : page->samples;
   uint32_t columns = picture->width, rows = picture->height;
@@ -93,7 +65,7 @@ static int decode_direct(TIFF *tiff, const layout *page, const tsdf_picture *pic
     rows = rows > picture->height ? picture->height : rows;
   }
   const tmsize_t room = is_tiled ? TIFFTileSize(tiff) : TIFFStripSize(tiff);
-  if (room <= 0 || !rows || !columns || (uint64_t)room < (uint64_t)columns * rows * samples * page->bits / 8)
+  if (room <= 0 || !rows || !columns || (uint64_t)room < (uint64_t)bytes_of_row(page, columns, samples) * rows)
     return -1;
   uint8_t *block = _TIFFmalloc(room);
   int result = block ? 0 : -1;
@@ -111,9 +83,9 @@ static int decode_direct(TIFF *tiff, const layout *page, const tsdf_picture *pic
 }
 
 // Ink for light, and colours that alpha was multiplied into as they were.
-static void normalize(const layout *page, const tsdf_picture *picture, uint8_t *pixels) {
+static void normalize(const tsdf_tiff_page *page, const tsdf_picture *picture, uint8_t *pixels) {
   const size_t count = (size_t)picture->width * picture->height;
-  const int channels = picture->channels, is_wide = page->bits == 16, peak = is_wide ? 65535 : 255;
+  const int channels = picture->channels, is_wide = picture->bit_depth == 16, peak = is_wide ? 65535 : 255;
   const int colors = picture->is_cmyk ? 4 : channels - page->has_alpha;
   if (page->photometric != PHOTOMETRIC_MINISWHITE && !(page->is_premultiplied && page->has_alpha && !picture->is_cmyk))
     return;
@@ -175,35 +147,43 @@ static int decode_by_conversion(TIFF *tiff, const tsdf_picture *picture, uint8_t
   return result;
 }
 
-static void take_metadata(TIFF *tiff, tsdf_picture *picture, tsdf_metadata *metadata) {
+static void take_metadata(TIFF *tiff, const tsdf_tiff_page *page, tsdf_picture *picture, tsdf_metadata *metadata) {
   uint32_t size;
   uint16_t count;
   void *bytes;
   float x = 0, y = 0;
   uint16_t unit = RESUNIT_INCH;
-  if (TIFFGetField(tiff, TIFFTAG_ICCPROFILE, &size, &bytes))
+  if (!page->is_lab && TIFFGetField(tiff, TIFFTAG_ICCPROFILE, &size, &bytes))
     tsdf_copy(&metadata->profile, bytes, size);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_RESOLUTIONUNIT, &unit);
   if (TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &x) && TIFFGetField(tiff, TIFFTAG_YRESOLUTION, &y) && x > 0 && y > 0)
     metadata->density = (tsdf_density){unit == RESUNIT_INCH ? 1 : unit == RESUNIT_CENTIMETER ? 2 : 0, x, y};
   if (TIFFGetField(tiff, TIFFTAG_SUBIFD, &count, &bytes) || !TIFFLastDirectory(tiff))
     picture->left_out |= TSDF_LEFT_OUT_PAGES;
+  if (page->number > 0)
+    picture->left_out |= TSDF_LEFT_OUT_THUMBNAIL;
 }
 
 int tsdf_tiff_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uint8_t *pixels, tsdf_metadata *metadata,
                      tsdf_report *report) {
   tsdf_tiff_memory memory = {.data = data, .size = size, .report = report};
-  layout page = {0};
+  tsdf_tiff_page page = {0};
   TIFF *tiff = tsdf_tiff_open(&memory, "rm");
   if (!tiff)
     return -1;
-  int result = describe(tiff, &page, picture, report);
+  int result = tsdf_tiff_describe(tiff, &page, picture, report);
   if (!result)
     result = page.is_direct ? decode_direct(tiff, &page, picture, pixels) : decode_by_conversion(tiff, picture, pixels);
   if (!result && page.is_direct)
     normalize(&page, picture, pixels);
+  if (!result && page.is_lab)
+    result = tsdf_lab_to_srgb(page.photometric == PHOTOMETRIC_ICCLAB, picture, pixels, report);
   if (!result)
-    take_metadata(tiff, picture, metadata);
+    take_metadata(tiff, &page, picture, metadata);
   TIFFClose(tiff);
+  if (!result && tsdf_tiff_is_big(data, size) && tsdf_tiff_take_big_metadata(data, size, metadata)) {
+    tsdf_metadata_free(metadata);
+    result = tsdf_fail(report, "out of memory");
+  }
   return result ? tsdf_fail(report, "is truncated or damaged") : 0;
 }

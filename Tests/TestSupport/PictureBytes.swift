@@ -15,12 +15,15 @@ public indirect enum TIFFValue {
 }
 
 /// A TIFF file, or EXIF data, of directories that follow each other.
-public func tiff(_ directories: [[Int: TIFFValue]], bigEndian: Bool = false) -> [UInt8] {
+/// - Parameter isBig: whether it is a BigTIFF, whose counts and offsets have 8 bytes.
+public func tiff(_ directories: [[Int: TIFFValue]], bigEndian: Bool = false, isBig: Bool = false) -> [UInt8] {
+  let width = isBig ? 8 : 4
   func number(_ value: Int, _ count: Int) -> [UInt8] {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
     return bigEndian ? bytes.reversed() : bytes
   }
-  var file = Array((bigEndian ? "MM" : "II").utf8) + number(42, 2) + number(0, 4)
+  var file = Array((bigEndian ? "MM" : "II").utf8)
+  file += isBig ? number(43, 2) + number(8, 2) + number(0, 2) + number(0, 8) : number(42, 2) + number(0, 4)
   /// Appends a block at an even place; where it lies.
   func append(_ bytes: [UInt8]) -> Int {
     if file.count % 2 == 1 { file.append(0) }
@@ -40,18 +43,22 @@ public func tiff(_ directories: [[Int: TIFFValue]], bigEndian: Bool = false) -> 
       case .rational(let v): (type, size, bytes) = (5, 8, v.flatMap { number($0.0, 4) + number($0.1, 4) })
       case .undefined(let v): (type, size, bytes) = (7, 1, v)
       case .blocks(let v): (type, size, bytes) = (4, 4, v.flatMap { number(append($0), 4) })
-      case .directories(let v): (type, size, bytes) = (4, 4, v.flatMap { number(append(directory: $0).start, 4) })
+      case .directories(let v):
+        (type, size) = (isBig ? 18 : 4, width)
+        bytes = v.flatMap { number(append(directory: $0).start, width) }
       }
-      entries += number(tag, 2) + number(type, 2) + number(bytes.count / size, 4)
-      entries += bytes.count <= 4 ? bytes + [UInt8](repeating: 0, count: 4 - bytes.count) : number(append(bytes), 4)
+      entries += number(tag, 2) + number(type, 2) + number(bytes.count / size, width)
+      entries +=
+        bytes.count <= width
+        ? bytes + [UInt8](repeating: 0, count: width - bytes.count) : number(append(bytes), width)
     }
-    let start = append(number(directory.count, 2) + entries + number(0, 4))
-    return (start, file.count - 4)
+    let start = append(number(directory.count, isBig ? 8 : 2) + entries + number(0, width))
+    return (start, file.count - width)
   }
-  var link = 4
+  var link = isBig ? 8 : 4
   for directory in directories {
     let (start, next) = append(directory: directory)
-    file.replaceSubrange(link..<link + 4, with: number(start, 4))
+    file.replaceSubrange(link..<link + width, with: number(start, width))
     link = next
   }
   return file
@@ -79,11 +86,13 @@ public func inserting(chunk type: String, _ body: [UInt8], into png: Data) -> Da
 }
 
 /// A GIF file of frames of palette indices, not compressed: each code of nine bits is followed by others anew.
-/// - Parameter transparent: the index that is none.
+/// - Parameters:
+///   - transparent: the index that is none.
+///   - extensions: whole blocks before the first frame.
 public func gif(
   width: Int, height: Int, palette: [[UInt8]],
   frames: [(left: Int, top: Int, width: Int, height: Int, indices: [UInt8])],
-  transparent: UInt8? = nil, comment: String? = nil
+  transparent: UInt8? = nil, comment: String? = nil, extensions: [UInt8] = []
 ) -> Data {
   func short(_ value: Int) -> [UInt8] { [UInt8(value & 255), UInt8(value >> 8)] }
   func blocks(_ bytes: [UInt8]) -> [UInt8] {
@@ -95,6 +104,7 @@ public func gif(
   var file = Array("GIF89a".utf8) + short(width) + short(height) + [0xf7, 0, 0]
   file += (0..<256).flatMap { $0 < palette.count ? palette[$0] : [0, 0, 0] }
   if let comment { file += [0x21, 0xfe] + blocks(Array(comment.utf8)) }
+  file += extensions
   for frame in frames {
     if let transparent { file += [0x21, 0xf9, 4, 1, 10, 0, transparent, 0] }
     file += [0x2c] + short(frame.left) + short(frame.top) + short(frame.width) + short(frame.height) + [0, 8]
@@ -133,3 +143,13 @@ public func bmp(width: Int, height: Int, bits: Int, compression: Int = 0, palett
     head + info + number(compression, 4) + number(rows.count, 4) + number(2835, 4) + number(2835, 4) + number(colors, 4)
       + number(0, 4) + palette + rows)
 }
+
+/// An AVIF file of 16 x 16 pixels with 10 bits a sample, which no encoder here writes: all of (200, 100, 50) in 8.
+public let avifOf10Bits = Data(
+  base64Encoded: """
+    AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADybWV0YQAAAAAAAAAoaGRscgAAAAAAAAAAcGljdAAAAAAAAAAA\
+    AAAAAGxpYmF2aWYAAAAADnBpdG0AAAAAAAEAAAAeaWxvYwAAAABEAAABAAEAAAABAAABGgAAAB8AAAAoaWluZgAAAAAAAQAA\
+    ABppbmZlAgAAAAABAABhdjAxQ29sb3IAAAAAamlwcnAAAABLaXBjbwAAABRpc3BlAAAAAAAAABAAAAAQAAAAEHBpeGkAAAAA\
+    AwoKCgAAAAxhdjFDgQBMAAAAABNjb2xybmNseAABAA0ABoAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAAACdtZGF0EgAKCRgM\
+    /9igIaDQgDIQFkAJJJJEAAB2jeU6fuCzQA==
+    """)!
