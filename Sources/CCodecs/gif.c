@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <gif_lib.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -18,10 +19,9 @@ static int read_bytes(GifFileType *gif, GifByteType *to, int count) {
 }
 
 static GifFileType *open_gif(source *from, tsdf_report *report) {
-  int error = 0;
-  GifFileType *gif = DGifOpen(from, read_bytes, &error);
+  GifFileType *gif = DGifOpen(from, read_bytes, NULL);
   if (!gif)
-    tsdf_fail(report, "%s", GifErrorString(error) ? GifErrorString(error) : "is no GIF file");
+    tsdf_fail(report, "is truncated or damaged");
   return gif;
 }
 
@@ -71,22 +71,50 @@ static int decode_image(GifFileType *gif, const tsdf_picture *picture, int trans
   return 0;
 }
 
-// Takes a comment, and which colour is none; 0, or -1 where the file breaks off.
-static int read_extension(GifFileType *gif, tsdf_buffer *texts, int *transparent) {
-  int code;
+// XMP is stored as it is: what giflib takes for the blocks' lengths are its own characters, up to bytes that lead out of them from
+// wherever one lands: 1, 255 and then down, which text never has.
+static int take_xmp(const tsdf_buffer *body, tsdf_bytes *xmp) {
+  const uint8_t *end = body->size ? memchr(body->data, 255, body->size) : NULL;
+  const size_t size = end ? (size_t)(end - body->data) : body->size;
+  return size > 1 ? tsdf_copy(xmp, body->data, end ? size - 1 : size) : 0;
+}
+
+// What the blocks of an extension say, joined: a comment, or what an application keeps there.
+static int take_extension(int code, const uint8_t *name, const tsdf_buffer *body, tsdf_buffer *texts, tsdf_metadata *metadata) {
+  if (code == COMMENT_EXT_FUNC_CODE && body->size)
+    return tsdf_append_text(texts, "Comment", body->data, body->size);
+  if (code == APPLICATION_EXT_FUNC_CODE && !memcmp(name, "XMP DataXMP", 11) && !metadata->xmp.data)
+    return take_xmp(body, &metadata->xmp);
+  if (code == APPLICATION_EXT_FUNC_CODE && !memcmp(name, "ICCRGBG1012", 11) && !metadata->profile.data && body->size)
+    return tsdf_copy(&metadata->profile, body->data, body->size);
+  return 0;
+}
+
+// Takes what an extension says, and which colour is none; 0, or -1 where the file breaks off.
+static int read_extension(GifFileType *gif, tsdf_buffer *texts, tsdf_metadata *metadata, int *transparent) {
+  int code, result = 0;
   GifByteType *block;
+  uint8_t name[11] = {0};
+  tsdf_buffer body = {0};
   if (DGifGetExtension(gif, &code, &block) == GIF_ERROR)
     return -1;
-  for (; block; ) {
+  if (code == APPLICATION_EXT_FUNC_CODE && block && block[0] == sizeof name) {
+    memcpy(name, block + 1, sizeof name);
+    result = DGifGetExtensionNext(gif, &block) == GIF_ERROR ? -1 : 0;
+  }
+  const int keeps_lengths = !memcmp(name, "XMP DataXMP", sizeof name);
+  while (block && !result) {
     GraphicsControlBlock control;
     if (code == GRAPHICS_EXT_FUNC_CODE && DGifExtensionToGCB(block[0], block + 1, &control) == GIF_OK)
       *transparent = control.TransparentColor;
-    if (code == COMMENT_EXT_FUNC_CODE && tsdf_append_text(texts, "Comment", block + 1, block[0]))
-      return -1;
-    if (DGifGetExtensionNext(gif, &block) == GIF_ERROR)
-      return -1;
+    result = keeps_lengths ? tsdf_append(&body, block, block[0] + 1) : tsdf_append(&body, block + 1, block[0]);
+    if (!result && DGifGetExtensionNext(gif, &block) == GIF_ERROR)
+      result = -1;
   }
-  return 0;
+  if (!result)
+    result = take_extension(code, name, &body, texts, metadata);
+  free(body.data);
+  return result;
 }
 
 int tsdf_gif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uint8_t *pixels, tsdf_metadata *metadata,
@@ -104,7 +132,7 @@ int tsdf_gif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uin
     if (record == IMAGE_DESC_RECORD_TYPE && ++pictures == 1)
       failed = decode_image(gif, picture, transparent, pixels);
     else if (record == EXTENSION_RECORD_TYPE)
-      failed = read_extension(gif, &texts, &transparent) && !pictures;
+      failed = read_extension(gif, &texts, metadata, &transparent) && !pictures;
   }
   picture->left_out = pictures > 1 ? TSDF_LEFT_OUT_ANIMATION : 0;
   if (pictures == 1 && tsdf_has_trailer(data, size, from.position))

@@ -62,7 +62,8 @@ static int copy_rows(const struct heif_image *image, const tsdf_picture *picture
   return 0;
 }
 
-static int take_profile(const struct heif_image_handle *handle, tsdf_metadata *metadata, tsdf_report *report) {
+// The colours of a file: by its profile, else by its code points.
+static int take_colors(const struct heif_image_handle *handle, tsdf_picture *picture, tsdf_metadata *metadata) {
   const size_t size = heif_image_handle_get_raw_color_profile_size(handle);
   struct heif_color_profile_nclx *nclx = NULL;
   int result = 0;
@@ -74,15 +75,7 @@ static int take_profile(const struct heif_image_handle *handle, tsdf_metadata *m
     }
     metadata->profile = (tsdf_bytes){bytes, size};
   } else if (heif_image_handle_get_nclx_color_profile(handle, &nclx).code == heif_error_Ok && nclx) {
-    const double found[8] = {nclx->color_primary_white_x, nclx->color_primary_white_y, nclx->color_primary_red_x,
-                             nclx->color_primary_red_y,   nclx->color_primary_green_x, nclx->color_primary_green_y,
-                             nclx->color_primary_blue_x,  nclx->color_primary_blue_y};
-    const int transfer = nclx->transfer_characteristics, primaries = nclx->color_primaries;
-    if (transfer == heif_transfer_characteristic_ITU_R_BT_2100_0_PQ ||
-        transfer == heif_transfer_characteristic_ITU_R_BT_2100_0_HLG)
-      tsdf_note(report, "high dynamic range: the copy shows as standard range");
-    if (primaries != heif_color_primaries_ITU_R_BT_709_5 && primaries != heif_color_primaries_unspecified && found[1] > 0)
-      result = tsdf_make_profile(found, 0, &metadata->profile);
+    result = tsdf_take_code_points(nclx->color_primaries, nclx->transfer_characteristics, picture, &metadata->profile);
     heif_nclx_color_profile_free(nclx);
   }
   return result;
@@ -112,10 +105,10 @@ static int take_block(const struct heif_image_handle *handle, heif_item_id id, t
   return result;
 }
 
-static int take_metadata(const struct heif_image_handle *handle, tsdf_metadata *metadata, tsdf_report *report) {
+static int take_metadata(const struct heif_image_handle *handle, tsdf_picture *picture, tsdf_metadata *metadata) {
   heif_item_id ids[64];
   const int count = heif_image_handle_get_list_of_metadata_block_IDs(handle, NULL, ids, 64);
-  int result = take_profile(handle, metadata, report);
+  int result = take_colors(handle, picture, metadata);
   for (int i = 0; i < count && !result; ++i)
     result = take_block(handle, ids[i], metadata);
   return result;
@@ -154,7 +147,7 @@ int tsdf_heif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
   struct heif_image_handle *handle = open_heif(data, size, &context, report);
   int result = -1;
   if (handle && !tsdf_heif_failed(heif_decode_image(handle, &image, heif_colorspace_RGB, tsdf_heif_form(picture), NULL), report))
-    result = copy_rows(image, picture, pixels) || take_metadata(handle, metadata, report) ? -1 : 0;
+    result = copy_rows(image, picture, pixels) || take_metadata(handle, picture, metadata) ? -1 : 0;
   if (!result)
     picture->left_out = left_out(context, handle, data, size);
   else

@@ -6,11 +6,28 @@
 
 #include <libheif/heif.h>
 
-// States libheif's error; whether there is one.
+// States what libheif fails of; whether it does.
 static inline int tsdf_heif_failed(struct heif_error error, tsdf_report *report) {
-  if (error.code == heif_error_Ok)
+  switch (error.code) {
+  case heif_error_Ok:
     return 0;
-  tsdf_fail(report, "%s", error.message ? error.message : "libheif failed");
+  case heif_error_Unsupported_filetype:
+  case heif_error_Unsupported_feature:
+  case heif_error_Plugin_loading_error:
+    tsdf_fail(report, "is of a form of HEIC or AVIF that this machine's libheif does not have");
+    break;
+  case heif_error_Memory_allocation_error:
+    tsdf_fail(report, "needs more memory than libheif takes");
+    break;
+  case heif_error_Encoder_plugin_error:
+  case heif_error_Encoding_error:
+  case heif_error_Color_profile_does_not_exist:
+  case heif_error_Usage_error:
+    tsdf_fail(report, "cannot be written as HEIC or AVIF by this machine's libheif");
+    break;
+  default:
+    tsdf_fail(report, "is truncated or damaged");
+  }
   return 1;
 }
 

@@ -12,7 +12,7 @@ typedef struct {
   tsdf_metadata *metadata;
   tsdf_buffer texts, iptc;
   tsdf_bytes profile[256];   // parts, whose numbers start at 1
-  int left_out;
+  int left_out, has_extension;
 } segments;
 
 static int starts(const uint8_t *data, size_t size, const char *with, size_t length) {
@@ -33,6 +33,7 @@ static void take(j_decompress_ptr jpeg, int marker, const uint8_t *data, size_t 
       failed = tsdf_copy(&to->metadata->xmp, data + 29, size - 29);
   } else if (marker == JPEG_APP0 + 1 && STARTS("http://ns.adobe.com/xmp/extension/\0")) {
     to->left_out |= TSDF_LEFT_OUT_METADATA;
+    to->has_extension = 1;
   } else if (marker == JPEG_APP0 + 2 && STARTS("ICC_PROFILE\0") && size > 14) {
     to->profile[data[12]] = (tsdf_bytes){(uint8_t *)data + 14, size - 14};
   } else if (marker == JPEG_APP0 + 2 && STARTS("MPF\0")) {
@@ -166,6 +167,8 @@ int tsdf_jpeg_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
   jpeg_finish_decompress(&jpeg);
   finish_metadata(&jpeg, &found);
   picture->left_out = found.left_out;
+  if (found.has_extension)
+    tsdf_note(report, "XMP data of more than 64 KiB: what is behind the first packet is left out of the copy");
   if (memmem(data, size < 65536 ? size : 65536, "JFXX\0", 5))
     picture->left_out |= TSDF_LEFT_OUT_THUMBNAIL;
   // Behind the end lie films, gain maps and second pictures.

@@ -11,7 +11,7 @@
 int tsdf_webp_read_header(const uint8_t *data, size_t size, tsdf_picture *picture, tsdf_report *report) {
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(data, size, &features) != VP8_STATUS_OK)
-    return tsdf_fail(report, "is no WebP file that libwebp can read");
+    return tsdf_fail(report, "is truncated or damaged");
   picture->width = features.width;
   picture->height = features.height;
   picture->channels = features.has_alpha ? 4 : 3;
@@ -22,15 +22,30 @@ int tsdf_webp_read_header(const uint8_t *data, size_t size, tsdf_picture *pictur
   return 0;
 }
 
-static int take_chunk(const WebPDemuxer *demuxer, const char *name, tsdf_bytes *to) {
-  WebPChunkIterator chunk;
-  int result = 0;
-  if (WebPDemuxGetChunk(demuxer, name, 1, &chunk)) {
-    const uint8_t *bytes = chunk.chunk.bytes;
-    size_t size = chunk.chunk.size;
-    tsdf_skip_exif_mark(&bytes, &size);
-    result = tsdf_copy(to, bytes, size);
-    WebPDemuxReleaseChunkIterator(&chunk);
+static size_t length_at(const uint8_t *bytes) {
+  return (size_t)bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (size_t)bytes[3] << 24;
+}
+
+// The first of each kind, also where the file's head does not announce it, without which libwebp's demultiplexer passes it over. The
+// profile alone is heeded by viewers only where it is announced.
+static int take_chunks(const uint8_t *data, size_t size, tsdf_metadata *metadata) {
+  int has_profile = 0, result = 0;
+  for (size_t at = 12, length; !result && at + 8 <= size; at += 8 + length + length % 2) {
+    const uint8_t *name = data + at, *body = name + 8;
+    length = length_at(data + at + 4);
+    if (length > size - at - 8)
+      break;
+    size_t left = length;
+    if (!memcmp(name, "VP8X", 4) && length > 0)
+      has_profile = body[0] & 0x20;
+    else if (!memcmp(name, "ICCP", 4) && has_profile && !metadata->profile.data)
+      result = tsdf_copy(&metadata->profile, body, left);
+    else if (!memcmp(name, "XMP ", 4) && !metadata->xmp.data)
+      result = tsdf_copy(&metadata->xmp, body, left);
+    else if (!memcmp(name, "EXIF", 4) && !metadata->exif.data) {
+      tsdf_skip_exif_mark(&body, &left);
+      result = tsdf_copy(&metadata->exif, body, left);
+    }
   }
   return result;
 }
@@ -63,16 +78,10 @@ int tsdf_webp_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
               : !(picture->channels == 4 ? WebPDecodeRGBAInto(data, size, pixels, room, stride)
                                          : WebPDecodeRGBInto(data, size, pixels, room, stride)))
     return tsdf_fail(report, "is truncated or damaged");
-  const size_t end = 8 + ((size_t)data[4] | data[5] << 8 | data[6] << 16 | (size_t)data[7] << 24);
+  const size_t end = 8 + length_at(data + 4);
   if (tsdf_has_trailer(data, size, end + end % 2))
     picture->left_out |= TSDF_LEFT_OUT_TRAILER;
-  WebPDemuxer *demuxer = WebPDemux(&file);
-  if (!demuxer)
-    return 0;   // a bare picture with something behind it
-  const int failed = take_chunk(demuxer, "ICCP", &metadata->profile) || take_chunk(demuxer, "EXIF", &metadata->exif) ||
-                     take_chunk(demuxer, "XMP ", &metadata->xmp);
-  WebPDemuxDelete(demuxer);
-  if (!failed)
+  if (!take_chunks(data, end < size ? end : size, metadata))
     return 0;
   tsdf_metadata_free(metadata);
   return tsdf_fail(report, "out of memory");
@@ -117,8 +126,7 @@ int tsdf_webp_encode(const tsdf_picture *picture, const uint8_t *pixels, int qua
   source.writer = WebPMemoryWrite;
   source.custom_ptr = &writer;
   done = done && WebPEncode(&config, &source) && !assemble(&writer, metadata, file);
-  const int code = source.error_code;
   WebPMemoryWriterClear(&writer);
   WebPPictureFree(&source);
-  return done ? 0 : tsdf_fail(report, "cannot be written as WebP (libwebp's error %d)", code);
+  return done ? 0 : tsdf_fail(report, "cannot be written as WebP");
 }

@@ -97,7 +97,7 @@ final class FormatTests: XCTestCase {
     let large = try read(encodePNG(gradient(200, 200).upright(from: 1))).encoded(as: .jpeg)
     let cut = try read(large.prefix(large.count * 3 / 4))
     XCTAssertEqual(cut.image.height, 200)
-    XCTAssertTrue(cut.notes.contains { $0.contains("Premature end") }, "\(cut.notes)")
+    XCTAssertTrue(cut.notes.contains { $0.contains("cut short") }, "\(cut.notes)")
   }
 
   /// A site that halves the colours changes more than one that does not; copies have them all, also of files that do not.
@@ -151,6 +151,29 @@ final class FormatTests: XCTestCase {
       Array(film.image.bytes[4 * (2 * 16 + 3)..<4 * (2 * 16 + 6)]), [0, 0, 0, 0, 200, 0, 0, 255, 0, 0, 0, 0])
   }
 
+  /// XMP lies in a GIF as it is, a profile and comments in blocks that are joined.
+  func testWhatAGIFSays() throws {
+    let frame = (left: 0, top: 0, width: 1, height: 1, indices: [UInt8(0)])
+    func file(_ extensions: [UInt8], comment: String? = nil) throws -> ImageFile {
+      try read(
+        gif(width: 1, height: 1, palette: [[1, 2, 3]], frames: [frame], comment: comment, extensions: extensions))
+    }
+    let packet = """
+      <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
+      <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="Ada\(String(repeating: " and others", count: 99))"/>\
+      </rdf:RDF></x:xmpmeta>
+      """
+    let trailer = [1] + (0...255).reversed().map { UInt8($0) } + [0]
+    let xmp = try file([0x21, 0xff, 11] + Array("XMP DataXMP".utf8) + Array(packet.utf8) + trailer)
+    XCTAssertNotNil(xmp.xmp.range(of: Data("Ada and others and".utf8)))
+    XCTAssertEqual(xmp.leftOut, [])
+    let p3 = try read(inserting(chunk: "cICP", [12, 13, 0, 1], into: encodePNG(gradient()))).profile
+    let blocks = [UInt8](p3).chunked(255).flatMap { [UInt8($0.count)] + $0 }
+    XCTAssertEqual(try file([0x21, 0xff, 11] + Array("ICCRGBG1012".utf8) + blocks + [0]).profile, p3)
+    let long = String(repeating: "A long comment. ", count: 40)
+    XCTAssertNotNil(try file([], comment: long).encoded(as: .png).range(of: Data(long.utf8)))
+  }
+
   func testBitmaps() throws {
     let (red, green): ([UInt8], [UInt8]) = ([0, 0, 255], [0, 255, 0])  // blue first
     let full = try read(bmp(width: 2, height: 2, bits: 24, rows: red + green + [0, 0] + green + red + [0, 0]))
@@ -179,6 +202,88 @@ final class FormatTests: XCTestCase {
       [0, 255, 0])
     XCTAssertThrowsError(try read(bmp(width: 4000, height: 4000, bits: 24, rows: [1, 2, 3]))) {
       XCTAssertTrue("\($0)".contains("truncated"), "\($0)")
+    }
+  }
+
+  /// libaom ends the process where it is to write 10 bits: in 12 these are the same.
+  func testAVIFOf10Bits() throws {
+    let file = try read(avifOf10Bits)
+    XCTAssertEqual(file.image.bitDepth, 16)
+    let copy = try read(file.encoded(as: .avif))
+    XCTAssertEqual(copy.image.bitDepth, 16)
+    for image in [file.image, copy.image] {
+      for (value, right) in zip(image.planes().chunked(256).map { ($0[0] + 1) * 127.5 }, [200, 100, 50]) {
+        XCTAssertEqual(value, Float(right), accuracy: 2.5)
+      }
+    }
+  }
+
+  /// High dynamic range goes along where the type has a place for it, and is said to be lost where not.
+  func testHighDynamicRange() throws {
+    let codes = try XCTUnwrap(avifOf10Bits.range(of: Data("colrnclx".utf8))).upperBound
+    for transfer in [UInt8(16), 18] {
+      var avif = avifOf10Bits
+      avif[codes + 1] = 9
+      avif[codes + 3] = transfer
+      let chunk = pngChunk("cICP", [9, transfer, 0, 1])
+      let png = try encodePNG(gradient(bitDepth: 16))
+      for file in [try read(avif), try read(png.prefix(33) + chunk + png.dropFirst(33))] {
+        for type in [ImageType.avif, .heic, .png] {
+          let (data, notes) = try file.copy(as: type, path: "copy")
+          XCTAssertFalse(notes.contains { $0.contains("dynamic range") }, "\(notes)")
+          if type == .png {
+            XCTAssertNotNil(data.range(of: chunk))
+          } else {
+            XCTAssertNotNil(data.range(of: Data("colrnclx".utf8 + [0, 9, 0, transfer])), "\(type)")
+          }
+        }
+        for type in [ImageType.jpeg, .webp, .tiff] {
+          XCTAssertTrue(
+            try file.copy(as: type, path: "copy").notes.contains { $0.contains("dynamic range") }, "\(type)")
+        }
+      }
+    }
+  }
+
+  /// What a PNG says of its colours by numbers goes before all else: it becomes a profile.
+  func testPNGsCodePoints() throws {
+    let png = try encodePNG(gradient())
+    let wide = [0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06].flatMap { value in
+      [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: Int(value * 100_000) >> $0) }
+    }
+    /// What a profile says of a primary colour (ICC.1, 9.2): X, Y and Z.
+    func primary(_ name: String, _ profile: Data) throws -> [Double] {
+      let bytes = [UInt8](profile)
+      let entry = try XCTUnwrap(profile.range(of: Data(name.utf8))).lowerBound
+      func number(_ at: Int) -> Int { bytes[at..<at + 4].reduce(0) { $0 << 8 | Int($1) } }
+      return (0..<3).map { Double(number(number(entry + 4) + 8 + 4 * $0)) / 65536 }
+    }
+    let p3 = try read(inserting(chunk: "cHRM", wide, into: png)).profile
+    let coded = try read(inserting(chunk: "cICP", [12, 13, 0, 1], into: png)).profile
+    for name in ["rXYZ", "gXYZ", "bXYZ"] {
+      let (found, right) = (try primary(name, coded), try primary(name, p3))
+      // Of the red of Display P3, by its makers: 0.51512, 0.2412, -0.00105.
+      for c in 0..<2 { XCTAssertEqual(found[c], right[c], accuracy: 0.001, name) }
+    }
+    XCTAssertEqual(try primary("rXYZ", coded)[0], 0.51512, accuracy: 0.001)
+    let plain = inserting(chunk: "cHRM", wide, into: inserting(chunk: "cICP", [1, 13, 0, 1], into: png))
+    XCTAssertTrue(try read(plain).profile.isEmpty)
+  }
+
+  /// What people are told is no library's message.
+  func testErrorsAreSentences() throws {
+    let source = try read(encodePNG(gradient()))
+    for type in [ImageType.jpeg, .png, .webp, .tiff, .heic, .avif] {
+      let whole = try source.encoded(as: type)
+      for count in [40, whole.count / 2] {
+        do {
+          let notes = try read(whole.prefix(count)).notes
+          XCTAssertEqual(notes, ["is cut short: what is missing is grey or coarse"])
+        } catch {
+          XCTAssertTrue("\(error)".contains("truncated") || "\(error)".contains("no pixels"), "\(error)")
+          XCTAssertFalse("\(error)".contains("\n"), "\(error)")
+        }
+      }
     }
   }
 

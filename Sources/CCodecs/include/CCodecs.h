@@ -42,6 +42,7 @@ typedef struct {
   int compression;    // TIFF: its tag of this name
   int subsampling;    // JPEG, to be written: samples of lightness for one of colour in each direction, 0 for 1
   int orientation;    // TIFF: its tag of this name; else 1
+  int primaries, transfer;   // of high dynamic range, as ITU-T H.273 numbers them; else 0
   int left_out;       // of the above
 } tsdf_picture;
 
@@ -89,11 +90,15 @@ int tsdf_profile_channels(const uint8_t *profile, size_t size);
 // inks that each swallow their share of the light.
 int tsdf_cmyk_to_srgb(const uint8_t *profile, size_t size, uint8_t *pixels, size_t count, int bit_depth, tsdf_report *);
 
+// What code points of ITU-T H.273 say of RGB samples: of high dynamic range they become the picture's, which no profile says;
+// of standard range, where they are not sRGB's, a profile. 0, or -1 where memory is lacking.
+int tsdf_take_code_points(int primaries, int transfer, tsdf_picture *, tsdf_bytes *profile);
+
 // A profile for primaries and a white point (x and y each: white, red, green, blue) and a decoding
 // exponent, 0 for sRGB's curve.
 int tsdf_make_profile(const double chromaticities[8], double gamma, tsdf_bytes *profile);
 
-// Leaves of Exif data, XMP and IPTC only what is known to hold no picture, each written anew. `tiff` is the whole file where it
+// Leaves of Exif data, XMP, IPTC, texts and an RGB or grey profile only what is known to hold no picture, each written anew. `tiff` is the whole file where it
 // is a TIFF file, which holds all three itself. `*orientation`: that of the first directory, 1 where it says none; where it
 // is given as other than 0, the data are made to say that one. Data that cannot be read are dropped.
 void tsdf_clean_metadata(tsdf_metadata *metadata, const uint8_t *tiff, size_t tiff_size, int *orientation, int *left_out);

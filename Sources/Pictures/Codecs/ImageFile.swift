@@ -92,6 +92,9 @@ public struct ImageFile: Sendable {
     } else if picture.precision <= 8 || picture.precision == 16 {
       picture.precision = 12
     }
+    if picture.transfer != 0, !type.storesHighRange {
+      notes.append("high dynamic range: a \(type.name) copy shows as standard range")
+    }
     let fitted = metadata.fitted(to: type, notes: &notes)
     var file = tsdf_bytes()
     try tsdf_report.calling(path, notes: &notes) { report in

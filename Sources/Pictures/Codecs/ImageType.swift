@@ -48,9 +48,10 @@ public enum ImageType: String, CaseIterable, Sendable {
   /// Whether a copy has the very samples that it is made of.
   public var isExact: Bool { self == .png || self == .tiff }
 
-  /// Whether it can store pictures without colours, transparency, and 16 bits a sample.
+  /// Whether it can store pictures without colours, transparency, 16 bits a sample, and high dynamic range.
   var storesGrey: Bool { self == .png || self == .jpeg || self == .tiff }
   var storesAlpha: Bool { self != .jpeg }
+  var storesHighRange: Bool { self == .png || self == .heic || self == .avif }
   var storesWide: Bool { self == .png || self == .tiff || self == .heic || self == .avif }
 
   /// The most pixels a side.
