@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 
@@ -98,6 +99,9 @@ bool hasResource(const tsdf_bytes &resources, uint16_t id) {
          !Exiv2::Photoshop::locateIrb(resources.data, resources.size, id, &record, &head, &length);
 }
 
+// How keywords of such texts begin.
+const char raw[] = "Raw profile type ";
+
 // What older programs put into PNG files: a name, a count and so many bytes in base 16, each on a line of its own.
 std::string unpackRawProfile(const std::string &text) {
   std::string result;
@@ -117,26 +121,44 @@ std::string unpackRawProfile(const std::string &text) {
   return result;
 }
 
+// Keywords of which a text holds a picture, or all together do: comments are short, and long ones are split.
+std::set<std::string> keywordsWithPictures(const tsdf_bytes &texts) {
+  std::map<std::string, std::string> together;
+  size_t at = 0;
+  const char *text;
+  while (const char *keyword = tsdf_next_text(&texts, &at, &text))
+    if (std::strncmp(keyword, raw, sizeof raw - 1) != 0)
+      (together[keyword] += text) += '\n';
+  std::set<std::string> found;
+  for (const auto &all : together)
+    if (tsdf::holdsPicture(all.second))
+      found.insert(all.first);
+  return found;
+}
+
 // Texts that hold no picture, in UTF-8; those that are metadata become such, where there are none of the kind.
 void cleanTexts(tsdf_metadata *metadata, int *leftOut) {
+  const std::set<std::string> dropped = keywordsWithPictures(metadata->texts);
+  if (!dropped.empty())
+    *leftOut |= TSDF_LEFT_OUT_METADATA;
   tsdf_buffer kept = {};
   size_t at = 0;
   const char *text;
   while (const char *keyword = tsdf_next_text(&metadata->texts, &at, &text)) {
     std::string value = text;
-    if (std::strncmp(keyword, "Raw profile type ", 17) == 0) {
-      const std::string kind = keyword + 17, bytes = unpackRawProfile(value);
+    if (std::strncmp(keyword, raw, sizeof raw - 1) == 0) {
+      const std::string kind = keyword + sizeof raw - 1, bytes = unpackRawProfile(value);
       const bool isMarked = bytes.compare(0, 6, std::string("Exif\0\0", 6)) == 0;
       if ((kind == "exif" || kind == "APP1") && isMarked && !metadata->exif.size)
         tsdf::set(&metadata->exif, bytes.data() + 6, bytes.size() - 6);
       if ((kind == "iptc" || kind == "8bim") && !metadata->iptc.size)
         tsdf::set(&metadata->iptc, bytes.data(), bytes.size());
+      if (kind == "xmp" && !metadata->xmp.size)
+        tsdf::set(&metadata->xmp, bytes.data(), bytes.size());
       continue;
     }
-    if (tsdf::holdsPicture(reinterpret_cast<const uint8_t *>(text), value.size())) {
-      *leftOut |= TSDF_LEFT_OUT_METADATA;
+    if (dropped.count(keyword))
       continue;
-    }
     std::string copy = value;
     if (std::any_of(value.begin(), value.end(), [](char c) { return c < 0; }) &&
         !Exiv2::convertStringCharset(copy, "UTF-8", "UTF-16LE"))
@@ -150,6 +172,9 @@ void cleanTexts(tsdf_metadata *metadata, int *leftOut) {
 }  // namespace
 
 void tsdf_clean_metadata(tsdf_metadata *metadata, const uint8_t *tiff, size_t tiffSize, int *orientation, int *leftOut) {
+  tsdf_clean_profile(&metadata->profile, leftOut);
+  if (tiff && tsdf_tiff_is_big(tiff, tiffSize))
+    tiff = nullptr;   // whose metadata were read as those of other types
   if (!tiff && !metadata->exif.size && !metadata->xmp.size && !metadata->iptc.size && !metadata->texts.size) {
     *orientation = 1;
     return;
@@ -158,7 +183,8 @@ void tsdf_clean_metadata(tsdf_metadata *metadata, const uint8_t *tiff, size_t ti
   tsdf::Metadata data;
   try {
     cleanTexts(metadata, leftOut);
-    data.read(*metadata, tiff, tiffSize);
+    if (!data.read(*metadata, tiff, tiffSize))
+      *leftOut |= TSDF_LEFT_OUT_METADATA;
     if ((hasResource(metadata->iptc, 0x040c) || hasResource(metadata->iptc, 0x0409)))
       *leftOut |= TSDF_LEFT_OUT_THUMBNAIL;
     if (metadata->xmp.size && data.xmp.empty())

@@ -31,10 +31,13 @@ void set(tsdf_bytes *to, const void *data, size_t size) {
   to->size = size;
 }
 
-void Metadata::read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffSize) {
+bool Metadata::read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffSize) {
+  bool isRead = true;
   const uint8_t *bytes = tiff ? tiff : from.exif.data;
   const size_t size = tiff ? tiffSize : from.exif.size;
-  if (size > 8 && size <= UINT32_MAX && tsdf::holdsPlainXML(bytes, size))
+  if (size > 8 && (size > UINT32_MAX || !tsdf::holdsPlainXML(bytes, size)))
+    isRead = false;
+  else if (size > 8)
     trying([&] {
       order = Exiv2::TiffParser::decode(exif, iptc, xmp, bytes, size);
       if (order != Exiv2::bigEndian)
@@ -42,7 +45,9 @@ void Metadata::read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffS
     });
   if (from.xmp.size) {
     const std::string packet(reinterpret_cast<const char *>(from.xmp.data), from.xmp.size);
-    if (tsdf::isPlainXML(packet))
+    if (!tsdf::isPlainXML(packet))
+      isRead = false;
+    else
       trying([&] { Exiv2::XmpParser::decode(xmp, packet); });
   }
   if (from.iptc.size && from.iptc.size <= UINT32_MAX) {
@@ -53,6 +58,7 @@ void Metadata::read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffS
         Exiv2::IptcParser::decode(iptc, record + head, length);
     });
   }
+  return isRead;
 }
 
 void Metadata::writeExif(tsdf_metadata *to) const {

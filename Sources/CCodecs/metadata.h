@@ -33,13 +33,16 @@ struct Metadata {
   Exiv2::IptcData iptc;
   Exiv2::ByteOrder order = Exiv2::littleEndian;
 
-  // All that can be read: from the bytes of each or, where it is given, from a whole TIFF file.
-  void read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffSize);
+  // All that can be read: from the bytes of each or, where it is given, from a whole TIFF file. Whether XMP was such as is read.
+  bool read(const tsdf_metadata &from, const uint8_t *tiff, size_t tiffSize);
   void writeExif(tsdf_metadata *to) const;
   void writeXMP(tsdf_metadata *to) const;
   void writeIPTC(tsdf_metadata *to) const;
 };
 
 }  // namespace tsdf
+
+// Leaves of a grey or RGB profile what the standard names; nothing of one of whose texts one holds a picture.
+void tsdf_clean_profile(tsdf_bytes *profile, int *leftOut);
 
 #endif

@@ -24,16 +24,17 @@ final class MetadataTests: XCTestCase {
   }
 
   /// Photoshop's resources: IPTC data with a caption, and whatever else.
-  private func resources(_ more: [(id: Int, data: [UInt8])] = []) -> [UInt8] {
+  private func resources(
+    _ more: [(id: Int, data: [UInt8])] = [], caption: [UInt8] = Array("A caption of the press".utf8)
+  ) -> [UInt8] {
     func resource(_ id: Int, _ data: [UInt8]) -> [UInt8] {
       Array("8BIM".utf8) + [
         UInt8(id >> 8), UInt8(id & 255), 0, 0, 0, 0, UInt8(data.count >> 8), UInt8(data.count & 255),
       ] + data
         + (data.count % 2 == 1 ? [0] : [])
     }
-    let caption = Array("A caption of the press".utf8)
     return Array("Photoshop 3.0\0".utf8) + more.flatMap { resource($0.id, $0.data) }
-      + resource(0x404, [0x1c, 2, 120, 0, UInt8(caption.count)] + caption)
+      + resource(0x404, [0x1c, 2, 120, UInt8(caption.count >> 8), UInt8(caption.count & 255)] + caption)
   }
 
   private let camera: [Int: TIFFValue] = [
@@ -220,6 +221,170 @@ final class MetadataTests: XCTestCase {
     XCTAssertNil(try file.encoded(as: .png).range(of: Data("iDOT".utf8)))
   }
 
+  /// Whatever the alphabet, the breaks, what stands before, and the text that it lies in.
+  func testNoTextOfACopyHoldsAPicture() throws {
+    func text(_ data: Data) -> String { data.base64EncodedString() }
+    let whole = text(unprotected)
+    let safe = whole.replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
+    let escaped = whole.replacingOccurrences(of: "+", with: "%2b").replacingOccurrences(of: "/", with: "%2F")
+    let lines = Array(whole).chunked(40).map { String($0) }
+    let hex = unprotected.map { String(format: "%02X", $0) }
+    let forms: [String] = [
+      "data:image/jpeg;base64,\(whole)", "a thumbnail: \(whole)", safe, escaped,
+      text(Data([7]) + unprotected), text(Data([7, 8]) + unprotected),
+      "x=\(lines.joined(separator: "\r\n "))", "{'a': '\(lines.joined(separator: "\\n"))'}",
+      hex.joined(), "bytes \(hex.joined(separator: ":"))", "0x\(hex.joined(separator: ", 0x"))",
+    ]
+    let png = try encodePNG(gradient())
+    let jpeg = try read(png).encoded(as: .jpeg)
+    let pixel = (left: 0, top: 0, width: 1, height: 1, indices: [UInt8(0)])
+    for form in forms {
+      let bytes = Array(form.utf8)
+      func exif(_ tag: Int, _ value: [UInt8]) -> Data {
+        inserting(
+          segment: 0xe1, Array("Exif\0\0".utf8) + tiff([[0x8769: .directories([[tag: .undefined(value)]])]]), into: jpeg
+        )
+      }
+      let xp: [UInt8] = bytes.flatMap { [$0, 0] as [UInt8] }
+      let page: [Int: TIFFValue] = [
+        256: .long([1]), 257: .long([1]), 258: .short([8]), 259: .short([1]), 262: .short([1]), 273: .blocks([[1]]),
+        277: .short([1]), 278: .long([1]), 279: .long([1]), 270: .ascii(form),
+      ]
+      let files: [Data] = [
+        inserting(segment: 0xfe, bytes, into: jpeg),
+        inserting(segment: 0xe1, xmp("<own:p>\(form)</own:p>"), into: jpeg),
+        exif(0x9286, Array("ASCII\0\0\0".utf8) + bytes), exif(0x9286, Array("UNICODE\0".utf8) + xp),
+        inserting(
+          segment: 0xe1, Array("Exif\0\0".utf8) + tiff([[0x9c9c: .byte(xp), 0x10e: .ascii(form)]]), into: jpeg),
+        inserting(segment: 0xed, resources(caption: bytes), into: jpeg),
+        inserting(chunk: "tEXt", Array("Software\0".utf8) + bytes, into: png),
+        inserting(chunk: "iTXt", Array("Note\0\0\0\0\0".utf8) + bytes, into: png),
+        gif(width: 1, height: 1, palette: [[1, 2, 3]], frames: [pixel], comment: form),
+        Data(tiff([page])),
+      ]
+      // Pieces of the middle, in bytes and in wider characters.
+      let piece = Array(bytes[bytes.count / 2..<bytes.count / 2 + 16])
+      for (index, data) in files.enumerated() {
+        let file = try read(data)
+        let name = "\(form.prefix(30)), file \(index)"
+        XCTAssertTrue(file.leftOut.contains(.metadata), name)
+        for type in [ImageType.jpeg, .png] {
+          let copy = try file.encoded(as: type)
+          for part in [piece, piece.flatMap { [$0, 0] as [UInt8] }, piece.flatMap { [0, $0] as [UInt8] }] {
+            XCTAssertNil(copy.range(of: Data(part)), name)
+          }
+        }
+      }
+    }
+    // Of several comments each holds a part.
+    let parts = Array(text(unprotected)).chunked(50).map { Array(String($0).utf8) }
+    let split = try read(parts.reversed().reduce(jpeg) { inserting(segment: 0xfe, $1, into: $0) })
+    XCTAssertEqual(split.leftOut, .metadata)
+    XCTAssertNil(try split.encoded(as: .jpeg).range(of: Data(parts[parts.count / 2])))
+  }
+
+  /// Long texts of people and programs are no pictures.
+  func testOrdinaryTextStays() throws {
+    func identifier(_ i: Int) -> String {
+      let digits = Array(String(format: "%016lx%016lx", i &* 0x9E37_79B9_7F4A_7C1, i &* 0x1234_5678_9ABC_DE1))
+      return [digits[..<8], digits[8..<12], digits[12..<16], digits[16..<20], digits[20...]].map { String($0) }
+        .joined(separator: "-")
+    }
+    let texts = [
+      String(repeating: "We walked along the river and took this photo at noon ", count: 200),
+      String(
+        repeating: "https://example.org/photos/2026/11/27/by_the_river-and-the_bridge?size=large&from=album ", count: 60
+      ),
+      (0..<300).map(identifier).joined(separator: ", "), (0..<300).map(identifier).joined(separator: " "),
+      (0..<100).map { "xmp.iid:\(identifier($0)) saved by /usr/share/applications/photo-editor" }.joined(
+        separator: "; "),
+      "{\"nodes\": ["
+        + (0..<200).map { "{\"id\": \($0), \"model\": \"checkpoints/photo_real_v\($0).safetensors\"}" }
+        .joined(separator: ", ") + "]}",
+    ]
+    for text in texts {
+      var jpeg = try read(encodePNG(gradient())).encoded(as: .jpeg)
+      jpeg = inserting(segment: 0xfe, Array(text.utf8), into: jpeg)
+      let escaped = text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "\"", with: "&quot;")
+      jpeg = inserting(segment: 0xe1, xmp("<own:note>\(escaped)</own:note>"), into: jpeg)
+      jpeg = inserting(
+        segment: 0xe1,
+        Array("Exif\0\0".utf8)
+          + tiff([[0x8769: .directories([[0x9286: .undefined(Array("ASCII\0\0\0\(text)".utf8))]])]]),
+        into: jpeg)
+      let file = try read(jpeg)
+      XCTAssertEqual(file.leftOut, [], "\(text.prefix(40))")
+      let copy = try file.encoded(as: .jpeg)
+      let tail = Data(text.suffix(60).utf8)
+      XCTAssertNotNil(copy.range(of: Data(text.utf8)), "\(text.prefix(40))")
+      XCTAssertNotNil(file.exif.range(of: tail), "\(text.prefix(40))")
+      XCTAssertNotNil(file.xmp.range(of: Data(escaped.suffix(20).utf8)), "\(text.prefix(40))")
+    }
+  }
+
+  /// Of a profile stays what the standard names: its colours to the byte.
+  func testProfilesHoldNoPicture() throws {
+    let p3 = [UInt8](try read(inserting(chunk: "cICP", [12, 13, 0, 1], into: encodePNG(gradient()))).profile)
+    let jpeg = try read(encodePNG(gradient())).encoded(as: .jpeg)
+    func file(_ profile: [UInt8]) throws -> ImageFile {
+      try read(inserting(segment: 0xe2, Array("ICC_PROFILE\0".utf8) + [1, 1] + profile, into: jpeg))
+    }
+    /// The profile with one tag more, behind all others.
+    func adding(_ name: String, _ value: [UInt8]) -> [UInt8] {
+      let count = p3[128..<132].reduce(0) { $0 << 8 | Int($1) }
+      var table: [UInt8] = []
+      for i in 0..<count {
+        let entry = Array(p3[132 + 12 * i..<144 + 12 * i])
+        table += entry[..<4] + number(UInt32(entry[4..<8].reduce(0) { $0 << 8 | Int($1) } + 12)) + entry[8...]
+      }
+      table += Array(name.utf8) + number(UInt32(p3.count + 12)) + number(UInt32(value.count))
+      let size = p3.count + 12 + value.count
+      return number(UInt32(size)) + p3[4..<128] + number(UInt32(count + 1)) + table + p3[(132 + 12 * count)...] + value
+    }
+    let preview = [UInt8](unprotected)
+    XCTAssertEqual([UInt8](try file(p3).profile), p3)
+    XCTAssertEqual(try file(p3).leftOut, [])
+    for changed in [p3 + preview, adding("prvw", Array("data\0\0\0\0".utf8) + preview)] {
+      let cleaned = try file(changed)
+      XCTAssertEqual(cleaned.leftOut, .metadata)
+      XCTAssertEqual([UInt8](cleaned.profile.dropFirst(128)), Array(p3.dropFirst(128)))
+    }
+    let harmless = try file(adding("ownT", Array("data\0\0\0\0".utf8) + [1, 2, 3, 4]))
+    XCTAssertEqual(harmless.leftOut, [])
+    XCTAssertEqual(harmless.profile.count, p3.count)
+    let base64 = Array("text\0\0\0\0".utf8) + Array(unprotected.base64EncodedString().utf8)
+    let held = try file(adding("targ", base64))
+    XCTAssertEqual(held.leftOut, .metadata)
+    XCTAssertTrue(held.profile.isEmpty)
+  }
+
+  /// Chunks that a WebP file's head does not announce, as some writers leave it.
+  func testUnannouncedChunksOfWebP() throws {
+    var webp = try read(photo()).encoded(as: .webp)
+    let head = try XCTUnwrap(webp.range(of: Data("VP8X".utf8))).lowerBound + 8
+    XCTAssertEqual(webp[head] & 0x2c, 0x2c)
+    webp[head] &= ~0x0c
+    let file = try read(webp)
+    XCTAssertEqual(file.orientation, 6)
+    XCTAssertNotNil(file.exif.range(of: Data("Maker of cameras".utf8)))
+    XCTAssertNotNil(file.xmp.range(of: Data("Ada Photographer".utf8)))
+    XCTAssertFalse(file.profile.isEmpty)
+    // Viewers show it without a profile that is not announced.
+    webp[head] = 0
+    XCTAssertTrue(try read(webp).profile.isEmpty)
+  }
+
+  /// What a packet cannot hold is said to be left out.
+  func testExtendedXMPIsSaid() throws {
+    var jpeg = try read(encodePNG(gradient())).encoded(as: .jpeg)
+    let segment = Array("http://ns.adobe.com/xmp/extension/\0".utf8) + [UInt8](repeating: 65, count: 40)
+    jpeg = inserting(segment: 0xe1, segment + Array("<x:xmpmeta/>".utf8), into: jpeg)
+    jpeg = inserting(segment: 0xe1, xmp(""), into: jpeg)
+    let file = try read(jpeg)
+    XCTAssertTrue(file.notes.contains { $0.contains("XMP data of more than 64 KiB") }, "\(file.notes)")
+    XCTAssertNotNil(file.xmp.range(of: Data("Ada Photographer".utf8)))
+  }
+
   /// Text chunks behind the pixels count too.
   func testTextsOfPNGsAreKept() throws {
     let png = try encodePNG(gradient())
@@ -246,6 +411,17 @@ final class MetadataTests: XCTestCase {
       return Date().timeIntervalSince(start)
     }
     XCTAssertLessThan(try time { _ = try read(commented(100_000)).encoded(as: .jpeg) }, 10)
+    XCTAssertGreaterThan(try read(commented(200_000)).encoded(as: .png).count, 200_000 * 20)
+    // More properties beside each other than XMP's toolkit reads in time; items of a list are no such.
+    func packet(_ properties: String) -> [UInt8] { Array(xmp(properties).dropFirst(29)) }
+    let properties = packet((0..<30_000).map { "<own:n\($0)>v</own:n\($0)>" }.joined())
+    let list = packet(
+      "<own:list><rdf:Bag>\(String(repeating: "<rdf:li>v</rdf:li>", count: 30_000))</rdf:Bag></own:list>")
+    for (body, leftOut) in [(properties, LeftOut.metadata), (list, LeftOut())] {
+      let png = inserting(
+        chunk: "iTXt", Array("XML:com.adobe.xmp\0\0\0\0\0".utf8) + body, into: try encodePNG(gradient()))
+      XCTAssertEqual(try read(png).leftOut, leftOut)
+    }
     // A gigabyte of zeros would be a megabyte: three hundred such.
     let zeros = try encodePNG(
       Image(width: 60_000, height: 100, channels: 1, bytes: [UInt8](repeating: 0, count: 6_000_000)))
