@@ -17,6 +17,8 @@ import nvidia
 from usage import Failure, Program, Usage
 
 MAKERS = [intel, amd, nvidia]
+#: Registers that leave every device the better part of its occupancy.
+LIGHT = 42
 
 
 def programs(listing: dict) -> list[Program]:
@@ -32,9 +34,9 @@ def row(program: str, kernel: str) -> str:
     """The row of the table that a kernel is part of: tiles by their shape, kernels of one line by their family."""
     family = re.match(r"(unary|binary|random|peak_fma)_", kernel)
     if family:
-        return f"{family[1]}_*"
+        return f"`{family[1]}_*`"
     tile = re.match(r"tiled_(\w+?)_\d+$", program)
-    return f"{kernel}, {tile[1]}" if tile else kernel
+    return f"`{kernel}`, {tile[1]}" if tile else f"`{kernel}`"
 
 
 def cell(usage: Usage | None) -> str:
@@ -44,6 +46,21 @@ def cell(usage: Usage | None) -> str:
     kept += f", {usage.spilled} spilled" if usage.spilled else ""
     size = f"SIMD{usage.width}" if usage.width else f"{usage.registers}"
     return f"{size}, {100 * usage.occupancy:.0f}%{kept}"
+
+
+def gathered(table: dict[str, dict[str, Usage]]) -> dict[str, dict[str, Usage]]:
+    """The table with what takes few registers everywhere as one row, the worst of it."""
+    light, rest = {}, {}
+    count = 0
+    for name, line in table.items():
+        registers = [usage.registers for usage in line.values() if usage.width is None]
+        if "," in name or max(registers, default=0) > LIGHT or any(u.scratch or u.spilled for u in line.values()):
+            rest[name] = line
+            continue
+        count += 1
+        for device, usage in line.items():
+            light[device] = usage.worst(light[device]) if device in light else usage
+    return {f"the {count} others, the worst of them": light} | rest
 
 
 def main() -> int:
@@ -74,10 +91,10 @@ def main() -> int:
     print("; ".join(maker.version() for maker in MAKERS) + "\n")
     print("| kernel | " + " | ".join(device for _, device in devices) + " | local memory |")
     print("|---" * (len(devices) + 2) + "|")
-    for name, line in table.items():
+    for name, line in gathered(table).items():
         local = max(usage.local for usage in line.values())
         cells = [cell(line.get(device)) for _, device in devices]
-        print(f"| `{name}` | " + " | ".join(cells) + f" | {f'{local / 1024:.1f} KiB' if local else ''} |")
+        print(f"| {name} | " + " | ".join(cells) + f" | {f'{local / 1024:.1f} KiB' if local else ''} |")
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return 1 if complaints else 0
