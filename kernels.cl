@@ -1,4 +1,5 @@
-// Every OpenCL kernel of TSDF: OpenCL C 1.2, float32, no extension, no vendor, no assumed work-group size.
+// Every OpenCL kernel of TSDF: OpenCL C 1.2, float32, no vendor, no assumed work-group size, and no extension that the host
+// has not found (SUB_GROUP).
 //
 // Conventions
 // - Tensors are contiguous NCHW float32 unless a comment says otherwise; counts and offsets are in elements.
@@ -21,6 +22,8 @@
 //   VECTORS_OF_n    vectors of pixels in a tile of n rows of a direct convolution's outputs
 //   DIRECT_COLUMNS  columns of the kernel in a tile of its weight gradient
 //   WITH_BIAS, WITH_SLOPES, ACCUMULATED   flags of EPILOGUE_ARGUMENTS; ACCUMULATED, of products: C is added to
+//   SUB_GROUP       in the `tiled` section, where the device lets kernels choose how many work-items share a thread's registers:
+//                   the fewest, for the most registers; 0 elsewhere
 //   TILE_ITEMS, TILE_WIDTH, TILE_RM, TILE_RN, TILE_K   in the `tiled` section: the tile of a work-group
 //   Convolution     a convolution's batch, channels, height, width, outChannels, outHeight, outWidth, kernelHeight,
 //                   kernelWidth, stride, padding, dilation, groups
@@ -71,8 +74,9 @@ INLINED void transpose(float16 *v, const uint count) {
 }
 
 // A cache line that will soon be read, or written: a hint, for processors, whose own guesses end with a page and do not follow
-// a work-item that writes to many planes in turn. A GPU hides such waits behind other work-items.
-#if PREFETCH && defined(__has_builtin)
+// a work-item that writes to many planes in turn. A GPU hides such waits behind other work-items. SPIR-V, through which some
+// compilers go, has no such instruction, and its translator aborts at one.
+#if PREFETCH && defined(__has_builtin) && !defined(__SPIR) && !defined(__SPIR__) && !defined(__SPIR64__)
 #if __has_builtin(__builtin_prefetch)
 #define WILL_READ(P) __builtin_prefetch((const void *)(size_t)(P), 0)
 #define WILL_WRITE(P) __builtin_prefetch((const void *)(size_t)(P), 1)
@@ -623,7 +627,7 @@ kernel void normalize_second_gradient(
     dgamma[group] = invstd * (c - kab);
 }
 
-// == section: gemm ==
+// == section: pack ==
 
 // Packs a matrix A[batch][rows][depth], given by strides, into row panels
 // packed[batch][ceil(rows / MR)][depth][MR], zero beyond the last row. The depth index splits in two,
@@ -691,6 +695,8 @@ kernel void pack_columns(global const float *restrict source, global float *rest
     }
   }
 }
+
+// == section: gemm ==
 
 // The sums of a register tile: MR rows of TILE_PANELS panels of B. A processor whose registers hold a row of a panel has
 // enough of them for two panels, and needs twelve sums in flight to keep its multipliers busy.
@@ -926,6 +932,12 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 #define RIGHT_STEP (TILE_ITEMS / TILE_N)
 #define RIGHT_LOADS (TILE_K / RIGHT_STEP)
 
+#if SUB_GROUP
+#define TILED_KERNEL kernel __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#else
+#define TILED_KERNEL kernel
+#endif
+
 // The last arguments of every product: C, and the product as in gemm_packed (C is partial[batch * splits + split][m][n]
 // where splits > 1); as much of the depth as a split takes, a multiple of TILE_K.
 #define TILED_ARGUMENTS                                                                            \
@@ -1002,7 +1014,10 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
         continue;
       }
       const float lane[4] = {value.s0, value.s1, value.s2, value.s3};
-      for (uint q = 0; q < 4 && n + q < product.columns; ++q) {
+#pragma unroll
+      for (uint q = 0; q < 4; ++q) {
+        if (n + q >= product.columns)
+          continue;
         global float *to = base + (ulong)m * stride + (n + q) / block * blockStride + (n + q) % block;
         const float total = isWhole && flags & ACCUMULATED ? *to + lane[q] : lane[q];
         *to = isWhole ? RECTIFIED(total, rate) : total;
@@ -1041,7 +1056,7 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   store_tile(sum, lx, ly, firstM, firstN, z, c, product, depthRun, splits, bias, slopes, flags, slope)
 
 // Of operands as gemm_packed takes them.
-kernel void tiled_packed(global const float *restrict a, global const float *restrict b, TILED_ARGUMENTS) {
+TILED_KERNEL void tiled_packed(global const float *restrict a, global const float *restrict b, TILED_ARGUMENTS) {
   TILED_START;
   const uint batch = z / splits;
   global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
@@ -1067,7 +1082,7 @@ kernel void tiled_packed(global const float *restrict a, global const float *res
 // Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
 //   A = w[m * weightRow + ci * weightChannel + tap], taps last first where `flipped` (then the input gradient of stride 1),
 //   B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-kernel void tiled_conv2d(global const float *restrict x, global const float *restrict w,
+TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w,
                          const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
                          TILED_ARGUMENTS) {
   TILED_START;
@@ -1103,7 +1118,7 @@ kernel void tiled_conv2d(global const float *restrict x, global const float *res
 
 // The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
 //   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-kernel void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
+TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
                                          const Convolution conv, TILED_ARGUMENTS) {
   TILED_START;
   const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
@@ -1201,6 +1216,21 @@ static void store_lanes(global float *to, const float16 v, const int count) {
 
 // == section: conv ==
 
+// How kernels go over a row of `width` pixels: on a processor a work-item makes a row, sixteen pixels at a time; on a GPU one
+// pixel, whose neighbours its neighbours make. Global sizes: (rows, planes), and (width, rows, planes). EACH_RUN goes over x,
+// EACH_RUN_OF_PHASE over x = i0 * stride + phase, for which the x of one phase are neighbours; `run` is what is at x on.
+#if LANES == 16
+typedef float16 run;
+#define ROW_ID get_global_id(0)
+#define PLANE_ID get_global_id(1)
+#define EACH_RUN(X, WIDTH) for (uint X = 0; X < (WIDTH); X += 16)
+#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                           \
+  for (uint phase = 0; phase < (STRIDE); ++phase)                                                  \
+    for (uint i0 = 0; i0 * (STRIDE) + phase < (WIDTH); i0 += 16)
+#define RUN_AT(ROW, X, STRIDE, WIDTH) row_lanes(ROW, X, STRIDE, WIDTH)
+#define RUN_INSIDE(P) vload16(0, P)
+#define STORE_RUN(V, TO, COUNT) store_lanes(TO, V, COUNT)
+
 // The lanes of v at x = (i0 + lane) * stride + phase of a row of `width`; those beyond it are dropped.
 static void store_phase(global float *row, const float16 v, const uint i0, const uint stride, const uint phase,
                         const uint width) {
@@ -1216,9 +1246,199 @@ static void store_phase(global float *row, const float16 v, const uint i0, const
       row[x] = lane[j];
   }
 }
+#else
+typedef float run;
+#define ROW_ID get_global_id(1)
+#define PLANE_ID get_global_id(2)
+#define EACH_RUN(X, WIDTH) for (uint X = get_global_id(0), last = min(X + 1, (uint)(WIDTH)); X < last; ++X)
+#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                           \
+  const uint phase = get_global_id(0) % (STRIDE), i0 = get_global_id(0) / (STRIDE);                \
+  if (get_global_id(0) < (WIDTH))
+#define RUN_AT(ROW, X, STRIDE, WIDTH) row_element(ROW, X, WIDTH)
+#define RUN_INSIDE(P) (P)[0]
+#define STORE_RUN(V, TO, COUNT) (TO)[0] = (V)
+
+static void store_phase(global float *row, const float v, const uint i0, const uint stride, const uint phase,
+                        const uint width) {
+  row[i0 * stride + phase] = v;
+}
+#endif
 
 // a / b rounded down, for b > 0.
 static int floor_divided(const int a, const int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+// A run from x on of a row that may be read sixteen elements beyond its ends, where it counts as 0.
+static run masked_run(global const float *row, const int x, const int width) {
+  if (x <= -(int)(sizeof(run) / 4) || x >= width)
+    return 0.0f;
+#if LANES == 16
+  const int16 lanes = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + x;
+  const run v = vload16(0, row + x);
+  return x >= 0 && x + 16 <= width ? v : select((run)(0.0f), v, lanes >= 0 && lanes < (int16)(width));
+#else
+  return row[x];
+#endif
+}
+
+// The adjoint of im2col, as a gather, for channels [firstChannel, firstChannel + channels) of all images:
+//   dx[image, c, y, x] = bias[c] + sum over (ky, kx) of columns[(c, ky, kx), (image, oy, ox)]
+// where oy * stride - padding + ky * dilation = y, likewise x. columns is row-major,
+// [channels * kh * kw][images * outHeight * outWidth], from `slack` elements into its buffer, with as many after its
+// end: vectors may reach 16 elements beyond a row, and what lies there is masked out.
+// In a row of dx the x of one phase x % stride read neighbouring ox. Rows: height; planes: channels * images.
+kernel void col2im(global const float *restrict columns, global const float *restrict bias,
+                   global float *restrict dx, const Convolution conv, const uint firstChannel,
+                   const uint channels, const uint slack, const uint hasBias) {
+  const uint y = ROW_ID;
+  const uint local_ = PLANE_ID % channels;
+  const uint image = PLANE_ID / channels;
+  if (y >= conv.height || image >= conv.batch)
+    return;
+  const uint area = conv.outHeight * conv.outWidth;
+  const float offset = hasBias ? bias[firstChannel + local_] : 0.0f;
+  global float *to = dx + ((image * conv.channels + firstChannel + local_) * conv.height + y) * conv.width;
+  EACH_RUN_OF_PHASE(conv.stride, conv.width) {
+    run sum = offset;
+    for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+      const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+      const int oy = ty / (int)conv.stride;
+      if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
+        continue;
+      for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+        // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
+        const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+        const int shift = floor_divided(tx, (int)conv.stride);
+        if (shift * (int)conv.stride != tx)
+          continue;
+        const int first = (int)i0 + shift;
+        const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
+        sum += masked_run(columns + slack + (row * conv.batch + image) * area + oy * (int)conv.outWidth, first,
+                          (int)conv.outWidth);
+      }
+    }
+    store_phase(to, sum, i0, conv.stride, phase, conv.width);
+  }
+}
+
+// Grouped convolution (depthwise above all):
+//   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
+// Rows: outHeight; planes: outChannels * images.
+kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
+                           global float *restrict y, const Convolution conv, EPILOGUE_ARGUMENTS) {
+  const uint oy = ROW_ID;
+  const uint co = PLANE_ID % conv.outChannels;
+  const uint image = PLANE_ID / conv.outChannels;
+  if (oy >= conv.outHeight || image >= conv.batch)
+    return;
+  const uint depth = conv.channels / conv.groups;
+  const uint first = co / (conv.outChannels / conv.groups) * depth;
+  global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + oy) * conv.outWidth;
+  EACH_RUN(ox, conv.outWidth) {
+    run sum = BIAS_OF(co);
+    const int ix = (int)(ox * conv.stride) - (int)conv.padding;
+    // Most runs lie inside the image under every tap.
+    const int isInside = conv.stride == 1 && ix >= 0 &&
+                         ix + (int)((conv.kernelWidth - 1) * conv.dilation + sizeof(run) / 4) <= (int)conv.width;
+    for (uint ci = 0; ci < depth; ++ci) {
+      global const float *plane = x + (image * conv.channels + first + ci) * conv.height * conv.width;
+      global const float *tap = w + (co * depth + ci) * conv.kernelHeight * conv.kernelWidth;
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky, tap += conv.kernelWidth) {
+        const int iy = (int)(oy * conv.stride + ky * conv.dilation) - (int)conv.padding;
+        if (iy < 0 || iy >= (int)conv.height)
+          continue;
+        global const float *row = plane + iy * (int)conv.width;
+        if (isInside) {
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
+            sum = fma((run)(tap[kx]), RUN_INSIDE(row + ix + kx * conv.dilation), sum);
+        } else {
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
+            sum = fma((run)(tap[kx]),
+                      RUN_AT(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
+        }
+      }
+    }
+    const float rate = SLOPE_OF(co);
+    STORE_RUN(RECTIFIED(sum, rate), to + ox, (int)(conv.outWidth - ox));
+  }
+}
+
+// The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
+//   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
+// The x of one phase x % stride read neighbouring ox. Rows: height; planes: channels * images.
+kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
+                                          global const float *restrict w, global float *restrict dx,
+                                          const Convolution conv, EPILOGUE_ARGUMENTS) {
+  const uint y = ROW_ID;
+  const uint ci = PLANE_ID % conv.channels;
+  const uint image = PLANE_ID / conv.channels;
+  if (y >= conv.height || image >= conv.batch)
+    return;
+  const uint depth = conv.channels / conv.groups;
+  const uint outDepth = conv.outChannels / conv.groups;
+  const uint group = ci / depth;
+  global float *to = dx + ((image * conv.channels + ci) * conv.height + y) * conv.width;
+  EACH_RUN_OF_PHASE(conv.stride, conv.width) {
+    run sum = BIAS_OF(ci);
+    for (uint o = 0; o < outDepth; ++o) {
+      const uint co = group * outDepth + o;
+      global const float *plane = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
+      global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+        const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+        const int oy = ty / (int)conv.stride;
+        if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
+          continue;
+        for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+          const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+          const int shift = floor_divided(tx, (int)conv.stride);
+          if (shift * (int)conv.stride != tx)
+            continue;
+          sum = fma((run)(tap[ky * conv.kernelWidth + kx]),
+                    RUN_AT(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
+        }
+      }
+    }
+    const float rate = SLOPE_OF(ci);
+    store_phase(to, RECTIFIED(sum, rate), i0, conv.stride, phase, conv.width);
+  }
+}
+
+// The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
+// One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
+kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
+                                           global float *restrict dw, const Convolution conv) {
+  const uint k = get_global_id(0);
+  const uint co = get_global_id(1);
+  const uint depth = conv.channels / conv.groups;
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
+  if (k >= depth * taps || co >= conv.outChannels)
+    return;
+  const uint ci = co / (conv.outChannels / conv.groups) * depth + k / taps;
+  const int offsetY = (int)(k % taps / conv.kernelWidth * conv.dilation) - (int)conv.padding;
+  const int offsetX = (int)(k % taps % conv.kernelWidth * conv.dilation) - (int)conv.padding;
+  float sum = 0.0f;
+  for (uint image = 0; image < conv.batch; ++image) {
+    global const float *plane = x + (image * conv.channels + ci) * conv.height * conv.width;
+    global const float *up = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
+    for (uint oy = 0; oy < conv.outHeight; ++oy) {
+      const int iy = (int)(oy * conv.stride) + offsetY;
+      if (iy < 0 || iy >= (int)conv.height)
+        continue;
+      float row = 0.0f;
+      for (uint ox = 0; ox < conv.outWidth; ++ox) {
+        const int ix = (int)(ox * conv.stride) + offsetX;
+        if (ix >= 0 && ix < (int)conv.width)
+          row = fma(up[oy * conv.outWidth + ox], plane[iy * (int)conv.width + ix], row);
+      }
+      sum += row;
+    }
+  }
+  dw[co * depth * taps + k] = sum;
+}
+
+// == section: columns ==
+
+// im2col, for processors: a GPU's tiled_conv2d reads the image itself.
 
 // im2col straight into the column panels of gemm_packed: column n = (image, oy, ox), counted from
 // firstColumn over the whole batch; depth k = (ci, ky, kx).
@@ -1322,172 +1542,6 @@ kernel void im2col_transposed_panels(global const float *restrict x, global floa
       to[j] = inside ? x[base + offset[j]] : 0.0f;
     }
   }
-}
-
-// The adjoint of im2col, as a gather, for channels [firstChannel, firstChannel + channels) of all images:
-//   dx[image, c, y, x] = bias[c] + sum over (ky, kx) of columns[(c, ky, kx), (image, oy, ox)]
-// where oy * stride - padding + ky * dilation = y, likewise x. columns is row-major,
-// [channels * kh * kw][images * outHeight * outWidth], from `slack` elements into its buffer, with as many after its
-// end: vectors may reach 16 elements beyond a row, and what lies there is masked out.
-// One work-item makes a row of dx. Within it the x of one phase x % stride read neighbouring ox, so sixteen at a time
-// are one vector. Global size: (height, channels * images).
-kernel void col2im(global const float *restrict columns, global const float *restrict bias,
-                   global float *restrict dx, const Convolution conv, const uint firstChannel,
-                   const uint channels, const uint slack, const uint hasBias) {
-  const uint y = get_global_id(0);
-  const uint local_ = get_global_id(1) % channels;
-  const uint image = get_global_id(1) / channels;
-  if (y >= conv.height || image >= conv.batch)
-    return;
-  const int16 lanes = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const uint area = conv.outHeight * conv.outWidth;
-  const float offset = hasBias ? bias[firstChannel + local_] : 0.0f;
-  global float *to = dx + ((image * conv.channels + firstChannel + local_) * conv.height + y) * conv.width;
-  for (uint phase = 0; phase < conv.stride; ++phase) {
-    for (uint i0 = 0; i0 * conv.stride + phase < conv.width; i0 += 16) {
-      float16 sum = offset;
-      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
-        const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-        const int oy = ty / (int)conv.stride;
-        if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
-          continue;
-        for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
-          // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
-          const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
-          const int shift = floor_divided(tx, (int)conv.stride);
-          if (shift * (int)conv.stride != tx)
-            continue;
-          const int first = (int)i0 + shift;
-          if (first <= -16 || first >= (int)conv.outWidth)
-            continue;
-          const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
-          const float16 v = vload16(0, columns + slack + (row * conv.batch + image) * area +
-              oy * (int)conv.outWidth + first);
-          const int16 ox = lanes + first;
-          sum += first >= 0 && first + 16 <= (int)conv.outWidth ? v
-                 : select((float16)(0.0f), v, ox >= 0 && ox < (int16)((int)conv.outWidth));
-        }
-      }
-      store_phase(to, sum, i0, conv.stride, phase, conv.width);
-    }
-  }
-}
-
-// Grouped convolution (depthwise above all), a row of outputs a work-item, sixteen at a time:
-//   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
-// Global size: (outHeight, outChannels * images).
-kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global float *restrict y, const Convolution conv, EPILOGUE_ARGUMENTS) {
-  const uint oy = get_global_id(0);
-  const uint co = get_global_id(1) % conv.outChannels;
-  const uint image = get_global_id(1) / conv.outChannels;
-  if (oy >= conv.outHeight || image >= conv.batch)
-    return;
-  const uint depth = conv.channels / conv.groups;
-  const uint first = co / (conv.outChannels / conv.groups) * depth;
-  global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + oy) * conv.outWidth;
-  for (uint ox = 0; ox < conv.outWidth; ox += 16) {
-    float16 sum = BIAS_OF(co);
-    const int ix = (int)(ox * conv.stride) - (int)conv.padding;
-    // Most vectors lie inside the image under every tap.
-    const int isInside = conv.stride == 1 && ix >= 0 && ix + (int)((conv.kernelWidth - 1) * conv.dilation) +
-        16 <= (int)conv.width;
-    for (uint ci = 0; ci < depth; ++ci) {
-      global const float *plane = x + (image * conv.channels + first + ci) * conv.height * conv.width;
-      global const float *tap = w + (co * depth + ci) * conv.kernelHeight * conv.kernelWidth;
-      for (uint ky = 0; ky < conv.kernelHeight; ++ky, tap += conv.kernelWidth) {
-        const int iy = (int)(oy * conv.stride + ky * conv.dilation) - (int)conv.padding;
-        if (iy < 0 || iy >= (int)conv.height)
-          continue;
-        global const float *row = plane + iy * (int)conv.width;
-        if (isInside) {
-          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
-            sum = fma((float16)(tap[kx]), vload16(0, row + ix + kx * conv.dilation), sum);
-        } else {
-          for (uint kx = 0; kx < conv.kernelWidth; ++kx)
-            sum = fma((float16)(tap[kx]), row_lanes(row, ix + (int)(kx * conv.dilation), (int)conv.stride,
-                (int)conv.width), sum);
-        }
-      }
-    }
-    store_lanes(to + ox, RECTIFIED(sum, SLOPE_OF(co)), (int)(conv.outWidth - ox));
-  }
-}
-
-// The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
-//   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
-// A row a work-item; the x of one phase x % stride read neighbouring ox, so sixteen of them are one vector.
-// Global size: (height, channels * images).
-kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
-                                          global const float *restrict w, global float *restrict dx,
-                                          const Convolution conv, EPILOGUE_ARGUMENTS) {
-  const uint y = get_global_id(0);
-  const uint ci = get_global_id(1) % conv.channels;
-  const uint image = get_global_id(1) / conv.channels;
-  if (y >= conv.height || image >= conv.batch)
-    return;
-  const uint depth = conv.channels / conv.groups;
-  const uint outDepth = conv.outChannels / conv.groups;
-  const uint group = ci / depth;
-  global float *to = dx + ((image * conv.channels + ci) * conv.height + y) * conv.width;
-  for (uint phase = 0; phase < conv.stride; ++phase) {
-    for (uint i0 = 0; i0 * conv.stride + phase < conv.width; i0 += 16) {
-      float16 sum = BIAS_OF(ci);
-      for (uint o = 0; o < outDepth; ++o) {
-        const uint co = group * outDepth + o;
-        global const float *plane = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
-        global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
-        for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
-          const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-          const int oy = ty / (int)conv.stride;
-          if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
-            continue;
-          for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
-            const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
-            const int shift = floor_divided(tx, (int)conv.stride);
-            if (shift * (int)conv.stride != tx)
-              continue;
-            sum = fma((float16)(tap[ky * conv.kernelWidth + kx]),
-                      row_lanes(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
-          }
-        }
-      }
-      store_phase(to, RECTIFIED(sum, SLOPE_OF(ci)), i0, conv.stride, phase, conv.width);
-    }
-  }
-}
-
-// The weight gradient of conv2d_grouped: dw[co, ci, ky, kx] = sum over (image, oy, ox) of dy * x.
-// One work-item a weight; global size: (channels / groups * kh * kw, outChannels).
-kernel void conv2d_grouped_weight_gradient(global const float *restrict x, global const float *restrict dy,
-                                           global float *restrict dw, const Convolution conv) {
-  const uint k = get_global_id(0);
-  const uint co = get_global_id(1);
-  const uint depth = conv.channels / conv.groups;
-  const uint taps = conv.kernelHeight * conv.kernelWidth;
-  if (k >= depth * taps || co >= conv.outChannels)
-    return;
-  const uint ci = co / (conv.outChannels / conv.groups) * depth + k / taps;
-  const int offsetY = (int)(k % taps / conv.kernelWidth * conv.dilation) - (int)conv.padding;
-  const int offsetX = (int)(k % taps % conv.kernelWidth * conv.dilation) - (int)conv.padding;
-  float sum = 0.0f;
-  for (uint image = 0; image < conv.batch; ++image) {
-    global const float *plane = x + (image * conv.channels + ci) * conv.height * conv.width;
-    global const float *up = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
-    for (uint oy = 0; oy < conv.outHeight; ++oy) {
-      const int iy = (int)(oy * conv.stride) + offsetY;
-      if (iy < 0 || iy >= (int)conv.height)
-        continue;
-      float row = 0.0f;
-      for (uint ox = 0; ox < conv.outWidth; ++ox) {
-        const int ix = (int)(ox * conv.stride) + offsetX;
-        if (ix >= 0 && ix < (int)conv.width)
-          row = fma(up[oy * conv.outWidth + ox], plane[iy * (int)conv.width + ix], row);
-      }
-      sum += row;
-    }
-  }
-  dw[co * depth * taps + k] = sum;
 }
 
 // == section: direct ==
@@ -1693,7 +1747,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // next point's, in packed weights, inputs and gradients; in products the points of a tile lie together.
 //
 // Transforms of registers are unrolled; what reads or stores a row is not on a processor (ROWS_APART): it is long, and
-// compiling it once a row made a first run seconds longer. On a GPU all is, or arrays would lie in memory. None of the
+// compiling it once a row made a first run seconds longer. On a GPU all is, and every function is inlined for certain
+// (ROW_FUNCTION), or arrays would lie in memory; and what need not be in registers together is made one after the other. None of the
 // shared functions' pointers is restrict: what that becomes when it is inlined, oclgrind does not know.
 
 // Where lane `lane` of a panel is: s0 the image (-1 beyond the last), s1 the tile row, s2 the tile column.
@@ -1711,6 +1766,7 @@ typedef float16 vec;
 #define LOAD(I, P) vload16(I, P)
 #define STORE(V, I, P) STORE16(V, (P) + 16 * (I))
 #define ROWS_APART _Pragma("unroll 1")
+#define ROW_FUNCTION static
 #define OWN(I) vload16(I, own)
 #define SET_OWN(I, V) vstore16(V, I, own)
 #else
@@ -1718,6 +1774,7 @@ typedef float vec;
 #define LOAD(I, P) (P)[(I) * NR]
 #define STORE(V, I, P) (P)[(I) * NR] = (V)
 #define ROWS_APART _Pragma("unroll")
+#define ROW_FUNCTION INLINED
 #define OWN(I) own[I]
 #define SET_OWN(I, V) own[I] = (V)
 #endif
@@ -1767,6 +1824,7 @@ INLINED void filter_taps(vec *taps, const uint count, global const float *w, con
   }
 #else
   global const float *from = w + min(panel * MR + first % MR, rows - 1) * rowStride + min(first / MR, depth - 1) * depthStride;
+#pragma unroll
   for (uint t = 0; t < count; ++t)
     taps[t] = from[t];
 #endif
@@ -1777,7 +1835,7 @@ INLINED void filter_taps(vec *taps, const uint count, global const float *w, con
 // The columns 4 * phases * tile column - 1 + shift + k of one row under one lane's tile: row 4 * phases * tile row + dy of
 // channel ci of x, 0 outside the image. Six for one phase; ten for two, five of phase 0 (k even), then five of phase 1.
 // column[i * step] gets the i-th.
-static void lane_columns(float *column, const uint step, global const float *x, const uint panel, const uint lane,
+ROW_FUNCTION void lane_columns(float *column, const uint step, global const float *x, const uint panel, const uint lane,
                          const Tiling tiling, const uint ci, const int phases, const int dy, const int shift) {
   const int4 at = tile_of(panel, lane, tiling);
   const int y = at.s1 * 4 * phases + dy, x0 = at.s2 * 4 * phases - 1 + shift;
@@ -1792,7 +1850,7 @@ static void lane_columns(float *column, const uint step, global const float *x, 
 
 // Stores value[k * step], k in 0 ..< 4 * phases, as the columns 4 * phases * tile column + k of row 4 * phases * tile row + i
 // under one lane's tile.
-static void store_lane(global float *y, const float *value, const uint step, const uint panel, const uint lane,
+ROW_FUNCTION void store_lane(global float *y, const float *value, const uint step, const uint panel, const uint lane,
                        const Tiling tiling, const uint co, const int phases, const int i) {
   const int4 at = tile_of(panel, lane, tiling);
   const int oy = at.s1 * 4 * phases + i, x0 = at.s2 * 4 * phases;
@@ -1805,9 +1863,23 @@ static void store_lane(global float *y, const float *value, const uint step, con
       to[k] = value[k * (int)step];
 }
 
+// The first `count` of four values into a row. Of a vector: of an array, compilers join the stores and it then has an index.
+INLINED void store_four(global float *to, const float4 v, const int count) {
+  if (count >= 4) {
+    vstore4(v, 0, to);
+    return;
+  }
+  if (count > 0)
+    to[0] = v.s0;
+  if (count > 1)
+    to[1] = v.s1;
+  if (count > 2)
+    to[2] = v.s2;
+}
+
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
-static void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const Tiling tiling,
+ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const Tiling tiling,
     const uint ci, const int dy, const int shift) {
 #if LANES == 16
   if (tiling.pitch % 4 == 0) {
@@ -1848,7 +1920,7 @@ static void six_columns(vec column[6], global const float *x, const uint panel, 
 }
 
 // Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
-static void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const Tiling tiling,
+ROW_FUNCTION void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const Tiling tiling,
     const uint co, const int i) {
 #if LANES == 16
   if (tiling.pitch % 4 == 0) {
@@ -1872,18 +1944,12 @@ static void store_tile_row(global float *y, vec value[4], const uint panel, cons
       store_lane(y, own + j, LANES, panel, j, tiling, co, 1, i);
   }
 #else
-  store_lane(y, value, 1, panel, lane, tiling, co, 1, i);
+  const int4 at = tile_of(panel, lane, tiling);
+  const int oy = at.s1 * 4 + i, x0 = at.s2 * 4;
+  if (at.s0 >= 0 && oy < (int)tiling.height)
+    store_four(y + ((at.s0 * (int)tiling.channels + (int)co) * (int)tiling.height + oy) * (int)tiling.width + x0,
+               (float4)(value[0], value[1], value[2], value[3]), (int)tiling.width - x0);
 #endif
-}
-
-// The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
-static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane,
-    const Tiling tiling, const uint co, const int i) {
-  vec six[6];
-  six_columns(six, dy, panel, lane, tiling, co, i, 0);
-#pragma unroll
-  for (uint k = 0; k < 4; ++k)
-    column[k] = six[k + 1];
 }
 
 // The first `count` lanes of v into an array.
@@ -1915,32 +1981,9 @@ static void store_some(global float *to, const vec v, const int count) {
     }                                                                                              \
   } while (0)
 
-// A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
-// POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
-#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
-  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) { \
-    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
-    const uint panel = get_global_id(1);                                                           \
-    if (co >= tiling.channels || panel >= tiling.panels)                                                         \
-      return;                                                                                      \
-    vec d[4 * N];                                                                                  \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
-      vec column[4];                                                                               \
-      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
-      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
-    }                                                                                              \
-    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                        \
-    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                     \
-    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
-      vec out[N];                                                                                  \
-      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane); \
-    }                                                                                              \
-  }
-
 // The 4x4 tile of outputs A^T m A of N * N products: tile[4 * row + column]. POINTS is one pass of A^T over N vectors.
 #define WINOGRAD_TILE(NAME, N, POINTS)                                                             \
-  static void NAME(vec tile[16], global const float *from) {                                       \
+  ROW_FUNCTION void NAME(vec tile[16], global const float *from) {                                       \
     vec rows[4 * N];                                                                               \
     _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
       vec m[N], out[4];                                                                            \
@@ -2114,51 +2157,6 @@ kernel void winograd_input(global const float *restrict x, global float *restric
 WINOGRAD_TILE(winograd_tile, 6, OUTPUT_POINTS)
 WINOGRAD_OUTPUT(winograd_output, 6, winograd_tile)
 
-// The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
-#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
-  do {                                                                                             \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
-    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
-    OUT[0] = Y0;                                                                                   \
-    OUT[1] = p + q;                                                                                \
-    OUT[2] = p - q;                                                                                \
-    OUT[3] = s + t;                                                                                \
-    OUT[4] = s - t;                                                                                \
-    OUT[5] = Y3;                                                                                   \
-  } while (0)
-
-WINOGRAD_GRADIENT(winograd_gradient, 6, GRADIENT_POINTS)
-
-// dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
-kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw,
-                                     const uint outChannels, const uint channels) {
-  const uint co = get_global_id(0);
-  const uint ci = get_global_id(1);
-  if (co >= outChannels || ci >= channels)
-    return;
-  global const float *from = sums + ci * outChannels + co;
-  const uint plane = channels * outChannels;
-  float h[18];
-#pragma unroll
-  for (uint j = 0; j < 6; ++j) {
-    float m[6];
-#pragma unroll
-    for (uint i = 0; i < 6; ++i)
-      m[i] = from[(i * 6 + j) * plane];
-    h[j] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
-    h[6 + j] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
-    h[12 + j] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
-  }
-  global float *to = dw + (co * channels + ci) * 9;
-#pragma unroll
-  for (uint i = 0; i < 3; ++i) {
-    const float *m = h + 6 * i;
-    to[3 * i] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
-    to[3 * i + 1] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
-    to[3 * i + 2] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
-  }
-}
-
 // == section: winograd_strided ==
 
 // A 4x4 convolution of stride 2 and padding 1 is the sum of four 2x2 convolutions of stride 1, one for each phase
@@ -2224,10 +2222,17 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
     OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                        \
   } while (0)
 
-// Columns 8 * tile column - 1 + k, k in 0 ..< 10, of row 8 * tile row + dy under the sixteen tiles of a panel: five of
-// phase 0 (k even), then five of phase 1.
-static void ten_columns(vec column[10], global const float *x, const uint panel, const uint lane,
-    const Tiling tiling, const uint ci, const int dy) {
+// Phases of a row that are transformed together. On a GPU one: of two the points would not fit into registers.
+#if LANES == 16
+#define PHASES 2
+#else
+#define PHASES 1
+#endif
+
+// Columns 8 * tile column - 1 + phase + k of row 8 * tile row + dy under the sixteen tiles of a panel: for PHASES 2 (phase 0) k
+// in 0 ..< 10, five of phase 0 (k even), then five of phase 1; for one, k = 0, 2, ... 8.
+ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, const uint panel, const uint lane,
+                                const Tiling tiling, const uint ci, const int dy, const int phase) {
 #if LANES == 16
   if (tiling.pitch % 4 == 0) {
     vec even[4], odd[4];
@@ -2270,12 +2275,19 @@ static void ten_columns(vec column[10], global const float *x, const uint panel,
       column[k] = OWN(k);
   }
 #else
-  lane_columns(column, 1, x, panel, lane, tiling, ci, 2, dy, 0);
+  const int4 at = tile_of(panel, lane, tiling);
+  const int y = at.s1 * 8 + dy, x0 = at.s2 * 8 - 1 + phase;
+  const int inside = at.s0 >= 0 && y >= 0 && y < (int)tiling.height;
+  global const float *row =
+      x + (inside ? ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width : 0);
+#pragma unroll
+  for (int k = 0; k < 5; ++k)
+    column[k] = inside ? row_element(row, x0 + 2 * k, (int)tiling.width) : 0.0f;
 #endif
 }
 
 // The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
-// Global size: (channels * LANE_ITEMS, panels).
+// Global size: (channels * LANE_ITEMS, panels, 4 / PHASES).
 kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed,
                                    const Tiling tiling) {
   const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
@@ -2283,36 +2295,36 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
   if (ci >= tiling.channels || panel >= tiling.panels)
     return;
   const uint plane = SPACED(4 * tiling.channels * NR);
-  for (uint py = 0; py < 2; ++py) {
-    vec d[50];
-    ROWS_APART
-    for (uint i = 0; i < 5; ++i) {
-      vec column[10];
-      ten_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci,
-                  (int)(2 * i + py) - 1);
+  const uint first = get_global_id(2) * PHASES, py = first / 2;
+  if (first >= 4)
+    return;
+  vec d[PHASES * 25];
+  ROWS_APART
+  for (uint i = 0; i < 5; ++i) {
+    vec column[5 * PHASES];
+    phase_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci, (int)(2 * i + py) - 1, (int)(first % 2));
 #pragma unroll
-      for (uint px = 0; px < 2; ++px)
-        PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2],
-                           column[5 * px + 3], column[5 * px + 4]);
-    }
+    for (uint px = 0; px < PHASES; ++px)
+      PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2],
+                         column[5 * px + 3], column[5 * px + 4]);
+  }
 #pragma unroll
-    for (uint px = 0; px < 2; ++px) {
-      const vec *e = d + 25 * px;
-      global float *to = packed + (ulong)panel * 25 * plane + ((py * 2 + px) * tiling.channels + ci) * NR + lane;
+  for (uint px = 0; px < PHASES; ++px) {
+    const vec *e = d + 25 * px;
+    global float *to = packed + (ulong)panel * 25 * plane + ((first + px) * tiling.channels + ci) * NR + lane;
 #pragma unroll
-      for (uint k = 0; k < 5; ++k) {
-        vec out[5];
-        PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
+    for (uint k = 0; k < 5; ++k) {
+      vec out[5];
+      PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
 #pragma unroll
-        for (uint i = 0; i < 5; ++i)
-          STORE_POINT(out[i], to + (i * 5 + k) * plane);
-      }
+      for (uint i = 0; i < 5; ++i)
+        STORE_POINT(out[i], to + (i * 5 + k) * plane);
     }
   }
 }
 
 // The points of the input gradient's input, for its four output phases: packed[panels][4][25][channels][NR].
-// Global size: (channels * LANE_ITEMS, panels).
+// Global size: (channels * LANE_ITEMS, panels, 2 / PHASES).
 kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed,
                                       const Tiling tiling) {
   const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
@@ -2320,23 +2332,25 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
   if (co >= tiling.channels || panel >= tiling.panels)
     return;
   const uint plane = SPACED(tiling.channels * NR);
-  vec d[60];
+  const uint first = get_global_id(2) * PHASES;
+  if (first >= 2)
+    return;
+  vec d[PHASES * 30];
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co,
-                (int)i - 1, 0);
+    six_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i - 1, (int)first);
 #pragma unroll
-    for (uint ex = 0; ex < 2; ++ex)
+    for (uint ex = 0; ex < PHASES; ++ex)
       PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3],
                          column[ex + 4]);
   }
 #pragma unroll
   for (uint ey = 0; ey < 2; ++ey) {
 #pragma unroll
-    for (uint ex = 0; ex < 2; ++ex) {
+    for (uint ex = 0; ex < PHASES; ++ex) {
       const vec *e = d + 30 * ex + 5 * ey;
-      global float *to = packed + ((ulong)panel * 100 + 25 * (ey * 2 + ex)) * plane + co * NR + lane;
+      global float *to = packed + ((ulong)panel * 100 + 25 * (ey * 2 + first + ex)) * plane + co * NR + lane;
 #pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
@@ -2412,10 +2426,98 @@ kernel void winograd_transposed_output(global const float *restrict products,
           store_lane(dx, own + j, LANES, tiling.firstPanel + panel, j, tiling, ci, 2, dy);
       }
 #else
-      store_lane(dx, value, 1, tiling.firstPanel + panel, lane, tiling, ci, 2,
-                 dy);
+      const int4 at = tile_of(tiling.firstPanel + panel, lane, tiling);
+      const int y = at.s1 * 8 + dy, x0 = at.s2 * 8, count = (int)tiling.width - x0;
+      if (at.s0 >= 0 && y < (int)tiling.height) {
+        global float *to =
+            dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
+        store_four(to, (float4)(value[0], value[1], value[2], value[3]), count);
+        store_four(to + 4, (float4)(value[4], value[5], value[6], value[7]), count - 4);
+      }
 #endif
     }
+  }
+}
+
+// == section: winograd_gradient ==
+
+// Weight gradients in Winograd's space, of both kinds of convolution. For processors: a GPU's are tiled_conv2d_weight_gradient.
+
+// The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
+static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane,
+    const Tiling tiling, const uint co, const int i) {
+  vec six[6];
+  six_columns(six, dy, panel, lane, tiling, co, i, 0);
+#pragma unroll
+  for (uint k = 0; k < 4; ++k)
+    column[k] = six[k + 1];
+}
+
+// A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
+// POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
+#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
+  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) { \
+    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
+    const uint panel = get_global_id(1);                                                           \
+    if (co >= tiling.channels || panel >= tiling.panels)                                                         \
+      return;                                                                                      \
+    vec d[4 * N];                                                                                  \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
+      vec column[4];                                                                               \
+      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
+      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
+    }                                                                                              \
+    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                        \
+    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                     \
+    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
+      vec out[N];                                                                                  \
+      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane); \
+    }                                                                                              \
+  }
+
+// The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
+#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
+  do {                                                                                             \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
+    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
+    OUT[0] = Y0;                                                                                   \
+    OUT[1] = p + q;                                                                                \
+    OUT[2] = p - q;                                                                                \
+    OUT[3] = s + t;                                                                                \
+    OUT[4] = s - t;                                                                                \
+    OUT[5] = Y3;                                                                                   \
+  } while (0)
+
+WINOGRAD_GRADIENT(winograd_gradient, 6, GRADIENT_POINTS)
+
+// dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
+kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw,
+                                     const uint outChannels, const uint channels) {
+  const uint co = get_global_id(0);
+  const uint ci = get_global_id(1);
+  if (co >= outChannels || ci >= channels)
+    return;
+  global const float *from = sums + ci * outChannels + co;
+  const uint plane = channels * outChannels;
+  float h[18];
+#pragma unroll
+  for (uint j = 0; j < 6; ++j) {
+    float m[6];
+#pragma unroll
+    for (uint i = 0; i < 6; ++i)
+      m[i] = from[(i * 6 + j) * plane];
+    h[j] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
+    h[6 + j] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
+    h[12 + j] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
+  }
+  global float *to = dw + (co * channels + ci) * 9;
+#pragma unroll
+  for (uint i = 0; i < 3; ++i) {
+    const float *m = h + 6 * i;
+    to[3 * i] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
+    to[3 * i + 1] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
+    to[3 * i + 2] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
   }
 }
 
@@ -3042,20 +3144,29 @@ kernel void sign_step(global const float *restrict gradient, global const float 
 
 // What the device can do, for `tsdf bench` to hold kernels against.
 
-// y[i] = the sum of COUNT independent vectors of 16 lanes after `rounds` dependent fused multiply-adds on each:
-// COUNT * 16 * 2 * rounds floating-point operations a work-item. Which COUNT hides the latency and still stays in registers
-// depends on the processor, so there are several and the fastest is the peak.
+// y[i] = the sum of COUNT independent vectors of PEAK_LANES lanes after `rounds` dependent fused multiply-adds on each:
+// COUNT * PEAK_LANES * 2 * rounds floating-point operations a work-item. Which COUNT hides the latency and still stays in
+// registers depends on the processor, so there are several and the fastest is the peak. A GPU's registers are a work-item's.
+#if LANES == 16
+typedef float16 peak_vec;
+#define PEAK_LANES 16
+#define PEAK_STORE(V, P) STORE16(V, P)
+#else
+typedef float4 peak_vec;
+#define PEAK_LANES 4
+#define PEAK_STORE(V, P) vstore4(V, 0, P)
+#endif
 #define PEAK_FMA(COUNT)                                                                            \
   kernel void peak_fma_##COUNT(global float *restrict y, const uint rounds, const float a, const float b) { \
     const uint i = get_global_id(0);                                                               \
-    float16 v[COUNT];                                                                              \
+    peak_vec v[COUNT];                                                                             \
     _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = (float)(i + j);                      \
-    const float16 m = a, c = b;                                                                    \
+    const peak_vec m = a, c = b;                                                                   \
     for (uint r = 0; r < rounds; ++r)                                                              \
       _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                   \
-    float16 sum = 0.0f;                                                                            \
+    peak_vec sum = 0.0f;                                                                           \
     _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                \
-    STORE16(sum, y + 16 * i);                                                                      \
+    PEAK_STORE(sum, y + PEAK_LANES * i);                                                           \
   }
 
 PEAK_FMA(5)

@@ -66,6 +66,8 @@ struct CommonOptions: ParsableArguments {
         request, memoryLimit: memoryLimit.map { $0 << 20 })
       progress.note("device: \(choice.device.summary): \(choice.reason)")
       if let note = choice.note { progress.note(note) }
+      let progress = progress
+      (choice.device as? OpenCLDevice)?.report = { progress.note($0) }
       if let profile = ProcessInfo.processInfo.environment["TSDF_PROFILE"] {
         (choice.device as? OpenCLDevice)?.profiler = KernelProfiler(bySize: profile == "sizes")
       }

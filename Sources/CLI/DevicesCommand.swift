@@ -7,6 +7,10 @@ struct DevicesCommand: ParsableCommand {
     commandName: "devices", abstract: "List OpenCL devices, their limits, and which one auto takes.")
 
   @Flag(help: "As JSON.") var json = false
+  @Flag(
+    help:
+      "Instead, as JSON, the OpenCL C of all programs of the device that auto takes, for its maker's offline compiler.")
+  var kernels = false
 
   private struct Entry: Encodable {
     var device: String, name: String, platform: String, kind: String, version: String, driver: String
@@ -20,6 +24,12 @@ struct DevicesCommand: ParsableCommand {
   }
 
   func run() throws {
+    if kernels {
+      guard let device = try selectDevice().device as? OpenCLDevice else {
+        throw KernelsError.noDevice("there is no OpenCL device whose kernels to list")
+      }
+      return print(try jsonText(KernelListing(device)))
+    }
     let entries = try openCLDevices().map {
       Entry(
         device: "opencl:\($0.platformIndex):\($0.deviceIndex)", name: $0.name, platform: $0.platform,
@@ -43,5 +53,6 @@ struct DevicesCommand: ParsableCommand {
     }
     print("cpu  \(CPUDevice().summary)")
     print("auto takes \(choice.device.name): \(choice.reason)")
+    if let note = choice.note { print(note) }
   }
 }

@@ -26,16 +26,25 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   let found = try openCLDevices()
 
   if request == "auto" {
+    let complaints = found.map { $0.complaint() }
+    let usable = zip(found, complaints).filter { $1 == nil }.map(\.0)
+    let complaint = complaints.compactMap { $0 }.joined(separator: "\n")
+    func note(_ own: String?) -> String? {
+      let all = (own.map { [$0] } ?? []) + (complaint.isEmpty ? [] : [complaint])
+      return all.isEmpty ? nil : all.joined(separator: "\n")
+    }
     for kind in [OpenCLDeviceInfo.Kind.gpu, .accelerator, .other, .cpu] {
-      guard let info = found.first(where: { $0.kind == kind }) else { continue }
+      guard let info = usable.first(where: { $0.kind == kind }) else { continue }
       let reason =
         kind == .cpu ? "no GPU among the \(found.count) OpenCL device(s)" : "the first \(kind.rawValue)"
       return DeviceChoice(
-        device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason, note: info.driverNote)
+        device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason, note: note(info.driverNote))
     }
     return DeviceChoice(
       device: CPUDevice(memoryLimit: memoryLimit),
-      reason: "no OpenCL platform; install the GPU's driver, or pocl-opencl-icd for a faster CPU device")
+      reason: found.isEmpty
+        ? "no OpenCL platform; install the GPU's driver, or pocl-opencl-icd for a faster CPU device"
+        : "no OpenCL device whose driver builds the kernels", note: note(nil))
   }
 
   let list =

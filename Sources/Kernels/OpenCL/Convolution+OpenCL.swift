@@ -38,7 +38,9 @@ extension OpenCLDevice: ConvolutionKernels {
   ) throws {
     let epilogue = Epilogue(bias: bias, rectifier: rectifier)
     if g.groups > 1 {
-      return try grouped("conv2d_grouped", x, w, epilogue, y, g, global: [g.outHeight, g.outChannels * g.batch])
+      return try grouped(
+        "conv2d_grouped", x, w, epilogue, y, g,
+        overRows(g.outHeight, width: g.outWidth, planes: g.outChannels * g.batch))
     }
     if g.stride == 2, parameters.algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
     let view = WeightView(
@@ -51,7 +53,8 @@ extension OpenCLDevice: ConvolutionKernels {
   ) throws {
     if g.groups > 1 {
       return try grouped(
-        "conv2d_grouped_input_gradient", dy, w, Epilogue(bias: bias), dx, g, global: [g.height, g.channels * g.batch])
+        "conv2d_grouped_input_gradient", dy, w, Epilogue(bias: bias), dx, g,
+        overRows(g.height, width: g.width, planes: g.channels * g.batch))
     }
     if g.stride == 2, parameters.algorithm(for: g) == .winograd {
       return try winogradStridedInputGradient(dy, w, bias, dx, g)
@@ -63,11 +66,17 @@ extension OpenCLDevice: ConvolutionKernels {
     try scatterColumns(dy, w, bias, dx, g)
   }
 
+  /// How the kernels of the `conv` section that make rows are launched.
+  private func overRows(_ rows: Int, width: Int, planes: Int) -> (grouping: Grouping, global: [Int]) {
+    parameters.lanes == 16 ? (.rows, [rows, planes]) : (.elements, [width, rows, planes])
+  }
+
   private func grouped(
-    _ kernel: String, _ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry, global: [Int]
+    _ kernel: String, _ x: Buffer, _ w: Buffer, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry,
+    _ size: (grouping: Grouping, global: [Int])
   ) throws {
     try launch(
-      .conv, kernel, .rows, global: global, ending: epilogue.arguments(unread: w), .buffer(x), .buffer(w),
+      .conv, kernel, size.grouping, global: size.global, ending: epilogue.arguments(unread: w), .buffer(x), .buffer(w),
       .buffer(y), .structure(g))
   }
 
@@ -116,7 +125,7 @@ extension OpenCLDevice: ConvolutionKernels {
     let panels = (count + Self.tileColumns - 1) / Self.tileColumns
     let packed = try allocate(panels * g.channels * g.taps * Self.tileColumns)
     try launch(
-      .conv, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(packed), .structure(g),
+      .columns, "im2col_panels", .blocks, global: [g.channels, panels], .buffer(x), .buffer(packed), .structure(g),
       .uint(first), .uint(count))
     return packed
   }
@@ -214,8 +223,9 @@ extension OpenCLDevice: ConvolutionKernels {
         .packed(weights, rows: rows, depth: g.outChannels), packedGradient, into: columns, rows: rows, columns: pixels,
         depth: g.outChannels,
         MatrixTarget(columns: pixels, offset: slack))
+      let size = overRows(g.height, width: g.width, planes: count * g.batch)
       try launch(
-        .conv, "col2im", .rows, global: [g.height, count * g.batch], .buffer(columns), .buffer(bias ?? columns),
+        .conv, "col2im", size.grouping, global: size.global, .buffer(columns), .buffer(bias ?? columns),
         .buffer(dx), .structure(g), .uint(first), .uint(count), .uint(slack), .uint(bias == nil ? 0 : 1))
     }
   }
@@ -252,7 +262,8 @@ extension OpenCLDevice: ConvolutionKernels {
       let b = try allocate(panels * count * Self.tileColumns)
       let run = 64
       try launch(
-        .conv, "im2col_transposed_panels", .blocks, global: [(count + run - 1) / run, panels], .buffer(x), .buffer(b),
+        .columns, "im2col_transposed_panels", .blocks, global: [(count + run - 1) / run, panels], .buffer(x),
+        .buffer(b),
         .structure(g), .uint(first), .uint(count), .uint(run))
       target.accumulating = first > 0
       try gemm(a, b, into: dw, rows: g.outChannels, columns: columns, depth: count, target)

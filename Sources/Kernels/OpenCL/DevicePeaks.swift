@@ -26,15 +26,16 @@ extension OpenCLDevice {
       return shortest
     }
     let items = max(64, info.computeUnits * (isCPU ? 16 : 4096))
+    let lanes = parameters.lanes == 16 ? 16 : 4  // PEAK_LANES of kernels.cl
     let rounds = isCPU ? 200_000 : 4_000
-    let small = try allocate(items * 16)
+    let small = try allocate(items * lanes)
     let arithmetic = try [5, 8, 12].map { vectors in
       let seconds = try best("peak_fma_\(vectors)") {
         try launch(
           .peak, "peak_fma_\(vectors)", .blocks, global: [items], .buffer(small), .uint(rounds), .float(0.999),
           .float(0.001))
       }
-      return Double(items * rounds * vectors * 16 * 2) / seconds * 1e-9
+      return Double(items * rounds * vectors * lanes * 2) / seconds * 1e-9
     }.max()!
     // Global sizes are rounded up, and peak_fma writes for every work-item: a multiple of any group size here.
     let count = min(64 << 20, info.maxAllocationBytes / 16) / 4096 * 4096

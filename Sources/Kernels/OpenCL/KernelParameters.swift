@@ -14,6 +14,8 @@ package struct KernelParameters: Codable, Hashable {
   /// Work-items of a work-group that makes a tile of a matrix product in local memory; 0 for products in registers, one
   /// work-item a tile.
   package var tileItems: Int
+  /// Work-items that share a thread's registers in those, where the device lets kernels choose; 0 where it does not.
+  var subGroup = 0
   /// Work-groups that a tiled product is split into, where its depth allows, so that no compute unit is idle.
   package var tiledGroups: Int
   /// Floats of transformed input and products that a Winograd convolution has in flight: near a processor's cache, while
@@ -39,7 +41,8 @@ package struct KernelParameters: Codable, Hashable {
     vectorLanes = isProcessor && device.nativeFloatVector >= 16 ? 16 : 8
     let isSimulator = device.platform.localizedCaseInsensitiveContains("oclgrind")
     prefetches = isProcessor && !isSimulator  // which does not know the instruction
-    tileItems = isProcessor ? 0 : [256, 128].first { $0 <= device.maxWorkGroupSize } ?? 64
+    tileItems = isProcessor ? 0 : Self.tileSizes(upTo: device.maxWorkGroupSize)[0]
+    subGroup = isProcessor || device.kind == .cpu ? 0 : device.leastSubGroup
     tiledGroups = 2 * device.computeUnits
     winogradScratch = isProcessor ? 4 << 20 : 32 << 20
     // A processor shares its memory with everything else on the machine.
@@ -48,6 +51,9 @@ package struct KernelParameters: Codable, Hashable {
     slabBytes = isSimulator || !isProcessor ? 0 : min(256 << 20, device.maxAllocationBytes)
     lengthsPerOctave = isSimulator || isProcessor ? 0 : 8
   }
+
+  /// Sizes of work-group that tiles can be made by, the best first.
+  static func tileSizes(upTo most: Int) -> [Int] { [256, 128].filter { $0 <= most } + [64] }
 
   /// The length of memory to ask for where `bytes` are needed.
   func memoryLength(for bytes: Int) -> Int {
@@ -93,6 +99,7 @@ package struct KernelParameters: Codable, Hashable {
       ("RUN", "\(run)"), ("LANES", "\(lanes)"), ("VECTOR_LANES", "\(vectorLanes)"),
       ("PREFETCH", prefetches ? "1" : "0"), ("MR", "\(Self.tileRows)"), ("NR", "\(Self.tileColumns)"),
       ("TILE_PANELS", "\(tilePanels)"), ("SPACING", "\(Self.spacing)"), ("DIRECT_COLUMNS", "\(directColumns)"),
+      ("SUB_GROUP", "\(subGroup)"),
     ] + Self.directRows.map { ("VECTORS_OF_\($0)", "\(directVectors(rows: $0))") }
   }
 

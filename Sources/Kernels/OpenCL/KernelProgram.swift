@@ -10,7 +10,7 @@ struct KernelProgram {
   /// little of that for what is in it.
   private static let common: [Part] = [
     (.elementwise, nil), (.binary, ["binary_add", "binary_subtract", "binary_multiply"]), (.movement, nil),
-    (.gemm, nil), (.conv, nil), (.winograd, nil), (.blocks, nil), (.resample, nil),
+    (.pack, nil), (.gemm, nil), (.conv, nil), (.columns, nil), (.winograd, nil), (.blocks, nil), (.resample, nil),
   ]
 
   /// The program that has a kernel of a section.
@@ -26,6 +26,27 @@ struct KernelProgram {
     }
   }
 
+  /// Every program of a class of kernels.
+  static func all(_ parameters: KernelParameters, joins: Bool) throws -> [KernelProgram] {
+    var programs: [KernelProgram] = []
+    for section in KernelSection.allCases where section.isUsed(tiled: parameters.tileItems > 0) {
+      for kernel in section == .binary ? try binaryKernels() : [""] {
+        let program = KernelProgram(with: kernel, of: section, joins: joins)
+        if !programs.contains(where: { $0.name == program.name }) { programs.append(program) }
+      }
+    }
+    return programs
+  }
+
+  /// The kernels of the section that is built one at a time.
+  private static func binaryKernels() throws -> [String] {
+    try KernelSource.section(KernelSection.binary.name).split(separator: "\n").filter { $0.hasPrefix("BINARY(") }
+      .map { "binary_\($0.dropFirst("BINARY(".count).prefix { $0 != "," })" }
+  }
+
+  /// The tile that it is built for, whose work-items its text depends on; nil of others.
+  var tile: TiledProduct.Tile? { parts.first?.section.tile }
+
   /// What the host states, the prelude, what the sections share with others, and the sections.
   func text(_ parameters: KernelParameters) throws -> String {
     var names = ["prelude"]
@@ -35,7 +56,7 @@ struct KernelProgram {
       let all = try KernelSource.section(part.section.name)
       return part.kernels.map { only($0, of: all) } ?? all
     }.joined()
-    return KernelPrelude.text(parameters, tile: parts.first?.section.tile) + shared + own
+    return KernelPrelude.text(parameters, tile: tile) + shared + own
   }
 
   private func only(_ kernels: [String], of text: String) -> String {

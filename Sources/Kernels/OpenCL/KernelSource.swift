@@ -2,9 +2,10 @@ import COpenCL
 
 /// The sections of kernels.cl; built when first needed (`KernelProgram`).
 enum KernelSection: String, CaseIterable {
-  case elementwise, binary, movement, reduce, norm, gemm, conv, direct, winograd, pool, blocks, resample, random,
-    optimise, peak
+  case elementwise, binary, movement, reduce, norm, pack, gemm, conv, columns, direct, winograd, pool, blocks, resample,
+    random, optimise, peak
   case winogradStrided = "winograd_strided"
+  case winogradGradient = "winograd_gradient"
   /// The matrix products for GPUs, in three shapes of tile: one section of kernels.cl.
   case tiledLarge = "tiled_large"
   case tiledSmall = "tiled_small"
@@ -13,14 +14,24 @@ enum KernelSection: String, CaseIterable {
   /// The sections of shared functions whose text comes before this one's.
   var shared: [String] {
     switch self {
-    case .conv, .direct, .pool: return ["lanes"]
-    case .winograd, .winogradStrided: return ["lanes", "tiles"]
+    case .conv, .columns, .direct, .pool: return ["lanes"]
+    case .winograd, .winogradStrided, .winogradGradient: return ["lanes", "tiles"]
     default: return []
     }
   }
 
   /// The tile that its text is built for, of a section that has one.
   var tile: TiledProduct.Tile? { TiledProduct.Tile.allCases.first { $0.section == self } }
+
+  /// Whether a class of kernels has it: the GPUs', whose products are `tiled`, or the processors', whose products are made in
+  /// registers.
+  func isUsed(tiled: Bool) -> Bool {
+    switch self {
+    case .gemm, .columns, .direct, .winogradGradient: return !tiled
+    case .tiledLarge, .tiledSmall, .tiledThin: return tiled
+    default: return true
+    }
+  }
 
   /// Its name in kernels.cl.
   var name: String { tile == nil ? rawValue : "tiled" }

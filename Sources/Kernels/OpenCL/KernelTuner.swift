@@ -43,7 +43,7 @@ public struct KernelTuner {
       try choose("floats of a vector", \.vectorLanes, [8, 16], report, convolutions(large + heavy))
       try choose("column panels", \.columnPanels, [2, 4, 8], report, convolutions(heavy))
     } else {
-      let possible = [64, 128, 256].filter { $0 <= info.maxWorkGroupSize }
+      let possible = KernelParameters.tileSizes(upTo: info.maxWorkGroupSize)
       try choose("work-items of a tile", \.tileItems, possible, report, convolutions(heavy))
       let groups = [1, 2, 4, 8].map { $0 * info.computeUnits }
       try choose("work-groups of a product", \.tiledGroups, groups, report, convolutions(heavy))

@@ -72,7 +72,7 @@ extension OpenCLDevice: MatrixKernels {
     // Many panels at a time where neighbouring rows share cache lines, or nearly.
     let panelRun = rowStride <= 64 ? parameters.run : 1
     try launch(
-      .gemm, "pack_rows", .blocks,
+      .pack, "pack_rows", .blocks,
       global: [(depth + depthRun - 1) / depthRun, (panels + panelRun - 1) / panelRun, batch], .buffer(source),
       .buffer(packed), .uint(rows), .uint(depth), .uint(map.first), .int(batchStride), .int(rowStride),
       .uint(map.inner), .int(map.outerStride), .int(map.innerStride), .int(map.offset), .uint(depthRun),
@@ -88,7 +88,7 @@ extension OpenCLDevice: MatrixKernels {
     let panels = (columns + Self.tileColumns - 1) / Self.tileColumns
     let packed = try allocate(batch * panels * depth * Self.tileColumns)
     try launch(
-      .gemm, "pack_columns", .rows, global: [depth, panels, batch], .buffer(source), .buffer(packed),
+      .pack, "pack_columns", .rows, global: [depth, panels, batch], .buffer(source), .buffer(packed),
       .uint(columns), .uint(depth), .uint(firstColumn), .int(batchStride), .int(depthStride), .uint(columnInner),
       .int(outerStride),
       .int(innerStride), .int(offset))
@@ -109,8 +109,7 @@ extension OpenCLDevice: MatrixKernels {
     product.target = target
     if parameters.tileItems > 0 {
       return try launch(
-        tiledProduct(product, batch: batch), "tiled_packed", epilogue, into: c, product,
-        [.buffer(a.buffer), .buffer(b)])
+        product, batch: batch, "tiled_packed", epilogue, into: c, [.buffer(a.buffer), .buffer(b)])
     }
     // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
     // few column panels a work-item leave units without work.

@@ -1,6 +1,5 @@
 import COpenCL
 import Foundation
-import Logging
 
 /// A block of a device's memory that arenas cut up, and the host's memory that it stands on where the device is the
 /// host's processor.
@@ -37,12 +36,24 @@ public final class OpenCLDevice: Device {
   /// Times kernels by their events while it is set. Slows the queue down a little.
   public var profiler: KernelProfiler?
 
+  /// Is told what had to be done otherwise than it should be, for people.
+  public var report: ((String) -> Void)? {
+    get { builder.report }
+    set { builder.report = newValue }
+  }
+
+  /// For tests: called where the driver's compiler would be.
+  package var willBuild: (() -> Void)? {
+    get { builder.willBuild }
+    set { builder.willBuild = newValue }
+  }
+
   let parameters: KernelParameters
   let context: cl_context
   let queue: cl_command_queue
   fileprivate let arena: Arena<Slab>
   let derivedBudget: DerivedBudget
-  private let cache: ProgramCache
+  private let builder: ProgramBuilder
   private let lock = NSLock()
   private var programs: [String: cl_program] = [:]
   private var kernels: [String: cl_kernel] = [:]
@@ -54,10 +65,14 @@ public final class OpenCLDevice: Device {
     try self.init(info, parameters: nil, memoryLimit: memoryLimit)
   }
 
-  /// - Parameter parameters: instead of the stored or the built-in ones.
-  package init(_ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil) throws {
+  /// - Parameters:
+  ///   - parameters: instead of the stored or the built-in ones.
+  ///   - folder: where compiled programs are kept, and builds marked.
+  package init(
+    _ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil,
+    folder: URL? = cacheDirectory()
+  ) throws {
     self.info = info
-    cache = ProgramCache(device: info)
     isCPU = Self.isProcessor(info)
     parameters =
       given ?? TuningStore(device: info, isProcessor: isCPU).load() ?? KernelParameters(for: info, isProcessor: isCPU)
@@ -75,6 +90,7 @@ public final class OpenCLDevice: Device {
       throw KernelsError.openCL(call: "clCreateCommandQueue", status: statusName(status))
     }
     self.queue = queue
+    builder = ProgramBuilder(info, context: context, folder: folder, condemns: given == nil)
   }
 
   deinit {
@@ -341,57 +357,27 @@ public final class OpenCLDevice: Device {
   }
 
   private func program(_ section: KernelSection, for kernel: String) throws -> cl_program {
+    guard section.isUsed(tiled: parameters.tileItems > 0) else {
+      throw KernelsError.usage("\(kernel) is a kernel of another class of devices")
+    }
     let wanted = KernelProgram(with: kernel, of: section, joins: isCPU)
     if let program = programs[wanted.name] { return program }
-    let source = try wanted.text(parameters)
-    let options = KernelParameters.options
-    let file = cache.file(source: source, options: options, device: info)
-    if let file, let binary = cache.load(file), let program = build(binary, options) {
-      programs[wanted.name] = program
-      return program
-    }
-    var status: cl_int = 0
-    let created = source.withCString { text in
-      var text: UnsafePointer<CChar>? = text
-      return clCreateProgramWithSource(context, 1, &text, nil, &status)
-    }
-    guard let program = created else {
-      throw KernelsError.openCL(call: "clCreateProgramWithSource", status: statusName(status))
-    }
-    var id: cl_device_id? = info.id
-    // LLVM, on which compilers rest, removes its temporary files when a signal comes, also one that the process lives through.
-    guard (0..<2).contains(where: { _ in clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS }) else {
-      throw KernelsError.build(program: wanted.name, device: name, log: log(of: program))
-    }
-    if let file { cache.store(program, to: file) }
+    let program = try builder.program(wanted, parameters)
     programs[wanted.name] = program
     return program
   }
 
-  /// A program from a cached binary, or nil when the driver does not take it.
-  private func build(_ binary: Data, _ options: String) -> cl_program? {
-    binary.withUnsafeBytes { bytes in
-      var id: cl_device_id? = info.id
-      var length = bytes.count
-      var pointer = bytes.bindMemory(to: UInt8.self).baseAddress
-      var binaryStatus: cl_int = 0
-      var status: cl_int = 0
-      guard let program = clCreateProgramWithBinary(context, 1, &id, &length, &pointer, &binaryStatus, &status)
-      else { return nil }
-      guard binaryStatus == CL_SUCCESS, clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS else {
-        clReleaseProgram(program)
-        return nil
-      }
-      return program
+  /// Bytes of memory that a work-item of a kernel takes because registers are too few for it, as far as its compiler says.
+  func bytesBesideRegisters(_ section: KernelSection, _ name: String) throws -> Int {
+    lock.lock()
+    defer { lock.unlock() }
+    let kernel = try kernel(section, name)
+    // That of arrays, and CL_KERNEL_SPILL_MEM_SIZE_INTEL, which others do not know.
+    return [CL_KERNEL_PRIVATE_MEM_SIZE, 0x4109].reduce(0) { sum, question in
+      var bytes: cl_ulong = 0
+      let status = clGetKernelWorkGroupInfo(kernel, info.id, cl_kernel_work_group_info(question), 8, &bytes, nil)
+      return status == CL_SUCCESS ? sum + Int(clamping: bytes) : sum
     }
-  }
-
-  private func log(of program: cl_program) -> String {
-    var length = 0
-    clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), 0, nil, &length)
-    var text = [CChar](repeating: 0, count: length + 1)
-    clGetProgramBuildInfo(program, info.id, cl_program_build_info(CL_PROGRAM_BUILD_LOG), length, &text, nil)
-    return string(text)
   }
 }
 

@@ -20,6 +20,17 @@ public struct OpenCLDeviceInfo: Sendable {
   /// The driver's own name of the device, for as long as the process runs; OpenCL may be called from any thread.
   nonisolated(unsafe) let id: cl_device_id
 
+  /// The fewest work-items that can share a thread's registers, where the device lets kernels choose; else 0.
+  let leastSubGroup: Int
+
+  /// Its driver, for people.
+  var compiler: String { "the driver of \(name) (\(platform), \(driver))" }
+
+  /// A name for what depends on the device, its driver and `parts`.
+  func digest(_ parts: String...) -> String {
+    sha256(Data((parts + [platform, name, version, driver]).joined(separator: "\u{0}").utf8)).hexadecimal
+  }
+
   /// Whether its driver is PoCL.
   var isPoCL: Bool { platform.contains("Portable Computing Language") }
 
@@ -76,10 +87,24 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
           globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
           maxAllocationBytes: Int(clamping: try number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, as: cl_ulong.self)),
           addressAlignment: Int(try number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, as: cl_uint.self)) / 8,
-          nativeFloatVector: Int(try number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, as: cl_uint.self)), id: id))
+          nativeFloatVector: Int(try number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, as: cl_uint.self)), id: id,
+          leastSubGroup: try leastSubGroup(id)))
     }
   }
   return found
+}
+
+/// By cl_intel_required_subgroup_size.
+private func leastSubGroup(_ id: cl_device_id) throws -> Int {
+  let extensions = try string(id, CL_DEVICE_EXTENSIONS).split(separator: " ")
+  guard extensions.contains("cl_intel_required_subgroup_size") else { return 0 }
+  var length = 0
+  var sizes = [Int](repeating: 0, count: 16)
+  let question = cl_device_info(0x4108)  // CL_DEVICE_SUB_GROUP_SIZES_INTEL
+  guard clGetDeviceInfo(id, question, MemoryLayout<Int>.size * sizes.count, &sizes, &length) == CL_SUCCESS else {
+    return 0
+  }
+  return sizes.prefix(length / MemoryLayout<Int>.size).min() ?? 0
 }
 
 private func string(_ id: cl_device_id, _ property: Int32) throws -> String {

@@ -4,7 +4,7 @@ import Logging
 
 /// Where what is worth keeping between runs lies: `TSDF_CACHE` (empty: nothing is kept), else `XDG_CACHE_HOME/tsdf`, else
 /// `~/.cache/tsdf`.
-func cacheDirectory() -> URL? {
+package func cacheDirectory() -> URL? {
   let environment = ProcessInfo.processInfo.environment
   if let path = environment["TSDF_CACHE"] { return path.isEmpty ? nil : URL(fileURLWithPath: path) }
   if let path = environment["XDG_CACHE_HOME"], !path.isEmpty {
@@ -21,19 +21,14 @@ package struct ProgramCache {
 
   package init(directory: URL?) { self.directory = directory }
 
-  init(device: OpenCLDeviceInfo) {
+  init(device: OpenCLDeviceInfo, directory: URL?) {
     // PoCL caches by itself, and asking it for a binary compiles every kernel at once.
-    if device.isPoCL {
-      directory = nil
-      return
-    }
-    directory = cacheDirectory()
+    self.directory = device.isPoCL ? nil : directory
   }
 
   /// The file for a program built from `source` with `options` on `device`.
   func file(source: String, options: String, device: OpenCLDeviceInfo) -> URL? {
-    let key = [source, options, device.platform, device.name, device.version, device.driver].joined(separator: "\u{0}")
-    return directory?.appendingPathComponent(sha256(Data(key.utf8)).hexadecimal + ".clbin")
+    directory?.appendingPathComponent(device.digest(source, options) + ".clbin")
   }
 
   /// The program binary in `file`, or nil when there is none or it is damaged.

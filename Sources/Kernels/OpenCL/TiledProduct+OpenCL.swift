@@ -21,18 +21,21 @@ package struct TiledProduct {
     func width(items: Int) -> Int { self == .thin ? items / 4 : 16 }
     /// The outputs of a work-item, down and across.
     var outputs: (rows: Int, columns: Int) { self == .large ? (8, 8) : (4, 4) }
-    /// What is in local memory at a time of the depth.
-    var depthStep: Int { self == .small ? 16 : 8 }
+    /// What is in local memory at a time of the depth. Few work-items would fetch more of 16 than their registers hold.
+    func depthStep(items: Int) -> Int { self == .small && items > 64 ? 16 : 8 }
     /// The largest, which is a multiple of the others.
-    static let commonDepthStep = allCases.map(\.depthStep).reduce(1, max)
+    static let commonDepthStep = 16
 
     /// The names that kernels.cl has for these.
     func definitions(items: Int) -> [(name: String, value: String)] {
       [
         ("TILE_ITEMS", "\(items)u"), ("TILE_WIDTH", "\(width(items: items))u"), ("TILE_RM", "\(outputs.rows)"),
-        ("TILE_RN", "\(outputs.columns)"), ("TILE_K", "\(depthStep)u"),
+        ("TILE_RN", "\(outputs.columns)"), ("TILE_K", "\(depthStep(items: items))u"),
       ]
     }
+
+    /// Whether a work-group of so many is enough for it.
+    func suits(items: Int) -> Bool { self != .large || items >= 128 }
 
     func rows(items: Int) -> Int { items / width(items: items) * outputs.rows }
     func columns(items: Int) -> Int { width(items: items) * outputs.columns }
@@ -50,12 +53,16 @@ package struct TiledProduct {
   }
 
   /// Chooses the tile, and splits the depth where there would be fewer work-groups than are wanted.
-  /// - Parameter items: work-items of a work-group: 64, 128 or 256.
-  package init(rows: Int, columns: Int, depth: Int, batch: Int = 1, items: Int, wantedGroups: Int) {
+  /// - Parameters:
+  ///   - items: work-items of a work-group: 64, 128 or 256.
+  ///   - hasLarge: whether large tiles may be taken.
+  package init(
+    rows: Int, columns: Int, depth: Int, batch: Int = 1, items: Int, wantedGroups: Int, hasLarge: Bool = true
+  ) {
     (self.rows, self.columns, self.depth, self.batch) = (rows, columns, depth, batch)
     if rows <= 16 {
       tile = .thin
-    } else if items >= 128, rows > 64, columns > 64,
+    } else if hasLarge, Tile.large.suits(items: items), rows > 64, columns > 64,
       batch * Self.groups(.large, rows, columns, items) >= wantedGroups / 2
     {
       // Half of the groups that are wanted: a large tile does twice the work with what it reads.
@@ -74,18 +81,26 @@ package struct TiledProduct {
 }
 
 extension OpenCLDevice {
-  func tiledProduct(_ product: MatrixProduct, batch: Int = 1) -> TiledProduct {
-    TiledProduct(
-      rows: product.rows, columns: product.columns, depth: product.depth, batch: batch, items: parameters.tileItems,
-      wantedGroups: parameters.tiledGroups)
+  /// The product as a kernel of the `tiled` section makes it. A device whose registers do not hold a large tile gets smaller ones.
+  private func plan(_ kernel: String, _ product: MatrixProduct, batch: Int) throws -> TiledProduct {
+    func plan(hasLarge: Bool) -> TiledProduct {
+      TiledProduct(
+        rows: product.rows, columns: product.columns, depth: product.depth, batch: batch, items: parameters.tileItems,
+        wantedGroups: parameters.tiledGroups, hasLarge: hasLarge)
+    }
+    let best = plan(hasLarge: true)
+    // On a processor everything lies in memory, and compilers may say so.
+    guard best.tile == .large, info.kind != .cpu, try bytesBesideRegisters(.tiledLarge, kernel) > 0 else { return best }
+    return plan(hasLarge: false)
   }
 
   /// Queues a product; where its depth is split, into partial products that are then added.
   /// - Parameter arguments: the kernel's own, before those that all products share.
   func launch(
-    _ p: TiledProduct, _ kernel: String, _ epilogue: Epilogue, into c: Buffer, _ product: MatrixProduct,
+    _ product: MatrixProduct, batch: Int = 1, _ kernel: String, _ epilogue: Epilogue, into c: Buffer,
     _ arguments: [Argument]
   ) throws {
+    let p = try plan(kernel, product, batch: batch)
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     func shared(_ c: Buffer) -> [Argument] {
       [.buffer(c), .structure(product), .uint(p.depthRun), .uint(p.splits)]
@@ -112,7 +127,7 @@ extension OpenCLDevice {
     product.target = MatrixTarget(columns: g.outArea)
     product.target.columnBlockStride = g.outChannels * g.outArea
     try launch(
-      tiledProduct(product), "tiled_conv2d", epilogue, into: y, product,
+      product, "tiled_conv2d", epilogue, into: y,
       [
         .buffer(x), .buffer(w.buffer), .structure(g), .uint(w.rowStride), .uint(w.channelStride),
         .uint(w.flipped ? 1 : 0),
@@ -123,7 +138,7 @@ extension OpenCLDevice {
   func tiledWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
     let product = MatrixProduct(rows: g.outChannels, columns: g.channels * g.taps, depth: g.batch * g.outArea)
     try launch(
-      tiledProduct(product), "tiled_conv2d_weight_gradient", Epilogue(), into: dw, product,
+      product, "tiled_conv2d_weight_gradient", Epilogue(), into: dw,
       [.buffer(x), .buffer(dy), .structure(g)])
   }
 }

@@ -46,11 +46,11 @@ extension OpenCLDevice {
           dy, g.batch * g.outChannels, g.outHeight, g.outWidth, phased.outHeight, phased.outWidth, g.dilation), dw,
         phased)
     }
-    let sums = try sumPoints(x, dy, g, points: 36, depth: g.channels, .winograd, "winograd_gradient") {
+    let sums = try sumPoints(x, dy, g, points: 36, depth: g.channels, "winograd_gradient") {
       try winogradInput(x, g, $0, $1)
     }
     try launch(
-      .winograd, "winograd_weight_gradient", .elements, global: [g.outChannels, g.channels], .buffer(sums),
+      .winogradGradient, "winograd_weight_gradient", .elements, global: [g.outChannels, g.channels], .buffer(sums),
       .buffer(dw), .uint(g.outChannels), .uint(g.channels))
   }
 
@@ -82,7 +82,8 @@ extension OpenCLDevice {
       perPanel: 100 * (g.channels + g.outChannels) * Self.tileColumns, scratch: parameters.winogradScratch)
     {
       let input = try transformedTiles(
-        .winogradStrided, "winograd_transposed_input", points: 100, dy, g.outChannels, g.outHeight, g.outWidth,
+        .winogradStrided, "winograd_transposed_input", points: 100, phases: 2, dy, g.outChannels, g.outHeight,
+        g.outWidth,
         tiling, chunk)
       let products = try multiplyPoints(
         transformed, input, batch: 100, rows: g.channels, depth: g.outChannels, panels: chunk.count)
@@ -94,12 +95,12 @@ extension OpenCLDevice {
 
   func winogradStridedWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
     let sums = try sumPoints(
-      x, dy, g, points: 25, depth: 4 * g.channels, .winogradStrided, "winograd_strided_gradient"
+      x, dy, g, points: 25, depth: 4 * g.channels, "winograd_strided_gradient"
     ) {
       try stridedInput(x, g, $0, $1)
     }
     try launch(
-      .winogradStrided, "winograd_strided_weight_gradient", .blocks, global: [(g.outChannels + 15) / 16, g.channels],
+      .winogradGradient, "winograd_strided_weight_gradient", .blocks, global: [(g.outChannels + 15) / 16, g.channels],
       .buffer(sums), .buffer(dw), .uint(g.outChannels), .uint(g.channels))
   }
 
@@ -124,6 +125,9 @@ extension OpenCLDevice {
   /// SPACED of kernels.cl.
   static func spaced(_ count: Int) -> Int { count + KernelParameters.spacing }
 
+  /// PHASES of kernels.cl.
+  private var phasesTogether: Int { parameters.lanes == 16 ? 2 : 1 }
+
   private static func rowPanels(_ rows: Int) -> Int { (rows + tileRows - 1) / tileRows }
 
   /// Work-items of a weight transform along the depth.
@@ -141,17 +145,20 @@ extension OpenCLDevice {
     -> Buffer
   {
     try transformedTiles(
-      .winogradStrided, "winograd_strided_input", points: 100, x, g.channels, g.height, g.width, tiling, chunk)
+      .winogradStrided, "winograd_strided_input", points: 100, phases: 4, x, g.channels, g.height, g.width, tiling,
+      chunk)
   }
 
   /// What a transform makes of the tiles of a chunk of panels: `points` values a tile and channel.
+  /// - Parameter phases: those that it cuts its input into.
   private func transformedTiles(
-    _ section: KernelSection, _ kernel: String, points: Int, _ x: Buffer, _ channels: Int,
+    _ section: KernelSection, _ kernel: String, points: Int, phases: Int = 1, _ x: Buffer, _ channels: Int,
     _ height: Int, _ width: Int, _ tiling: WinogradTiling, _ chunk: Range<Int>, ending: [Argument] = []
   ) throws -> Buffer {
     let packed = try allocate(points * chunk.count * Self.spaced(channels * Self.tileColumns))
     try launch(
-      section, kernel, .blocks, global: [channels * laneItems, chunk.count], ending: ending, .buffer(x),
+      section, kernel, .blocks, global: [channels * laneItems, chunk.count, max(1, phases / phasesTogether)],
+      ending: ending, .buffer(x),
       .buffer(packed), .structure(tiling.of(channels, height, width, chunk)))
     return packed
   }
@@ -200,7 +207,7 @@ extension OpenCLDevice {
 
   /// sums[points][depth][outChannels] of the transformed input times the transformed gradient, over all tiles.
   private func sumPoints(
-    _ x: Buffer, _ dy: Buffer, _ g: Conv2dGeometry, points: Int, depth: Int, _ section: KernelSection, _ kernel: String,
+    _ x: Buffer, _ dy: Buffer, _ g: Conv2dGeometry, points: Int, depth: Int, _ kernel: String,
     input: (WinogradTiling, Range<Int>) throws -> Buffer
   ) throws -> Buffer {
     let lanes = Self.tileColumns
@@ -212,7 +219,7 @@ extension OpenCLDevice {
     {
       let a = try input(tiling, chunk)
       let gradient = try transformedTiles(
-        section, kernel, points: points, dy, g.outChannels, g.outHeight, g.outWidth, tiling, chunk)
+        .winogradGradient, kernel, points: points, dy, g.outChannels, g.outHeight, g.outWidth, tiling, chunk)
       let b = try allocate(points * channelPanels * chunk.count * lanes * lanes)
       try launch(
         .gemm, "transpose_panels", .blocks, global: [channelPanels, chunk.count, points], .buffer(gradient),

@@ -1,0 +1,29 @@
+/// Every program that a device's kernels are built from, for compilers that are not at hand: what an offline compiler of a
+/// GPU's maker is given.
+public struct KernelListing: Encodable, Sendable {
+  /// A program's name, and its OpenCL C.
+  public struct Program: Encodable, Sendable {
+    /// That of its section; of matrix products, with the work-items of a work-group.
+    public let name: String
+    public let text: String
+  }
+
+  /// The options of clBuildProgram.
+  public let options: String
+  /// In no order.
+  public let programs: [Program]
+
+  /// - Throws: `KernelsError.usage` where a section is missing: a defect of this library.
+  public init(_ device: OpenCLDevice) throws {
+    let parameters = device.parameters
+    options = KernelParameters.options
+    programs = try KernelProgram.all(parameters, joins: device.isCPU).flatMap { program -> [Program] in
+      guard let tile = program.tile else { return [Program(name: program.name, text: try program.text(parameters))] }
+      return try KernelParameters.tileSizes(upTo: device.info.maxWorkGroupSize).filter(tile.suits).map { items in
+        var sized = parameters
+        sized.tileItems = items
+        return Program(name: "\(program.name)_\(items)", text: try program.text(sized))
+      }
+    }
+  }
+}
