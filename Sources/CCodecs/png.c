@@ -19,7 +19,7 @@ typedef struct {
 // Whatever stops libpng; our own words, if any, were stated before.
 static void on_error(png_structp png, png_const_charp text) {
   (void)text;
-  tsdf_fail(png_get_error_ptr(png), "is damaged");
+  tsdf_fail(png_get_error_ptr(png), "is truncated or damaged");
   longjmp(png_jmpbuf(png), 1);
 }
 

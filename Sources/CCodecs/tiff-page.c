@@ -50,7 +50,7 @@ static int refuse(const tsdf_tiff_page *page, tsdf_report *report) {
                      : page->format == SAMPLEFORMAT_INT     ? "signed numbers"
                      : page->format == SAMPLEFORMAT_UINT    ? "numbers"
                                                             : "numbers of an unknown kind";
-  return tsdf_fail(report, "stores its pixels in a form that is not read: %d %s of %d bits each", page->samples, kind, page->bits);
+  return tsdf_fail(report, "stores its samples as %s of %d bits, which are not read", kind, page->bits);
 }
 
 int tsdf_tiff_describe(TIFF *tiff, tsdf_tiff_page *page, tsdf_picture *picture, tsdf_report *report) {
