@@ -24,18 +24,21 @@ final class ProgramBuilder {
   /// - Throws: `KernelsError.build` where there is no way left.
   func program(_ wanted: KernelProgram, _ parameters: KernelParameters) throws -> cl_program {
     var failures: [String] = []
+    // Whether it was tried at all: what fails, and lets its process live, may do better the next time.
+    var isTried = false
     for way in try BuildWay.all(wanted, parameters) {
       let file = cache.file(source: way.source, options: way.options, device: info)
       let marker = folder?.appendingPathComponent(
         "building-\(info.digest(way.source, way.options)).txt")
-      let finding = marker.map { BuildMarker.begin($0, text: "\(wanted.name) kernels, by \(info.compiler)\n") }
+      let finding = marker.map { BuildMarker.begin($0, text: "\(wanted.name) kernels, by \(info.compiler)") }
       if let marker, case .left = finding {
         failures.append(
-          "\(info.compiler) was building the \(wanted.name) kernels when an earlier run was ended: "
+          "\(info.compiler) was building the \(wanted.name) kernels when two earlier runs ended: "
             + "to let it try that again, delete \(marker.path)")
         continue
       }
       defer { if case .marked(let marker) = finding { marker.end() } }
+      isTried = true
       do {
         let program = try build(way, of: wanted, file)
         if !failures.isEmpty { report?("\(failures.joined(separator: "\n"))\nthey are built \(way.name)") }
@@ -44,7 +47,7 @@ final class ProgramBuilder {
         failures.append("\(info.compiler) does not build the \(wanted.name) kernels:\n\(log)")
       }
     }
-    if condemns { info.markUnusable(in: folder, reason: failures.joined(separator: "\n")) }
+    if condemns, !isTried { info.markUnusable(in: folder, reason: failures.joined(separator: "\n")) }
     throw KernelsError.build(program: wanted.name, device: info.name, log: failures.joined(separator: "\n"))
   }
 
