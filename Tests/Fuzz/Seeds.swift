@@ -25,7 +25,7 @@ private func seeds(_ reader: String) throws -> [Data] {
   }
   if type == .tiff { result += pages() }
   if type == .jpeg {
-    result = try result.map { jpeg in
+    result = result.map { jpeg in
       let marked = inserting(segment: 0xed, Array("Photoshop 3.0\0".utf8) + iptc, into: jpeg)
       return inserting(segment: 0xe1, Array("Exif\0\0".utf8) + exif(bigEndian: true), into: marked) + jpeg
     }
