@@ -146,21 +146,27 @@ static int read_png(const uint8_t *data, size_t size, tsdf_picture *picture, uin
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, report, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   png_bytep *volatile rows = NULL;
+  // What is read: the pixels as they are, then the rest of the file.
+  volatile enum { SOME_PIXELS, ALL_PIXELS, ALL } read = SOME_PIXELS;
   tsdf_buffer texts = {0};
   if (!info) {
     png_destroy_read_struct(&png, NULL, NULL);
     return tsdf_fail(report, "out of memory");
   }
   if (setjmp(png_jmpbuf(png))) {
-    free((void *)rows);
-    free(texts.data);
-    if (metadata)
-      tsdf_metadata_free(metadata);
-    png_destroy_read_struct(&png, &info, NULL);
-    return -1;
+    if (read != ALL_PIXELS) {
+      free((void *)rows);
+      free(texts.data);
+      if (metadata)
+        tsdf_metadata_free(metadata);
+      png_destroy_read_struct(&png, &info, NULL);
+      return -1;
+    }
+    tsdf_note(report, "is cut short or damaged behind its pixels, which are whole");
+  } else {
+    open_png(png, info, &from, picture);
   }
-  open_png(png, info, &from, picture);
-  if (pixels) {
+  if (pixels && read == SOME_PIXELS) {
     const size_t stride = png_get_rowbytes(png, info);
     rows = malloc(sizeof(png_bytep) * picture->height);
     if (!rows)
@@ -170,7 +176,11 @@ static int read_png(const uint8_t *data, size_t size, tsdf_picture *picture, uin
     png_read_image(png, rows);
     free((void *)rows);
     rows = NULL;
+    read = ALL_PIXELS;
     png_read_end(png, info);
+  }
+  if (pixels) {
+    read = ALL;
     take_metadata(png, info, &from, picture, metadata, &texts);
     metadata->texts = (tsdf_bytes){texts.data, texts.size};
     picture->left_out = from.left_out | (tsdf_has_trailer(data, size, from.position) ? TSDF_LEFT_OUT_TRAILER : 0);

@@ -287,6 +287,22 @@ final class FormatTests: XCTestCase {
     }
   }
 
+  /// A PNG that ends behind its pixels is shown by viewers: it is read, and what was before them is kept.
+  func testPNGWithoutItsEnd() throws {
+    let whole = try encodePNG(gradient())
+    let titled = inserting(chunk: "tEXt", Array("Title\0Sunrise".utf8), into: whole)
+    let trailing = whole.dropLast(12) + pngChunk("tEXt", Array("Title\0Sunset".utf8)).dropLast(6)
+    for (data, title) in [(titled.dropLast(12), "Sunrise"), (titled.dropLast(5), "Sunrise"), (trailing, nil)] {
+      let file = try read(Data(data))
+      XCTAssertEqual(file.image.bytes, gradient().bytes)
+      XCTAssertEqual(file.notes, ["is cut short or damaged behind its pixels, which are whole"])
+      let copy = try file.encoded(as: .png)
+      XCTAssertEqual(copy.range(of: Data("Sunrise".utf8)) != nil, title != nil)
+      XCTAssertEqual(try read(copy).notes, [])
+    }
+    XCTAssertThrowsError(try read(Data(whole.dropLast(40))))
+  }
+
   /// An animation's first picture is a copy's only one.
   func testAnimatedPNG() throws {
     let png = try encodePNG(gradient())
