@@ -2,19 +2,19 @@
 struct BuildWay {
   /// What is done without, for people; empty for the first.
   let name: String
-  let source: String
+  /// What the program's text is made by.
+  let parameters: KernelParameters
   /// Of clBuildProgram.
   let options: String
 
   /// The fastest first. All make the same kernels.
-  static func all(_ program: KernelProgram, _ parameters: KernelParameters) throws -> [BuildWay] {
+  static func all(_ parameters: KernelParameters) -> [BuildWay] {
     let options = KernelParameters.options
-    var ways = [BuildWay(name: "", source: try program.text(parameters), options: options)]
     var plain = parameters
     plain.prefetches = false
-    let source = try program.text(plain)
-    if parameters.prefetches { ways.append(BuildWay(name: "without prefetching", source: source, options: options)) }
-    ways.append(BuildWay(name: "without optimization", source: source, options: options + " -cl-opt-disable"))
+    var ways = [BuildWay(name: "", parameters: parameters, options: options)]
+    if parameters.prefetches { ways.append(BuildWay(name: "without prefetching", parameters: plain, options: options)) }
+    ways.append(BuildWay(name: "without optimization", parameters: plain, options: options + " -cl-opt-disable"))
     return ways
   }
 }

@@ -26,10 +26,11 @@ final class ProgramBuilder {
     var failures: [String] = []
     // Whether it was tried at all: what fails, and lets its process live, may do better the next time.
     var isTried = false
-    for way in try BuildWay.all(wanted, parameters) {
-      let file = cache.file(source: way.source, options: way.options, device: info)
+    for way in BuildWay.all(parameters) {
+      let source = try wanted.text(way.parameters)
+      let file = cache.file(source: source, options: way.options, device: info)
       let marker = folder?.appendingPathComponent(
-        "building-\(info.digest(way.source, way.options)).txt")
+        "building-\(info.digest(source, way.options)).txt")
       let finding = marker.map { BuildMarker.begin($0, text: "\(wanted.name) kernels, by \(info.compiler)") }
       if let marker, case .left = finding {
         failures.append(
@@ -40,7 +41,7 @@ final class ProgramBuilder {
       defer { if case .marked(let marker) = finding { marker.end() } }
       isTried = true
       do {
-        let program = try build(way, of: wanted, file)
+        let program = try build(source, way.options, of: wanted, file)
         if !failures.isEmpty { report?("\(failures.joined(separator: "\n"))\nthey are built \(way.name)") }
         return program
       } catch KernelsError.build(_, _, let log) {
@@ -51,11 +52,11 @@ final class ProgramBuilder {
     throw KernelsError.build(program: wanted.name, device: info.name, log: failures.joined(separator: "\n"))
   }
 
-  private func build(_ way: BuildWay, of wanted: KernelProgram, _ file: URL?) throws -> cl_program {
+  private func build(_ source: String, _ options: String, of wanted: KernelProgram, _ file: URL?) throws -> cl_program {
     willBuild?()
-    if let file, let binary = cache.load(file), let program = build(binary, way.options) { return program }
+    if let file, let binary = cache.load(file), let program = build(binary, options) { return program }
     var status: cl_int = 0
-    let created = way.source.withCString { text in
+    let created = source.withCString { text in
       var text: UnsafePointer<CChar>? = text
       return clCreateProgramWithSource(context, 1, &text, nil, &status)
     }
@@ -64,7 +65,7 @@ final class ProgramBuilder {
     }
     var id: cl_device_id? = info.id
     // LLVM, on which compilers rest, removes its temporary files when a signal comes, also one that the process lives through.
-    guard (0..<2).contains(where: { _ in clBuildProgram(program, 1, &id, way.options, nil, nil) == CL_SUCCESS }) else {
+    guard (0..<2).contains(where: { _ in clBuildProgram(program, 1, &id, options, nil, nil) == CL_SUCCESS }) else {
       defer { clReleaseProgram(program) }
       throw KernelsError.build(program: wanted.name, device: info.name, log: log(of: program))
     }
