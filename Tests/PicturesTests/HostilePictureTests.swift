@@ -111,3 +111,66 @@ final class HostilePictureTests: XCTestCase {
     }
   }
 }
+
+/// HEIC and AVIF whose parts are larger than their headers say: decoders take sizes from the parts.
+final class CodedSizeTests: XCTestCase {
+  private func bigEndian(_ value: Int, _ width: Int) -> [UInt8] {
+    (0..<width).reversed().map { UInt8(value >> (8 * $0) & 255) }
+  }
+
+  private func box(_ type: String, _ body: [UInt8]...) -> [UInt8] {
+    let body = Array(body.joined())
+    return bigEndian(body.count + 8, 4) + Array(type.utf8) + body
+  }
+
+  private func assertRefused(_ file: [UInt8], _ path: String, line: UInt = #line) {
+    XCTAssertThrowsError(try ImageFile(Data(file), path: path), line: line) {
+      XCTAssertTrue("\($0)".hasPrefix("\(path): ") && "\($0)".contains("its parts are far larger"), "\($0)", line: line)
+    }
+  }
+
+  /// A stream of 1200x1200 pixels in a file that says 8x8, where the true size is read.
+  func testStreamsLargerThanTheHeader() throws {
+    let image = Image(width: 1200, height: 1200, channels: 3, bytes: [UInt8](repeating: 90, count: 1200 * 1200 * 3))
+    for type in [ImageType.heic, .avif] {
+      var file = [UInt8](try ImageFile(encodePNG(image), path: "a.png").encoded(as: type))
+      XCTAssertEqual(try ImageFile(Data(file), path: "true").image.width, 1200)
+      let places = file.indices.dropLast(16).filter { file[$0..<$0 + 4].elementsEqual("ispe".utf8) }
+      XCTAssertFalse(places.isEmpty)
+      for place in places { file.replaceSubrange(place + 8..<place + 16, with: bigEndian(8, 4) + bigEndian(8, 4)) }
+      assertRefused(file, "small.\(type.name)")
+    }
+  }
+
+  /// A grid of 30,000 pixels a side in a file that says 12x10; one that is part of itself; one whose data are named too often.
+  func testGridsLargerThanTheHeader() {
+    let flags = [UInt8](repeating: 0, count: 4)
+    func file(grid: [UInt8], part: Int, extents: Int) -> [UInt8] {
+      func entry(_ id: Int, _ type: String) -> [UInt8] {
+        box("infe", [2, 0, 0, 0], bigEndian(id, 2), [0, 0], Array(type.utf8), [0])
+      }
+      let place = bigEndian(0, 4) + bigEndian(grid.count, 4)
+      return box("ftyp", Array("heic".utf8), flags, Array("mif1heic".utf8))
+        + box(
+          "meta", flags, box("hdlr", flags, flags, Array("pict".utf8), [UInt8](repeating: 0, count: 13)),
+          box("pitm", flags, bigEndian(1, 2)),
+          box("iinf", flags, bigEndian(2, 2), entry(1, "grid"), entry(2, "hvc1")),
+          box("iref", flags, box("dimg", bigEndian(1, 2), bigEndian(1, 2), bigEndian(part, 2))),
+          box(
+            "iprp", box("ipco", box("ispe", flags, bigEndian(12, 4), bigEndian(10, 4))),
+            box("ipma", flags, bigEndian(1, 4), bigEndian(1, 2), [1, 1])),
+          box(
+            "iloc", [1, 0, 0, 0], [0x44, 0], bigEndian(1, 2), bigEndian(1, 2), bigEndian(1, 2), [0, 0],
+            bigEndian(extents, 2), Array(repeatElement(place, count: extents).joined())),
+          box("idat", grid))
+    }
+    let huge: [UInt8] = [0, 0, 0, 0] + bigEndian(30000, 2) + bigEndian(30000, 2)
+    let small: [UInt8] = [0, 0, 0, 0] + bigEndian(12, 2) + bigEndian(10, 2)
+    assertRefused(file(grid: huge, part: 2, extents: 1), "grid.heic")
+    assertRefused(file(grid: small, part: 1, extents: 1), "loop.heic")
+    assertRefused(file(grid: small + [UInt8](repeating: 0, count: 5000), part: 2, extents: 60), "often.heic")
+    XCTAssertThrowsError(try ImageFile(Data(file(grid: small, part: 2, extents: 1)), path: "tile.heic")) {
+      XCTAssertFalse("\($0)".contains("far larger"), "\($0)")
+    }
+  }
+}

@@ -126,6 +126,7 @@ private func decode(_ file: UnsafeBufferPointer<UInt8>, _ type: ImageType, _ cod
   -> Decoded
 {
   let (start, count) = (file.baseAddress!, file.count)
+  if type == .heic || type == .avif { try checkItems(of: file, path) }
   var (notes, picture) = ([String](), tsdf_picture())
   try tsdf_report.calling(path, notes: &notes) { codec.readHeader(start, count, &picture, $0) }
   notes = []
