@@ -272,7 +272,7 @@ final class RetrainTests: XCTestCase {
       ("attackers", [["name": "x", "speed": 1]], "unknown field speed"),
       ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are of all photos"),
       ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
-      ("defenders", [["name": "x", "refineSteps": 3]], "from nothing"), ("model", "vae", "there are stargan"),
+      ("defenders", [["name": "x", "refineSteps": -3]], "refined -3 steps"), ("model", "vae", "there are stargan"),
       ("colour", 1, "unknown field colour"), ("metrics", ["taste"], "has taste; there are lpips, fid"),
     ] as [(String, Any, String)] {
       try writeRecipe { $0[field] = value }

@@ -36,8 +36,8 @@ extension PersistenceRecipe {
       guard defender.perturbation == nil || defender.craft == nil else {
         throw RecipeError("defenders", "has \(defender.name) with both a perturbation and a way to craft one")
       }
-      guard (0...100_000).contains(defender.refineSteps), defender.refineSteps == 0 || !defender.isNone else {
-        throw RecipeError("defenders", "has \(defender.name) refined \(defender.refineSteps) steps from nothing")
+      guard (0...100_000).contains(defender.refineSteps) else {
+        throw RecipeError("defenders", "has \(defender.name) refined \(defender.refineSteps) steps; 0 to 100000 can be")
       }
       guard defender.craft?.method != .pgd else {
         throw RecipeError("defenders", "has \(defender.name) by PGD, which has no universal part: refine instead")

@@ -41,10 +41,12 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
     public var name = ""
     /// A perturbation's file.
     public var perturbation: String?
-    /// How its perturbation is crafted, where it has no file; with neither, photos stay as they are.
+    /// How its perturbation is crafted, where it has no file; with neither, and no steps, photos stay as they are.
     public var craft: CraftRecipe?
-    /// Gradient steps for each photo.
+    /// Gradient steps for each photo, from noise of its own on.
     public var refineSteps = 0
+    /// How visible refinement may be.
+    public var level = ProtectionLevel.standard
     /// What refinement works against.
     public var refineGenerators = ["stargan", "attentiongan"]
     public var refineDetectors = ["retinaface"]
@@ -52,7 +54,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
     public init() {}
 
     /// Whether photos stay as they are.
-    var isNone: Bool { perturbation == nil && craft == nil }
+    var isNone: Bool { perturbation == nil && craft == nil && refineSteps == 0 }
   }
 
   /// Whoever collects them.

@@ -56,11 +56,14 @@ extension PersistenceExperiment {
     let universal: Tensor
     if let path = defender.perturbation {
       universal = try loadPerturbation(models.locate(path), on: device).perturbation
-    } else {
+    } else if defender.craft != nil {
       universal = try crafted(defender, stage)
+    } else {
+      universal = try Tensor(repeating: 0, shape: [1, 3, recipe.size, recipe.size], device: device)
     }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (.image, recipe.epsilon, defender.refineSteps)
+    settings.smoothShare = defender.level.smoothShare
     let refiner =
       defender.refineSteps > 0
       ? try Refiner(
