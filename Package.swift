@@ -16,6 +16,8 @@ let package = Package(
     .library(name: "Networks", targets: ["Networks"]),
     .library(name: "TSDF", targets: ["TSDF"]),
     .executable(name: "tsdf", targets: ["tsdf"]),
+    // For tests and tools/measure-launches: a driver that does nothing.
+    .library(name: "NullDriver", type: .dynamic, targets: ["NullDriver"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -59,6 +61,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Sources/CLI"),
+    .target(
+      name: "NullDriver", path: "Tests/NullDriver", cSettings: [.define("CL_TARGET_OPENCL_VERSION", to: "120")]),
     .target(name: "TestSupport", dependencies: ["Kernels", "Pictures"], path: "Tests/TestSupport"),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport", systemPackage]),
     .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport", systemPackage]),

@@ -33,8 +33,16 @@ func tsdf(_ arguments: String..., environment: [String: String] = [:]) throws ->
   try tsdf(arguments, environment: environment)
 }
 
-func tsdf(_ arguments: [String], environment: [String: String] = [:]) throws -> RunResult {
-  try finish(makeProcess(arguments, environment: environment))
+/// - Parameter input: what it reads from stdin; as much as a pipe holds.
+func tsdf(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws -> RunResult {
+  let process = makeProcess(arguments, environment: environment)
+  if let input {
+    let pipe = Pipe()
+    try pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+    try pipe.fileHandleForWriting.close()
+    process.standardInput = pipe
+  }
+  return try finish(process)
 }
 
 /// Runs a process to its end.

@@ -15,20 +15,15 @@ extension KernelStructure {
   static var kernelText: String {
     "typedef struct {\n  uint \(kernelFields.map(\.name).joined(separator: ", "));\n} \(kernelName);\n"
   }
-
-  /// The fields' values; nil where one does not fit 32 bits.
-  var kernelValues: [UInt32]? {
-    let values = Self.kernelFields.compactMap { UInt32(exactly: $0.value(self)) }
-    return values.count == Self.kernelFields.count ? values : nil
-  }
 }
 
 extension Conv2dGeometry: KernelStructure {
   static let kernelName = "Convolution"
   static let kernelFields: [KernelField<Conv2dGeometry>] = [
-    ("batch", \.batch), ("channels", \.channels), ("height", \.height), ("width", \.width),
-    ("outChannels", \.outChannels), ("outHeight", \.outHeight), ("outWidth", \.outWidth),
-    ("kernelHeight", \.kernelHeight), ("kernelWidth", \.kernelWidth), ("stride", \.stride), ("padding", \.padding),
-    ("dilation", \.dilation), ("groups", \.groups),
+    ("batch", { $0.batch }), ("channels", { $0.channels }), ("height", { $0.height }), ("width", { $0.width }),
+    ("outChannels", { $0.outChannels }), ("outHeight", { $0.outHeight }), ("outWidth", { $0.outWidth }),
+    ("kernelHeight", { $0.kernelHeight }), ("kernelWidth", { $0.kernelWidth }), ("stride", { $0.stride }),
+    ("padding", { $0.padding }),
+    ("dilation", { $0.dilation }), ("groups", { $0.groups }),
   ]
 }

@@ -15,12 +15,15 @@ struct MatrixProduct: KernelStructure {
 
   static let kernelName = "Product"
   static let kernelFields: [KernelField<MatrixProduct>] = [
-    ("rows", \.rows), ("columns", \.columns), ("depth", \.depth), ("aOffset", \.left.offset),
-    ("aBatchStride", \.left.batchStride), ("aPanelStride", \.left.panelStride), ("aRowStride", \.left.rowStride),
-    ("aDepthStride", \.left.depthStride), ("bBatchStride", \.right.batch), ("bPanelStride", \.right.panel),
-    ("cOffset", \.target.offset), ("cBatchStride", \.target.batchStride), ("cRowStride", \.target.rowStride),
-    ("columnBlock", \.target.columnBlock), ("columnBlockStride", \.target.columnBlockStride),
-    ("firstColumn", \.target.firstColumn),
+    ("rows", { $0.rows }), ("columns", { $0.columns }), ("depth", { $0.depth }), ("aOffset", { $0.left.offset }),
+    ("aBatchStride", { $0.left.batchStride }), ("aPanelStride", { $0.left.panelStride }),
+    ("aRowStride", { $0.left.rowStride }),
+    ("aDepthStride", { $0.left.depthStride }), ("bBatchStride", { $0.right.batch }),
+    ("bPanelStride", { $0.right.panel }),
+    ("cOffset", { $0.target.offset }), ("cBatchStride", { $0.target.batchStride }),
+    ("cRowStride", { $0.target.rowStride }),
+    ("columnBlock", { $0.target.columnBlock }), ("columnBlockStride", { $0.target.columnBlockStride }),
+    ("firstColumn", { $0.target.firstColumn }),
   ]
 }
 

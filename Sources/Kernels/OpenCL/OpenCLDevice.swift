@@ -27,6 +27,12 @@ final class OpenCLBuffer: Buffer {
   }
 }
 
+/// Where a kernel is kept once it is made.
+private struct KernelKey: Hashable {
+  var section: KernelSection
+  var name: String
+}
+
 /// A device of any OpenCL platform, with one in-order queue. Enqueuing never waits; reading back does.
 public final class OpenCLDevice: Device {
   public let info: OpenCLDeviceInfo
@@ -56,7 +62,7 @@ public final class OpenCLDevice: Device {
   private let builder: ProgramBuilder
   private let lock = NSLock()
   private var programs: [String: cl_program] = [:]
-  private var kernels: [String: cl_kernel] = [:]
+  private var kernels: [KernelKey: LaunchableKernel] = [:]
   private var launchesSinceFlush = 0
 
   /// Opens a device; its kernels are built when first used. What `tune` found for it is used.
@@ -95,7 +101,7 @@ public final class OpenCLDevice: Device {
 
   deinit {
     trim()
-    for kernel in kernels.values { clReleaseKernel(kernel) }
+    kernels.removeAll()
     for program in programs.values { clReleaseProgram(program) }
     clReleaseCommandQueue(queue)
     clReleaseContext(context)
@@ -238,17 +244,8 @@ public final class OpenCLDevice: Device {
     case tiles([Int])
     /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
     case groups
-  }
 
-  enum Argument {
-    case buffer(Buffer)
-    case uint(Int)
-    case int(Int)
-    case float(Float)
-    case uint4([Int])
-    case structure(any KernelStructure)
-    /// Local memory of this many bytes for each work-item of the group.
-    case localPerItem(Int)
+    var countsGroups: Bool { if case .groups = self { true } else { false } }
   }
 
   /// Queues a kernel of a section over `global` work-items (rounded up to whole groups: kernels guard their ids).
@@ -257,27 +254,32 @@ public final class OpenCLDevice: Device {
     _ section: KernelSection, _ kernelName: String, _ grouping: Grouping, global: [Int], ending: [Argument] = [],
     _ arguments: Argument...
   ) throws {
-    let arguments = arguments + ending
     lock.lock()
     defer { lock.unlock() }
     let kernel = try kernel(section, kernelName)
     let local = localSize(grouping, global)
-    for (index, argument) in arguments.enumerated() {
-      try set(argument, at: cl_uint(index), of: kernel, named: kernelName, groupSize: local.reduce(1, *))
+    var items = 1
+    var sizes = (global: SIMD3<Int>(repeating: 1), local: SIMD3<Int>(repeating: 1))
+    for (axis, count) in global.enumerated() {
+      items *= local[axis]
+      sizes.local[axis] = local[axis]
+      sizes.global[axis] =
+        grouping.countsGroups ? count * local[axis] : (count + local[axis] - 1) / local[axis] * local[axis]
     }
-    var isCountOfGroups = false
-    if case .groups = grouping { isCountOfGroups = true }
-    var globalSize = zip(global, local).map { count, local in
-      isCountOfGroups ? count * local : (count + local - 1) / local * local
+    for (index, argument) in arguments.enumerated() { try set(argument, at: index, of: kernel, kernelName, items) }
+    for (index, argument) in ending.enumerated() {
+      try set(argument, at: arguments.count + index, of: kernel, kernelName, items)
     }
-    var localSize = local
     // An event is more work for the driver than a launch: only where it is wanted.
     var event: cl_event?
-    let status = withUnsafeMutablePointer(to: &event) {
-      clEnqueueNDRangeKernel(
-        queue, kernel, cl_uint(global.count), nil, &globalSize, &localSize, 0, nil, profiler == nil ? nil : $0)
+    let status = withUnsafeBytes(of: &sizes) { sizes in
+      let axes = sizes.bindMemory(to: Int.self).baseAddress!
+      return withUnsafeMutablePointer(to: &event) {
+        clEnqueueNDRangeKernel(
+          queue, kernel.kernel, cl_uint(global.count), nil, axes, axes + 4, 0, nil, profiler == nil ? nil : $0)
+      }
     }
-    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(globalSize), local \(localSize)")
+    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(global), local \(local)")
     if let event { profiler?.record(kernelName, global, event) }
     // Drivers may hold work back until a flush; the host is far ahead, so hand it over now and then.
     launchesSinceFlush += 1
@@ -307,53 +309,37 @@ public final class OpenCLDevice: Device {
     return local
   }
 
-  private func set(_ argument: Argument, at index: cl_uint, of kernel: cl_kernel, named name: String, groupSize: Int)
-    throws
-  {
+  private func set(
+    _ argument: Argument, at index: Int, of kernel: LaunchableKernel, _ name: String, _ groupSize: Int
+  ) throws {
     let status: cl_int
     switch argument {
     case .buffer(let buffer):
-      var memory: cl_mem? = try memory(buffer)
-      status = clSetKernelArg(kernel, index, MemoryLayout<cl_mem?>.size, &memory)
-    case .uint(let value):
-      var value = try exactly(UInt32(exactly: value), name)
-      status = clSetKernelArg(kernel, index, 4, &value)
-    case .int(let value):
-      var value = try exactly(Int32(exactly: value), name)
-      status = clSetKernelArg(kernel, index, 4, &value)
-    case .float(var value):
-      status = clSetKernelArg(kernel, index, 4, &value)
-    case .uint4(let values):
-      var values = try values.map { try exactly(UInt32(exactly: $0), name) }
-      status = clSetKernelArg(kernel, index, 16, &values)
-    case .structure(let structure):
-      var values = try exactly(structure.kernelValues, name)
-      status = clSetKernelArg(kernel, index, 4 * values.count, &values)
+      status = kernel.set(try memory(buffer), at: index)
+    case .words(let words):
+      guard words.fit else {
+        throw KernelsError.shape(operation: name, "the tensor has more than 2^32 elements; use a smaller batch")
+      }
+      status = kernel.set(words, at: index)
     case .localPerItem(let bytes):
-      status = clSetKernelArg(kernel, index, bytes * groupSize, nil)
+      status = kernel.set(localBytes: bytes * groupSize, at: index)
     }
-    try check(status, "clSetKernelArg(\(index)) of \(name)")
-  }
-
-  private func exactly<T>(_ value: T?, _ name: String) throws -> T {
-    guard let value else {
-      throw KernelsError.shape(operation: name, "the tensor has more than 2^32 elements; use a smaller batch")
-    }
-    return value
+    if status != CL_SUCCESS { try check(status, "clSetKernelArg(\(index)) of \(name)") }
   }
 
   // MARK: Programs
 
-  private func kernel(_ section: KernelSection, _ name: String) throws -> cl_kernel {
-    let key = "\(section.rawValue) \(name)"
+  private func kernel(_ section: KernelSection, _ name: String) throws -> LaunchableKernel {
+    let key = KernelKey(section: section, name: name)
     if let kernel = kernels[key] { return kernel }
     let program = try program(section, for: name)
     var status: cl_int = 0
     guard let kernel = clCreateKernel(program, name, &status) else {
       throw KernelsError.openCL(call: "clCreateKernel(\(name))", status: statusName(status))
     }
-    kernels[key] = kernel
-    return kernel
+    let launchable = LaunchableKernel(kernel)
+    kernels[key] = launchable
+    return launchable
   }
 
   private func program(_ section: KernelSection, for kernel: String) throws -> cl_program {
@@ -375,7 +361,7 @@ public final class OpenCLDevice: Device {
     // That of arrays, and CL_KERNEL_SPILL_MEM_SIZE_INTEL, which others do not know.
     return [CL_KERNEL_PRIVATE_MEM_SIZE, 0x4109].reduce(0) { sum, question in
       var bytes: cl_ulong = 0
-      let status = clGetKernelWorkGroupInfo(kernel, info.id, cl_kernel_work_group_info(question), 8, &bytes, nil)
+      let status = clGetKernelWorkGroupInfo(kernel.kernel, info.id, cl_kernel_work_group_info(question), 8, &bytes, nil)
       return status == CL_SUCCESS ? sum + Int(clamping: bytes) : sum
     }
   }

@@ -36,7 +36,8 @@ struct WinogradTiling: KernelStructure {
 
   static let kernelName = "Tiling"
   static let kernelFields: [KernelField<WinogradTiling>] = [
-    ("images", \.images), ("channels", \.channels), ("height", \.height), ("width", \.width), ("rows", \.rows),
-    ("pitch", \.pitch), ("firstPanel", \.firstPanel), ("panels", \.chunk),
+    ("images", { $0.images }), ("channels", { $0.channels }), ("height", { $0.height }), ("width", { $0.width }),
+    ("rows", { $0.rows }),
+    ("pitch", { $0.pitch }), ("firstPanel", { $0.firstPanel }), ("panels", { $0.chunk }),
   ]
 }
