@@ -7,8 +7,8 @@ struct TSDFCommand: ParsableCommand {
     commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: tsdfVersion,
     subcommands: [
       ProtectCommand.self, CraftCommand.self, EvaluateCommand.self, DetectCommand.self, EditCommand.self,
-      PrepareCommand.self, TrainCommand.self, RetrainCommand.self, PersistCommand.self, ForwardCommand.self,
-      ConvertCommand.self,
+      PrepareCommand.self, TrainCommand.self, RetrainCommand.self, QualityCommand.self, PersistCommand.self,
+      ForwardCommand.self, ConvertCommand.self,
       DevicesCommand.self,
       BenchCommand.self,
     ])

@@ -37,7 +37,7 @@ enum AV1Size {
       skipOperatingPoints(&reader)
     }
     let (width, height) = (reader.bits(4) + 1, reader.bits(4) + 1)
-    return area(reader.bits(width) + 1, reader.bits(height) + 1)
+    return codedArea(reader.bits(width) + 1, reader.bits(height) + 1)
   }
 
   private static func skipOperatingPoints(_ reader: inout BitReader) {

@@ -147,7 +147,7 @@ struct HEIFItems {
       let width = data.number(2) & 1 == 1 ? 4 : 2
       // A grid's rows and columns; an overlay's colour.
       data.skip(kinds[item] == "grid" ? 2 : 8)
-      return area(data.number(width), data.number(width))
+      return codedArea(data.number(width), data.number(width))
     case "hvc1", "hev1":
       let configuration = properties[item, default: []].first { $0.type == "hvcC" }
       guard let data = data(of: item) else { return .max }
@@ -209,7 +209,8 @@ private struct FileBox {
   }
 }
 
-func area(_ width: Int, _ height: Int) -> Int {
+/// Pixels of a picture; `Int.max` where that is no number.
+func codedArea(_ width: Int, _ height: Int) -> Int {
   let (product, overflow) = width.multipliedReportingOverflow(by: height)
   return overflow || product < 0 ? .max : product
 }

@@ -59,6 +59,6 @@ enum HEVCSize {
     _ = reader.golomb()
     let separatePlanes = 3
     if reader.golomb() == separatePlanes { _ = reader.bits(1) }
-    return area(reader.golomb(), reader.golomb())
+    return codedArea(reader.golomb(), reader.golomb())
   }
 }

@@ -49,13 +49,15 @@ let brokenEdit = 0.05
 func maskedError(original: [Float], edit: [Float], other: [Float]) -> Double? {
   let area = original.count / 3
   var (sum, masked) = (0.0, 0)
-  for i in 0..<area {
-    let change =
-      abs(edit[i] - original[i]) + abs(edit[area + i] - original[area + i])
-      + abs(edit[2 * area + i] - original[2 * area + i])
-    guard change > 0.5 else { continue }
+  for i in 0..<area where isChanged(i, original: original, edit: edit) {
     masked += 1
     for channel in 0..<3 { sum += pow(Double(other[channel * area + i] - edit[channel * area + i]), 2) }
   }
   return masked > 0 ? sum / Double(3 * masked) : nil
+}
+
+/// Whether an edit changes a pixel by more than 0.5 over the channels; both are planes [3, height, width].
+func isChanged(_ pixel: Int, original: [Float], edit: [Float]) -> Bool {
+  let area = original.count / 3
+  return (0..<3).reduce(0) { $0 + abs(edit[$1 * area + pixel] - original[$1 * area + pixel]) } > 0.5
 }
