@@ -167,9 +167,12 @@ func printError(_ text: String) {
 /// - Parameters:
 ///   - output: a folder that is left out.
 ///   - isPictureNeeded: whether other files are not enough.
-func openWork(_ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws -> WorkList {
+///   - tellsProblems: whether to report.
+func openWork(
+  _ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true, tellsProblems: Bool = true
+) throws -> WorkList {
   let work = try WorkList(inputs, leavingOut: output, isPictureNeeded: false)
-  for problem in work.problems { printError("\(problem)") }
+  if tellsProblems { for problem in work.problems { printError("\(problem)") } }
   guard !work.items.isEmpty || !isPictureNeeded && !work.others.isEmpty else { throw WorkList.nothingFound(inputs) }
   return work
 }
