@@ -9,8 +9,8 @@ import SystemPackage
 struct CommonOptions: ParsableArguments {
   @Option(
     help: """
-      auto, cpu, opencl[:P[:D]], or part of a device's name. protect and persist share their work out over several, separated by \
-      commas, or all. (default: TSDF_DEVICE, else auto)
+      auto, cpu, opencl[:P[:D]], or part of a device's name. protect, persist, craft, train and retrain share their work out over \
+      several, separated by commas, or all. (default: TSDF_DEVICE, else auto)
       """)
   var device: String?
 
@@ -100,8 +100,11 @@ struct CommonOptions: ParsableArguments {
     StandardStreams.writeError(memory)
   }
 
+  /// Whether progress is wanted.
+  var showsProgress: Bool { !quiet && logLevel <= .info }
+
   /// Where progress goes.
-  var progress: Progress { Progress(isQuiet: quiet || logLevel > .info) }
+  var progress: Progress { Progress(isQuiet: !showsProgress) }
 }
 
 extension KeptPrecision: ExpressibleByArgument {}

@@ -69,6 +69,7 @@ struct ProtectCommand: ParsableCommand {
   @Flag(help: "The summary as JSON.") var json = false
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable { case keep, png, jpeg }
@@ -80,13 +81,33 @@ struct ProtectCommand: ParsableCommand {
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
     try require("--longest-side", longestSide, 64...65536)
-    if shard != nil, report != nil {
-      throw ValidationError("--report tells of all photos: ask for it in a run without --shard")
+    if shard != nil, group.mpi { throw ValidationError("--mpi shares files out by itself, without --shard") }
+    if shard != nil || group.mpi, report != nil {
+      throw ValidationError("--report tells of all photos: ask for it in a run without --shard and --mpi")
     }
     if !face.isEmpty, region == .image { throw ValidationError("--face goes with --region faces") }
   }
 
   func run() throws {
+    guard group.mpi else {
+      if try protect(shard, on: common.deviceRequests()) { throw ExitCode(1) }
+      return
+    }
+    var hasFailed = false
+    try group.asProcess { processes in
+      let requests = try common.deviceRequests()
+      hasFailed = try protect(
+        Shard(processes.rank, of: processes.count), on: [requests[processes.rankOnMachine % requests.count]], processes)
+    }
+    if hasFailed { throw ExitCode(1) }
+  }
+
+  /// Protects what is in a shard.
+  /// - Parameters:
+  ///   - requests: devices, as `openDevice` takes them.
+  ///   - processes: who does the other shards.
+  /// - Returns: whether some photo failed, here or there.
+  private func protect(_ shard: Shard?, on requests: [String], _ processes: MPIGroup? = nil) throws -> Bool {
     StopSignal.listen()
     let folder = FilePath(argument: output)
     // One of the shards tells of what cannot be opened.
@@ -114,19 +135,22 @@ struct ProtectCommand: ParsableCommand {
       progress: common.progress)
     var used: SharedProtector?
     let summary = try run.protect(work) {
-      let made = try protector(settings)
+      let made = try SharedProtector(devices: requests.count) {
+        try protector(settings, on: common.openDevice(codesPictures: true, named: requests[$0]))
+      }
       used = made
       return made
     }
     try used?.forEachDevice { try common.reportProfile(of: $0) }
     print(json ? try jsonText(summary) : summary.text)
+    let hasFailed = try processes?.any(summary.failures > 0) ?? (summary.failures > 0)
     if StopSignal.isPending { common.progress.note("stopped; the same command goes on") }
     try StopSignal.exitIfPending()
     if let report {
       used = nil
       try report.write(Data(try page(of: run.finished).utf8), to: "index.html")
     }
-    if summary.failures > 0 { throw ExitCode(1) }
+    return hasFailed
   }
 
   /// Judges copies for people; with a device of its own, for the protector's is given back.
@@ -141,14 +165,6 @@ struct ProtectCommand: ParsableCommand {
   }
 
   private var perturbationURL: URL { locate(perturbation ?? "weights/perturbation.safetensors") }
-
-  /// What protects on all devices.
-  private func protector(_ settings: ProtectionSettings) throws -> SharedProtector {
-    let requests = try common.deviceRequests()
-    return try SharedProtector(devices: requests.count) {
-      try protector(settings, on: common.openDevice(codesPictures: true, named: requests[$0]))
-    }
-  }
 
   /// Reads what protecting needs, and no more.
   private func protector(_ settings: ProtectionSettings, on device: any Device) throws -> Protector {

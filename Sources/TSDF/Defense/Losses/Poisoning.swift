@@ -155,15 +155,16 @@ enum Poisoning {
   /// nu = `strength` while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
   /// where nothing is found), and 2 * mean|F| over these is added. Levels are compared as they are: a random projection
   /// to a common width would change nothing but the weights of their directions.
+  /// - Parameter magnitudes: each level's mean of |F_clean|.
   static func featureLoss(
-    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor], strength: Float
+    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, magnitudes: [Tensor], noise: [Tensor],
+    strength: Float
   ) throws -> Tensor? {
     guard !features.isEmpty else { return nil }
     var total: Tensor?
     for (level, feature) in features.enumerated() {
       let clean = cleanFeatures[level]
-      let magnitude = try clean.abs()
-      let strong = try magnitude.greater(than: magnitude.mean())
+      let strong = try clean.abs().greater(than: magnitudes[level])
       let scale = try strong * (found ? 1 : 3) + 1
       let target = try (noise[level] * (found ? strength : 0.5) - clean) * scale
       let weight: Float = [5, 3, 4][min(level, 2)]

@@ -24,11 +24,11 @@ final class CraftingRun {
 
   init(
     _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector],
-    device: any Device
+    group: (any ReductionGroup)?, device: any Device
   ) throws {
     (self.recipe, self.faces, self.detectors, self.device) = (recipe, faces, detectors, device)
     self.generators = generators.map { EmbeddedGenerator($0) }
-    slicer = BatchSlicer(device: device)
+    slicer = BatchSlicer(device: device, group: group)
     diversity = InputDiversity(canvas: recipe.diversityCanvas / 256, probability: recipe.diversityProbability)
     compression = try JPEGModel(quality: recipe.compressionQuality, device: device)
     truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
