@@ -19,7 +19,7 @@ final class MembersTests: XCTestCase {
     let device = try selectDevice(request).device
     var recipe = CraftRecipe()
     (recipe.method, recipe.size, recipe.batch, recipe.passes, recipe.faces) = (method, 64, 3, 1, 5)
-    (recipe.poisonSteps, recipe.imageSteps, recipe.enhancementWeight) = (2, 2, 0.5)
+    (recipe.featureSteps, recipe.poisonSteps, recipe.imageSteps, recipe.enhancementWeight) = (2, 2, 2, 0.5)
     let crafter = try Crafter(
       recipe, faces: smallFaces(5, size: 64), generators: [smallGenerator(on: device)],
       detectors: [UltraLight(seed: 2, hasFields: false, device: device)], group: group, device: device)

@@ -18,11 +18,11 @@ public final class MPIGroup: ReductionGroup {
 
   /// Joins the other processes.
   /// - Parameter library: tsdf-mpi.so.
-  /// - Throws: `FileError` where the library cannot be loaded, `GroupError` where MPI does not begin.
+  /// - Throws: `GroupError` where the library cannot be loaded, or where MPI does not begin.
   public init(library: URL) throws {
-    func refusal() -> FileError {
-      FileError(
-        library.path, "cannot be loaded (\(dlerror().map { String(cString: $0) } ?? "")); tools/make-mpi makes it")
+    func refusal() -> GroupError {
+      let reason = dlerror().map { String(cString: $0) } ?? "for no reason that is known"
+      return GroupError("\(library.path) cannot be loaded (\(reason)); tools/make-mpi makes it")
     }
     // MPI loads parts of itself, which look for it among what is there for all.
     guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL) else { throw refusal() }

@@ -41,7 +41,9 @@ final class TrainingRun {
     _ loss: (Range<Int>) throws -> TrainingLoss
   ) throws -> [LossPart] {
     // In the same order at all members.
-    let all = leaves.sorted { $0.optimizer < $1.optimizer }.flatMap { group in group.leaves.keys.sorted().map { (group.optimizer, $0, group.leaves[$0]!) } }
+    let all = leaves.sorted { $0.optimizer < $1.optimizer }.flatMap { group in
+      group.leaves.keys.sorted().map { (group.optimizer, $0, group.leaves[$0]!) }
+    }
     var names: [String] = []
     let (found, reported) = try slicer.gradients(count: recipe.batch, withRespectTo: all.map(\.2)) { range in
       let made = try loss(range)
