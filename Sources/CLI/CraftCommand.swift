@@ -151,6 +151,7 @@ struct CraftCommand: ParsableCommand {
     try validate(recipe)
     if recipe.method.detectors == .none { recipe.detectors = [] }
     if recipe.method.generators == .none { recipe.generators = [] }
+    try items(of: recipe.detectors.joined(separator: ",")).forEach(requireDetector)
     let dataset = try loadFaces(recipe.data)
     guard dataset.count > recipe.holdOut else {
       throw ValidationError(

@@ -35,7 +35,8 @@ func slurmShard(_ environment: [String: String]) throws -> Shard {
     let step = max(1, try number("SLURM_ARRAY_TASK_STEP") ?? 1)
     count = try needed("SLURM_ARRAY_TASK_COUNT", beside: "SLURM_ARRAY_TASK_ID")
     index = (task - first) / step
-    guard task >= first, (task - first) % step == 0, index < count else {
+    let isWhole = try number("SLURM_ARRAY_TASK_MAX").map { ($0 - first) / step == count - 1 } ?? true
+    guard task >= first, (task - first) % step == 0, index < count, isWhole else {
       throw ValidationError(
         "--shard slurm: the array has gaps (task \(task), the first \(first), \(count) in all); give --shard I/N")
     }

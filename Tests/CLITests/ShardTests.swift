@@ -78,7 +78,7 @@ final class ShardTests: ProtectTestCase {
         environment: environment)
     }
     let array = ["SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "2"]
-    let inArray = try run(array.merging(["SLURM_ARRAY_TASK_ID": "8", "SLURM_PROCID": "0"]) { $1 })
+    let inArray = try run(array.merging(["SLURM_ARRAY_TASK_ID": "8", "SLURM_ARRAY_TASK_MAX": "8"]) { $1 })
     XCTAssertTrue(inArray.errors.contains("shard 2 of 3"), inArray.errors)
     let step = ["SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"]
     XCTAssertTrue(try run(step).errors.contains("shard 1 of 2"))
@@ -88,6 +88,8 @@ final class ShardTests: ProtectTestCase {
       ([:], "neither a task of a job array nor one of srun's"),
       (["SLURM_NTASKS": "2", "SLURM_PROCID": "0"], "start it with srun"),
       (array.merging(["SLURM_ARRAY_TASK_ID": "10"]) { $1 }, "has gaps"),
+      // --array=4,10,12
+      (array.merging(["SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_MAX": "12"]) { $1 }, "has gaps"),
       (["SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MIN": "0"], "SLURM_ARRAY_TASK_COUNT is not"),
       (array.merging(["SLURM_ARRAY_TASK_ID": "x"]) { $1 }, "is x, no number"),
     ] as [([String: String], String)] {

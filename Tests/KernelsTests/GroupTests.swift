@@ -89,4 +89,20 @@ final class GroupTests: XCTestCase {
       }
     }
   }
+
+  func testEachNumberIsMadeByOneMember() throws {
+    for count in [0, 1, 2, 5] {
+      let expected = (0..<count).map { [Float](repeating: Float($0) + 0.5, count: $0 % 3) }
+      let found = try together(3) { member in
+        var made: [Int] = []
+        let all = try BatchSlicer(device: CPUDevice(), group: member).sharedOut(count) {
+          made.append($0)
+          return [Float](repeating: Float($0) + 0.5, count: $0 % 3)
+        }
+        return (all, made)
+      }
+      for (all, _) in found { XCTAssertEqual(all, expected) }
+      XCTAssertEqual(found.flatMap(\.1), Array(0..<count))
+    }
+  }
 }

@@ -85,21 +85,25 @@ struct JournalFiles {
         guard try Stat(file).type == .regular else {
           throw FileError(path.appending(name.components), "is not a regular file")
         }
-        if name == self.name, flock(opened, LOCK_EX | LOCK_NB) == 0 { try merge(into: file) }
+        if name == self.name, flock(opened, LOCK_EX | LOCK_NB) == 0, try isInPlace(file, name) { try merge(into: file) }
         // A file system without locks goes without.
         while flock(opened, mode | LOCK_NB) != 0, errno == EWOULDBLOCK {
           try waiting()
           usleep(100_000)
         }
-        // The one that had it may have put a new one in its place.
-        let current = try? Stat(name, relativeTo: folder, flags: .symlinkNoFollow)
-        if current?.inode == (try Stat(file).inode) { return file }
+        if try isInPlace(file, name) { return file }
       } catch {
         try? file.close()
         throw error
       }
       try? file.close()
     }
+  }
+
+  /// Whether a file is still what its name stands for: the one that had it may have put a new one in its place.
+  private func isInPlace(_ file: FileDescriptor, _ name: FilePath) throws -> Bool {
+    let current = try? Stat(name, relativeTo: folder, flags: .symlinkNoFollow)
+    return try current?.inode == Stat(file).inode
   }
 
   /// Puts what shards said behind what the folder's own file says, and removes theirs: nobody else may hold it. What a crash

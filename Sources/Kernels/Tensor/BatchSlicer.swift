@@ -66,6 +66,22 @@ public final class BatchSlicer {
     }
   }
 
+  /// What `body` makes of each number below `count`; in a group one member makes it for all.
+  /// - Throws: what `body` throws, `GroupError` where another member is gone.
+  public func sharedOut(_ count: Int, _ body: (Int) throws -> [Float]) throws -> [[Float]] {
+    guard let group else { return try (0..<count).map(body) }
+    let part = group.part(of: count)
+    let own = try part.map(body)
+    let lengths = try group.sum((0..<count).map { part.contains($0) ? Float(own[$0 - part.lowerBound].count) : 0 })
+      .map { Int(exactly: $0) ?? 0 }
+    let zeros = { (range: Range<Int>) in [Float](repeating: 0, count: lengths[range].reduce(0, +)) }
+    var rest = try group.sum(zeros(0..<part.lowerBound) + own.joined() + zeros(part.upperBound..<count))[...]
+    return lengths.map { length in
+      defer { rest = rest.dropFirst(length) }
+      return Array(rest.prefix(length))
+    }
+  }
+
   /// The same tensors as the group's first member has them, where members' devices differ and so round otherwise; nil where they
   /// do not.
   public func stateOfFirst(_ tensors: [String: Tensor]) throws -> [String: Tensor]? {

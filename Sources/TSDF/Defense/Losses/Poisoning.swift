@@ -53,6 +53,30 @@ struct DetectorTruth {
   }
 }
 
+extension DetectorTruth {
+  /// All of it in numbers, to be told other processes.
+  var values: [Float] {
+    [Float(finders.count), hasFace ? 1 : 0] + finders + near + background.joined() + centers
+      + regions.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }
+  }
+
+  /// From such numbers.
+  /// - Throws: `KernelsError.usage` where they are not such.
+  init(_ values: [Float]) throws {
+    guard let count = values.first.flatMap({ Int(exactly: $0) }), (0...values.count).contains(count),
+      values.count >= 2 + 8 * count, (values.count - 2 - 8 * count) % 4 == 0
+    else { throw KernelsError.usage("what a detector finds in a face was not told in full") }
+    func part(_ first: Int, _ length: Int = 1) -> [Float] {
+      Array(values[2 + first * count..<2 + (first + length) * count])
+    }
+    (finders, near, background, centers) = (part(0), part(1), (2..<6).map { part($0) }, part(6, 2))
+    regions = stride(from: 2 + 8 * count, to: values.count, by: 4).map {
+      Box(x0: values[$0], y0: values[$0 + 1], x1: values[$0 + 2], y1: values[$0 + 3])
+    }
+    hasFace = values[1] == 1
+  }
+}
+
 /// The truths of a batch as the losses take them.
 struct DetectorTargets {
   /// Masks [N, priors]; see `DetectorTruth`.
