@@ -47,7 +47,7 @@ extension CommonOptions {
   ///   - files: what a training goes on from.
   func plan(
     _ recipe: inout TrainingRecipe, batch: BatchSize?, from files: TrainingStart.Files? = nil, faces: Int, size: Int,
-    on device: any Device
+    on device: any Device, progress: Progress
   ) throws {
     try recipe.setBatch(batch, from: files, capacity: capacity(of: device))
     try requireMemory(forFaces: faces, size: size, batch: recipe.batch)

@@ -9,8 +9,8 @@ import SystemPackage
 struct CommonOptions: ParsableArguments {
   @Option(
     help: """
-      auto, cpu, opencl[:P[:D]], or part of a device's name. protect and persist share their work out over several, separated by \
-      commas, or all. (default: TSDF_DEVICE, else auto)
+      auto, cpu, opencl[:P[:D]], or part of a device's name. protect, persist, craft, train and retrain share their work out over \
+      several, separated by commas, or all. (default: TSDF_DEVICE, else auto)
       """)
   var device: String?
 
@@ -100,8 +100,11 @@ struct CommonOptions: ParsableArguments {
     StandardStreams.writeError(memory)
   }
 
+  /// Whether progress is wanted.
+  var showsProgress: Bool { !quiet && logLevel <= .info }
+
   /// Where progress goes.
-  var progress: Progress { Progress(isQuiet: quiet || logLevel > .info) }
+  var progress: Progress { Progress(isQuiet: !showsProgress) }
 }
 
 extension KeptPrecision: ExpressibleByArgument {}
@@ -167,9 +170,12 @@ func printError(_ text: String) {
 /// - Parameters:
 ///   - output: a folder that is left out.
 ///   - isPictureNeeded: whether other files are not enough.
-func openWork(_ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws -> WorkList {
+///   - tellsProblems: whether to report.
+func openWork(
+  _ inputs: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true, tellsProblems: Bool = true
+) throws -> WorkList {
   let work = try WorkList(inputs, leavingOut: output, isPictureNeeded: false)
-  for problem in work.problems { printError("\(problem)") }
+  if tellsProblems { for problem in work.problems { printError("\(problem)") } }
   guard !work.items.isEmpty || !isPictureNeeded && !work.others.isEmpty else { throw WorkList.nothingFound(inputs) }
   return work
 }

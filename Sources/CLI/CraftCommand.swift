@@ -75,6 +75,7 @@ struct CraftCommand: ParsableCommand {
   @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws { if recipe == nil { try validate(given(CraftRecipe())) } }
@@ -148,15 +149,9 @@ struct CraftCommand: ParsableCommand {
   func run() throws {
     var recipe = try readRecipe()
     try validate(recipe)
-    let device = try common.openDevice()
-    let progress = common.progress
-    let found =
-      recipe.method.detectors != .none
-      ? try models.loadDetectors(recipe.detectors.joined(separator: ","), on: device) : []
-    let generators =
-      recipe.method.generators != .none ? try recipe.generators.map { try loadGenerator($0, on: device) } : []
     if recipe.method.detectors == .none { recipe.detectors = [] }
     if recipe.method.generators == .none { recipe.generators = [] }
+    try items(of: recipe.detectors.joined(separator: ",")).forEach(requireDetector)
     let dataset = try loadFaces(recipe.data)
     guard dataset.count > recipe.holdOut else {
       throw ValidationError(
@@ -166,16 +161,27 @@ struct CraftCommand: ParsableCommand {
 
     try requireMemory(forFaces: recipe.faces, size: recipe.size, batch: recipe.batch)
     let set = try FaceSet(dataset[0..<recipe.faces], size: recipe.size)
-    let crafter = try Crafter(
-      recipe, faces: set, generators: generators, detectors: found.map(\.detector), device: device)
     try Safetensors.requireReplaceable(URL(fileURLWithPath: output))
+    StopSignal.listen()
+    let asked = recipe
+    try common.forEachMember(group) { try craft(asked, set, as: $0) }
+  }
+
+  private func craft(_ recipe: CraftRecipe, _ faces: FaceSet, as member: Member) throws {
+    let (device, progress) = (member.device, member.progress)
+    let generators = try recipe.generators.map { try loadGenerator($0, on: device) }
+    let detectors =
+      try recipe.detectors.isEmpty
+      ? [] : models.loadDetectors(recipe.detectors.joined(separator: ","), on: device).map(\.detector)
+    let crafter = try Crafter(
+      recipe, faces: faces, generators: generators, detectors: detectors, group: member.group, device: device)
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try crafter.restore(from: checkpoint)
       progress.note("resuming at batch \(crafter.step)")
     }
+    try member.requireAgreement(on: "\(canonicalJSON(recipe)) \(crafter.step)")
     let started = (step: crafter.step, time: Date())
-    StopSignal.listen()
     while crafter.step < crafter.stepCount {
       try crafter.craftStep()
       try device.synchronize()
@@ -184,18 +190,22 @@ struct CraftCommand: ParsableCommand {
         String(
           format: "batch %d/%d  %.2f s a batch, %.0f s to go", crafter.step, crafter.stepCount, pace,
           pace * Double(crafter.stepCount - crafter.step)), isLast: crafter.step == crafter.stepCount)
-      let isStopped = StopSignal.isPending && crafter.step < crafter.stepCount
-      if isStopped || crafter.step % checkpointEvery == 0 { try crafter.writeCheckpoint(to: checkpoint) }
+      let isStopped = try member.isStopped() && crafter.step < crafter.stepCount
+      if member.isFirst, isStopped || crafter.step % checkpointEvery == 0 {
+        try crafter.writeCheckpoint(to: checkpoint)
+      }
       if isStopped {
         progress.note("stopped at batch \(crafter.step); the same command goes on")
-        try StopSignal.exitIfPending()
+        try StopSignal.exit()
       }
     }
+    member.reportExchange(steps: crafter.step - started.step, since: started.time)
+    try common.reportProfile(of: device)
+    guard member.isFirst else { return }
     try crafter.write(to: URL(fileURLWithPath: output))
     progress.note(
       String(format: "%.1f%% of the perturbation's values lie below tau", try crafter.weakShare() * 100))
     try? FileManager.default.removeItem(at: checkpoint)
-    try common.reportProfile(of: device)
     print(output)
   }
 }

@@ -16,7 +16,8 @@ struct ProtectCommand: ParsableCommand {
       types (of GIF and BMP: PNG) under the same names to the output folder, with the permissions and times of the originals, \
       which are never touched. No file is replaced but a copy that tsdf made and nobody changed. Running the same command again \
       does only what is not done yet; copies are left out where they lie among the inputs. What is no picture is counted by \
-      kind. Ctrl-C ends it after the pictures in hand.
+      kind. Ctrl-C ends it after the pictures in hand. With --shard several processes, on several machines too, share the files out and \
+      write to one folder at once.
       """)
 
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
@@ -58,10 +59,17 @@ struct ProtectCommand: ParsableCommand {
       A folder for a page (index.html) that shows what protection does to each photo: before and after, and what generators make of \
       both. It holds the originals' faces: it is for you alone.
       """) var report: String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      Do only part I, from 0 on, of N; the others are other processes'. slurm: the task's number in a job array, in a step of srun, or \
+      in both.
+      """, valueName: "i/n|slurm"), transform: parseShard) var shard: Shard?
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Flag(help: "The summary as JSON.") var json = false
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable { case keep, png, jpeg }
@@ -73,16 +81,41 @@ struct ProtectCommand: ParsableCommand {
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
     try require("--longest-side", longestSide, 64...65536)
+    if shard != nil, group.mpi { throw ValidationError("--mpi shares files out by itself, without --shard") }
+    if shard != nil || group.mpi, report != nil {
+      throw ValidationError("--report tells of all photos: ask for it in a run without --shard and --mpi")
+    }
     if !face.isEmpty, region == .image { throw ValidationError("--face goes with --region faces") }
   }
 
   func run() throws {
+    guard group.mpi else {
+      if try protect(shard, on: common.deviceRequests()) { throw ExitCode(1) }
+      return
+    }
+    var hasFailed = false
+    try group.asProcess { processes in
+      let requests = try common.deviceRequests()
+      hasFailed = try protect(
+        Shard(processes.rank, of: processes.count), on: [requests[processes.rankOnMachine % requests.count]], processes)
+    }
+    if hasFailed { throw ExitCode(1) }
+  }
+
+  /// Protects what is in a shard.
+  /// - Parameters:
+  ///   - requests: devices, as `openDevice` takes them.
+  ///   - processes: who does the other shards.
+  /// - Returns: whether some photo failed, here or there.
+  private func protect(_ shard: Shard?, on requests: [String], _ processes: MPIGroup? = nil) throws -> Bool {
     StopSignal.listen()
     let folder = FilePath(argument: output)
-    let work = try openWork(inputs, leavingOut: folder, isPictureNeeded: !copyOthers)
+    // One of the shards tells of what cannot be opened.
+    let work = try openWork(
+      inputs, leavingOut: folder, isPictureNeeded: !copyOthers, tellsProblems: shard.map { $0.index == 0 } ?? true)
     // Made and checked before any work.
     let report = try report.map { try resultFolder($0, for: ["index.html"]) }
-    let copies = try CopyFolder(folder, waiting: WaitingNote(folder).repeat)
+    let copies = try CopyFolder(folder, shard: shard, waiting: WaitingNote(folder).repeat)
     let (universal, made, recipe) = try loadPerturbation(perturbationURL, on: CPUDevice())
     if recipe?.method == .pgd {
       throw ValidationError(
@@ -97,24 +130,27 @@ struct ProtectCommand: ParsableCommand {
     try refinement.apply(to: &settings)
     settings.perturbation = try fileDigest(perturbationURL)
     let run = ProtectRun(
-      copies: copies, settings: try CopySettings(self, settings).digest, region: region,
+      copies: copies, shard: shard, settings: try CopySettings(self, settings).digest, region: region,
       options: .init(format: format, quality: quality, isMarking: mark, copiesOthers: copyOthers),
       progress: common.progress)
     var used: SharedProtector?
     let summary = try run.protect(work) {
-      let made = try protector(settings)
+      let made = try SharedProtector(devices: requests.count) {
+        try protector(settings, on: common.openDevice(codesPictures: true, named: requests[$0]))
+      }
       used = made
       return made
     }
     try used?.forEachDevice { try common.reportProfile(of: $0) }
     print(json ? try jsonText(summary) : summary.text)
+    let hasFailed = try processes?.any(summary.failures > 0) ?? (summary.failures > 0)
     if StopSignal.isPending { common.progress.note("stopped; the same command goes on") }
     try StopSignal.exitIfPending()
     if let report {
       used = nil
       try report.write(Data(try page(of: run.finished).utf8), to: "index.html")
     }
-    if summary.failures > 0 { throw ExitCode(1) }
+    return hasFailed
   }
 
   /// Judges copies for people; with a device of its own, for the protector's is given back.
@@ -129,14 +165,6 @@ struct ProtectCommand: ParsableCommand {
   }
 
   private var perturbationURL: URL { locate(perturbation ?? "weights/perturbation.safetensors") }
-
-  /// What protects on all devices.
-  private func protector(_ settings: ProtectionSettings) throws -> SharedProtector {
-    let requests = try common.deviceRequests()
-    return try SharedProtector(devices: requests.count) {
-      try protector(settings, on: common.openDevice(codesPictures: true, named: requests[$0]))
-    }
-  }
 
   /// Reads what protecting needs, and no more.
   private func protector(_ settings: ProtectionSettings, on device: any Device) throws -> Protector {

@@ -26,6 +26,7 @@ final class ProtectRun: Sendable {
   }
 
   private let copies: CopyFolder
+  private let shard: Shard?
   private let settings: String
   private let options: Options
   private let region: ProtectedRegion
@@ -55,9 +56,14 @@ final class ProtectRun: Sendable {
 
   private let shared: Mutex<Shared>
 
-  /// - Parameter settings: a digest of all that copies follow from besides their sources.
-  init(copies: CopyFolder, settings: String, region: ProtectedRegion, options: Options, progress: sending Progress) {
-    (self.copies, self.settings, self.region, self.options) = (copies, settings, region, options)
+  /// - Parameters:
+  ///   - shard: which of the files are done; nil for all.
+  ///   - settings: a digest of all that copies follow from besides their sources.
+  init(
+    copies: CopyFolder, shard: Shard? = nil, settings: String, region: ProtectedRegion, options: Options,
+    progress: sending Progress
+  ) {
+    (self.copies, self.shard, self.settings, self.region, self.options) = (copies, shard, settings, region, options)
     shared = Mutex(Shared(progress: progress))
   }
 
@@ -70,16 +76,22 @@ final class ProtectRun: Sendable {
     let others = work.others.filter { !own.contains($0) }
     let copied = options.copiesOthers ? others.filter { $0.kind != .special } : []
     var names = CopyNames(in: copies)
+    // Names depend on all files, so that shards agree on them.
     let targets = try names.assign(pictures + copied) { self.writtenKind(of: $0) }
     let jobs = zip(pictures + copied, targets).enumerated().map { index, pair in
       Job(number: index, item: pair.0, name: pair.1, isPicture: index < pictures.count)
-    }
+    }.filter { isMine($0.item) }
+    let problems = shard.map { $0.index == 0 } ?? true ? work.problems.count : 0
     shared.withLock {
       $0.pace = ProtectPace(count: jobs.count)
-      $0.summary.files = pictures.count + work.problems.count
-      $0.summary.failures = work.problems.count
-      $0.summary.ownCopies = work.items.count + work.others.count - pictures.count - others.count
-      $0.summary.leaveOut(others.filter { !options.copiesOthers || $0.kind == .special })
+      $0.summary.files = jobs.count { $0.isPicture } + problems
+      $0.summary.failures = problems
+      $0.summary.ownCopies = (work.items + work.others).count(where: isMine) - (pictures + others).count(where: isMine)
+      $0.summary.leaveOut(others.filter { isMine($0) && (!options.copiesOthers || $0.kind == .special) })
+      if let shard {
+        let count = pictures.count + copied.count
+        $0.progress.note("shard \(shard.index) of \(shard.count): \(jobs.count) of \(count) files")
+      }
     }
     func forEach(_ some: [Job], _ body: @Sendable (Job) throws -> Void) {
       forEachConcurrently(some.count) { index in
@@ -113,6 +125,8 @@ final class ProtectRun: Sendable {
       ProtectReport.Photo(name: $0.item.name, original: $0.item, copy: copies.folder.path.appending($0.name.components))
     }
   }
+
+  private func isMine(_ item: WorkList.Item) -> Bool { shard?.contains(item.path) ?? true }
 
   /// What an input's copy is written as; files that are no pictures stay what they are.
   private func writtenKind(of item: WorkList.Item) -> FileKind {

@@ -61,6 +61,7 @@ struct RetrainCommand: ParsableCommand {
   @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var batch: BatchOptions
   @OptionGroup var gradientOptions: GradientOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -78,9 +79,10 @@ struct RetrainCommand: ParsableCommand {
     try requireValid(recipe().validate)
   }
 
-  func run() throws {
-    let device = try common.openDevice()
-    let progress = common.progress
+  func run() throws { try common.forEachMember(group) { try retrain(as: $0) } }
+
+  private func retrain(as member: Member) throws {
+    let (device, progress) = (member.device, member.progress)
     let files = TrainingStart.Files(
       generator: URL(fileURLWithPath: weights), critic: critic.map { URL(fileURLWithPath: $0) }, imageSize: imageSize)
     let start = try TrainingStart(files, named: model, on: device)
@@ -99,7 +101,8 @@ struct RetrainCommand: ParsableCommand {
       recipe.discriminatorLayers = min(recipe.discriminatorLayers, side.trailingZeroBitCount)
     }
     try common.plan(
-      &recipe, batch: batch.size, from: files, faces: faces.count * (paired == nil ? 1 : 2), size: side, on: device)
+      &recipe, batch: batch.size, from: files, faces: faces.count * (paired == nil ? 1 : 2), size: side, on: device,
+      progress: progress)
     let trainer = try Trainer(
       recipe, from: start,
       data: TrainingData(
@@ -108,13 +111,13 @@ struct RetrainCommand: ParsableCommand {
           try FaceSet(Dataset(labelled: URL(fileURLWithPath: $0), selecting: faces.attributes), size: side)
         }, cleanShare: recipe.retraining?.cleanShare ?? 0,
         originals: try paired.map { try FaceSet(faces.moved(to: URL(fileURLWithPath: $0)), size: side) }),
-      device: device)
+      group: member.group, device: device)
     if trainer.warmUpStepsLeft > 0 {
       progress.note("no --critic: a fresh discriminator is trained for \(trainer.warmUpStepsLeft) steps first")
     }
-    try TrainingLoop(trainer: trainer, output: output, options: loop, progress: progress).run()
+    try TrainingLoop(trainer: trainer, output: output, options: loop, member: member).run()
     try common.reportProfile(of: device)
-    print("\(output): \(trainer.step) steps")
+    if member.isFirst { print("\(output): \(trainer.step) steps") }
   }
 
   /// The model's defaults with what was given instead; extents and labels come from the networks.

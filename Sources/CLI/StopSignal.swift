@@ -24,7 +24,12 @@ enum StopSignal {
 
   /// Ends the command, as a shell expects of a signal, where one has come.
   static func exitIfPending() throws {
+    if isPending { try exit() }
+  }
+
+  /// Ends the command so; where the signal came to another process of the run, as on SIGTERM.
+  static func exit() throws -> Never {
     let number = received.load(ordering: .relaxed)
-    if number != 0 { throw ExitCode(128 + number) }
+    throw ExitCode(128 + (number == 0 ? SIGTERM : number))
   }
 }

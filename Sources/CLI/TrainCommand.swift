@@ -58,6 +58,7 @@ struct TrainGeneratorCommand: ParsableCommand {
   @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var batch: BatchOptions
   @OptionGroup var gradientOptions: GradientOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -69,30 +70,34 @@ struct TrainGeneratorCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try common.openDevice()
-    let progress = common.progress
     let dataset = try Dataset(
       labelled: URL(fileURLWithPath: data), selecting: attributes?.split(separator: ",").map(String.init))
     guard dataset.count > holdOut else {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
+    try common.forEachMember(group) { try train(dataset, as: $0) }
+  }
+
+  private func train(_ dataset: Dataset, as member: Member) throws {
+    let (device, progress) = (member.device, member.progress)
     var recipe = try recipe(attributes: dataset.attributes)
-    try common.plan(&recipe, batch: batch.size, faces: dataset.count, size: recipe.imageSize, on: device)
+    try common.plan(
+      &recipe, batch: batch.size, faces: dataset.count, size: recipe.imageSize, on: device, progress: progress)
     progress.note("reading \(dataset.count) faces")
     let split = dataset.count - holdOut
     let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)
     let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: recipe.imageSize)
-    let trainer = try Trainer(recipe, faces: training, device: device)
+    let trainer = try Trainer(recipe, faces: training, group: member.group, device: device)
 
-    let samples = try resultFolder(output + ".samples")
-    try TrainingLoop(trainer: trainer, output: output, options: loop, progress: progress).run {
+    let samples = try member.isFirst ? resultFolder(output + ".samples") : nil
+    try TrainingLoop(trainer: trainer, output: output, options: loop, member: member).run {
       guard trainer.step % sampleEvery == 0 || trainer.step == recipe.steps else { return }
       let sheet = try editSheet(trainer.generator, faces: heldOut, indices: Array(0..<heldOut.count), device: device)
       let name = String(format: "step-%06d.png", trainer.step)
-      try samples.write(encodePNG(sheet), to: FilePath(name))
+      try samples?.write(encodePNG(sheet), to: FilePath(name))
     }
     try common.reportProfile(of: device)
-    print("\(output): \(trainer.step) steps")
+    if member.isFirst { print("\(output): \(trainer.step) steps") }
   }
 
   /// The model's defaults with what was given instead.

@@ -15,6 +15,7 @@ struct SupervisedOptions: ParsableArguments {
   @Option(help: "Adam's learning rate; over the second half of the steps it falls to 0.") var learningRate: Float?
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @OptionGroup var loop: TrainingLoopOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func recipe(_ model: String, holdOut: Int) throws -> TrainingRecipe {
@@ -27,15 +28,28 @@ struct SupervisedOptions: ParsableArguments {
   }
 
   /// Trains on faces.
-  func train(_ recipe: TrainingRecipe, _ faces: Dataset, originals: Dataset? = nil, on device: any Device) throws {
+  /// - Parameter finish: what is done in the end, once, on the device.
+  func train(
+    _ recipe: TrainingRecipe, _ faces: Dataset, originals: Dataset? = nil,
+    finish: @escaping @Sendable (any Device) throws -> Void
+  ) throws {
+    try common.forEachMember(group) { member in
+      try train(recipe, faces, originals: originals, as: member)
+      if member.isFirst { try finish(member.device) }
+    }
+  }
+
+  private func train(_ recipe: TrainingRecipe, _ faces: Dataset, originals: Dataset?, as member: Member) throws {
+    let device = member.device
     var recipe = recipe
     recipe.attributes = faces.attributes
     try common.plan(
-      &recipe, batch: batch, faces: faces.count * (originals == nil ? 1 : 2), size: recipe.imageSize, on: device)
+      &recipe, batch: batch, faces: faces.count * (originals == nil ? 1 : 2), size: recipe.imageSize, on: device,
+      progress: member.progress)
     let trainer = try Trainer(
       recipe, faces: FaceSet(faces, size: recipe.imageSize),
-      originals: originals.map { try FaceSet($0, size: recipe.imageSize) }, device: device)
-    try TrainingLoop(trainer: trainer, output: output, options: loop, progress: common.progress).run()
+      originals: originals.map { try FaceSet($0, size: recipe.imageSize) }, group: member.group, device: device)
+    try TrainingLoop(trainer: trainer, output: output, options: loop, member: member).run()
     try common.reportProfile(of: device)
   }
 }
@@ -66,18 +80,18 @@ struct TrainClassifierCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try options.common.openDevice()
     let dataset = try Dataset(labelled: URL(fileURLWithPath: data), selecting: attributes.map(items(of:)))
     guard dataset.count > holdOut else {
       throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
     }
     let split = dataset.count - holdOut
-    try options.train(recipe(), dataset[0..<split], on: device)
-    let classifier = try loadClassifier(URL(fileURLWithPath: options.output), on: device)
-    let heldOut = try FaceSet(dataset[split..<dataset.count], size: options.imageSize)
-    let rights = try attributeAccuracies(classifier, on: heldOut, device: device)
-    for (name, right) in zip(classifier.attributes, rights) {
-      print(String(format: "\(name): right on %.1f%% of %d faces", 100 * right, heldOut.count))
+    try options.train(recipe(), dataset[0..<split]) { device in
+      let classifier = try loadClassifier(URL(fileURLWithPath: options.output), on: device)
+      let heldOut = try FaceSet(dataset[split..<dataset.count], size: options.imageSize)
+      let rights = try attributeAccuracies(classifier, on: heldOut, device: device)
+      for (name, right) in zip(classifier.attributes, rights) {
+        print(String(format: "\(name): right on %.1f%% of %d faces", 100 * right, heldOut.count))
+      }
     }
   }
 }
@@ -96,11 +110,9 @@ struct TrainDenoiserCommand: ParsableCommand {
   func validate() throws { try requireValid(options.recipe(Denoiser.name, holdOut: 1).validate) }
 
   func run() throws {
-    let device = try options.common.openDevice()
     let faces = try loadFaces(data)
     try options.train(
-      options.recipe(Denoiser.name, holdOut: 1), faces, originals: faces.moved(to: URL(fileURLWithPath: paired)),
-      on: device)
-    print(options.output)
+      options.recipe(Denoiser.name, holdOut: 1), faces, originals: faces.moved(to: URL(fileURLWithPath: paired))
+    ) { _ in print(options.output) }
   }
 }

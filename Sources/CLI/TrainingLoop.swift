@@ -23,34 +23,40 @@ struct TrainingLoop {
   let trainer: Trainer
   let output: String
   let options: TrainingLoopOptions
-  let progress: Progress
+  let member: Member
 
   /// - Parameter afterStep: called after each generator step.
   func run(afterStep: () throws -> Void = {}) throws {
+    let progress = member.progress
     try Safetensors.requireReplaceable(URL(fileURLWithPath: output))
     let checkpoint = URL(fileURLWithPath: output + ".checkpoint")
     if FileManager.default.fileExists(atPath: checkpoint.path) {
       try trainer.restore(from: checkpoint)
       progress.note("resuming at step \(trainer.step)")
     }
-    let log = try LossLog(
-      URL(fileURLWithPath: output + ".losses.jsonl"), step: trainer.step, warmUpStep: trainer.warmUpStep)
+    try member.requireAgreement(on: "\(canonicalJSON(trainer.recipe)) \(trainer.step) \(trainer.warmUpStep)")
+    let log =
+      try member.isFirst
+      ? LossLog(URL(fileURLWithPath: output + ".losses.jsonl"), step: trainer.step, warmUpStep: trainer.warmUpStep)
+      : nil
     var divergence = DivergenceCheck(limit: options.divergence)
     let steps = trainer.recipe.steps
     let started = (step: trainer.step, time: Date())
+    var taken = 0
     StopSignal.listen()
     while trainer.step < steps {
       let isWarmingUp = trainer.warmUpStepsLeft > 0
       let next = (isWarmingUp ? trainer.warmUpStep : trainer.step) + 1
       let isLast = !isWarmingUp && next == steps
-      let isWritten = isLast || StopSignal.isPending || (!isWarmingUp && next % options.checkpointEvery == 0)
+      let isStopped = try member.isStopped()
+      let isWritten = isLast || isStopped || (!isWarmingUp && next % options.checkpointEvery == 0)
       // What is written is looked at before.
       if let losses = try trainer.trainStep(reporting: isWritten || next % options.reportEvery == 0) {
         if let complaint = divergence.complaint(losses) {
           throw FileError(output, "training diverged at step \(next): \(complaint); \(kept(checkpoint))")
         }
         if isLast || next % options.reportEvery == 0 {
-          try log.add(step: trainer.step, warmUpStep: isWarmingUp ? trainer.warmUpStep : nil, losses)
+          try log?.add(step: trainer.step, warmUpStep: isWarmingUp ? trainer.warmUpStep : nil, losses)
         }
         let text = losses.map { String(format: "\($0.name) %.3f", $0.value) }.joined(separator: "  ")
         if isWarmingUp {
@@ -61,15 +67,17 @@ struct TrainingLoop {
             String(format: "step %d/%d  %.2f s a step  ", trainer.step, steps, pace) + text, isLast: isLast)
         }
       }
-      if !isWarmingUp { try afterStep() }
-      if isWritten {
+      taken += 1
+      if !isWarmingUp, member.isFirst { try afterStep() }
+      if isWritten, member.isFirst {
         try trainer.writeCheckpoint(to: checkpoint)
         try trainer.writeProduct(to: URL(fileURLWithPath: output))
-        if !isLast, StopSignal.isPending { progress.note("stopped at step \(trainer.step); the same command goes on") }
+        if !isLast, isStopped { progress.note("stopped at step \(trainer.step); the same command goes on") }
       }
       // One that came during the step is served after the next.
-      if isWritten, !isLast { try StopSignal.exitIfPending() }
+      if isStopped, !isLast { try StopSignal.exit() }
     }
+    member.reportExchange(steps: taken, since: started.time)
   }
 
   private func kept(_ checkpoint: URL) -> String {

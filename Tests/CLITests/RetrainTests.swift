@@ -44,6 +44,32 @@ final class RetrainTests: XCTestCase {
     try CLITests.interrupt(arguments, with: signal) { FileManager.default.fileExists(atPath: folder.path(file)) }.status
   }
 
+  /// Two devices together make what one alone does but for rounding, the same bits each time, stopped in between too.
+  func testRetrainingOnSeveralDevices() throws {
+    func run(_ devices: String, _ output: String) -> [String] {
+      retrain("--steps", "12", "--device", devices, output: output)
+    }
+    for (devices, output) in [("cpu", "one.safetensors"), ("cpu,cpu", "two.safetensors")] {
+      let whole = try tsdf(run(devices, output))
+      XCTAssertEqual(whole.status, 0, whole.errors)
+      XCTAssertEqual(whole.output, "\(folder.path(output)): 12 steps\n")
+    }
+    let stopped = run("cpu,cpu", "stopped.safetensors")
+    XCTAssertEqual(try interrupt(stopped, with: SIGTERM, once: "stopped.safetensors.checkpoint"), 143)
+    XCTAssertEqual(try tsdf(stopped).status, 0)
+    let files = ["safetensors", "safetensors.losses.jsonl", "safetensors.checkpoint"]
+    XCTAssertEqual(try bytes(files.map { "stopped.\($0)" }), try bytes(files.map { "two.\($0)" }))
+    // All together: what a norm takes out again, a bias before it, is rounding alone.
+    let networks = try ["one", "two"].map { name in
+      let file = try Safetensors(contentsOf: folder.url.appendingPathComponent("\(name).safetensors"))
+      return try file.names.flatMap { try file.values(of: $0) }
+    }
+    XCTAssertLessThan(relativeError(networks[1], networks[0]), 1e-3)
+    let other = try tsdf(retrain("--steps", "1", "--device", "cpu,cpu,cpu", output: "three.safetensors"))
+    XCTAssertNotEqual(other.status, 0)
+    XCTAssertTrue(other.errors.contains("give a larger --batch"), other.errors)
+  }
+
   func testKilledAndStoppedRetrainingEndsInTheSameBits() throws {
     let files = ["safetensors", "safetensors.losses.jsonl"]
     XCTAssertEqual(try tsdf(retrain("--steps", "30", output: "whole.safetensors")).status, 0)

@@ -98,4 +98,56 @@ final class JournalTests: XCTestCase {
     }
     XCTAssertEqual(journal.lines(of: "5000/photo.jpg"), [])
   }
+
+  func testShardsReadWhatOthersSaid() throws {
+    struct GivenUp: Error {}
+    let output = try OutputFolder(FilePath(folder.url.path))
+    func open(_ index: Int) throws -> Journal<Line> {
+      try Journal(in: output, shard: XCTUnwrap(Shard(index, of: 2))) { throw GivenUp() }
+    }
+    do {
+      let (first, second) = (try open(0), try open(1))
+      try first.add(Line("a", 1))
+      try second.add(Line("b", 2))
+      XCTAssertNil(second["a"])
+      try second.refresh()
+      XCTAssertEqual(second["a"]?.value, 1)
+      XCTAssertEqual(second["b"]?.value, 2)
+      XCTAssertEqual(JournalReader<Line>(in: FilePath(folder.url.path))?.lines(of: "a").map(\.value), [1])
+      // Neither the same shard nor a run without shards beside them.
+      XCTAssertThrowsError(try open(0)) { XCTAssertTrue($0 is GivenUp, "\($0)") }
+      XCTAssertThrowsError(try Journal<Line>(in: output) { throw GivenUp() }) { XCTAssertTrue($0 is GivenUp, "\($0)") }
+    }
+    XCTAssertEqual(
+      folder.files.filter { $0.hasPrefix("journal") }.sorted(), ["journal", "journal.0-of-2", "journal.1-of-2"])
+    // A line that a crash cut off costs nothing else when files are put together.
+    try (data("journal.0-of-2") + Data(#"{"name":"#.utf8)).write(
+      to: folder.url.appendingPathComponent("journal.0-of-2"))
+    try folder.write(Data("other".utf8), "journal.0-of-02")
+    XCTAssertEqual(try values("a"), [1])
+    XCTAssertEqual(try values("b"), [2])
+    XCTAssertEqual(folder.files.filter { $0.hasPrefix("journal") }.sorted(), ["journal", "journal.0-of-02"])
+    // A shard does so too where nobody else is at work.
+    try open(1).add(Line("c", 3))
+    let last = try open(0)
+    XCTAssertEqual(["a", "b", "c"].map { last[FilePath($0)]?.value }, [1, 2, 3])
+    XCTAssertEqual(
+      folder.files.filter { $0.hasPrefix("journal") }.sorted(), ["journal", "journal.0-of-02", "journal.0-of-2"])
+  }
+
+  private func data(_ name: String) throws -> Data { try Data(contentsOf: folder.url.appendingPathComponent(name)) }
+
+  func testEveryFileIsInOneShard() throws {
+    let shards = (0..<5).compactMap { Shard($0, of: 5) }
+    var counts = [Int](repeating: 0, count: 5)
+    for index in 0..<1000 {
+      let owners = shards.filter { $0.contains(FilePath("/photos/\(index).jpg")) }
+      XCTAssertEqual(owners.count, 1)
+      counts[owners[0].index] += 1
+    }
+    XCTAssertGreaterThan(counts.min()!, 150)
+    XCTAssertNil(Shard(5, of: 5))
+    XCTAssertNil(Shard(-1, of: 5))
+    XCTAssertNil(Shard(0, of: 0))
+  }
 }

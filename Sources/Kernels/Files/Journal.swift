@@ -21,78 +21,101 @@ public protocol SourcedEntry: JournalEntry {
 
 /// What has been done in an output folder, one line of JSON a file, so that a second run does only the rest. A line is on disk
 /// before the outputs that it speaks of are put in place: what lies there and is in no line, no run made. A line that a crash cut
-/// off, or that was damaged since, costs what it said and nothing else. The journal is locked as long as it is open.
+/// off, or that was damaged since, costs what it said and nothing else. The journal is locked as long as it is open. Shards of a run
+/// write to a file each and may do so at once; all read what any of them said.
 public final class Journal<Entry: JournalEntry>: Sendable {
-  private struct State {
+  /// A file and what it says.
+  private struct Part {
     var file: FileDescriptor
     var index: JournalIndex<Entry>
-    var endsInNewline: Bool
 
     init(_ file: FileDescriptor) throws {
       self.file = file
       index = try JournalIndex(of: file)
-      endsInNewline = index.endsInNewline
+    }
+
+    mutating func lines(of key: FilePath) -> [Entry] { index.entries(of: key, in: file) }
+  }
+
+  private struct State {
+    var own: Part
+    /// What others wrote, as it was when it was last looked at.
+    var others: [Part] = []
+    var endsInNewline: Bool
+
+    init(_ file: FileDescriptor) throws {
+      own = try Part(file)
+      endsInNewline = own.index.endsInNewline
     }
   }
 
   private let folder: OutputFolder
+  private let files: JournalFiles
+  /// Which of the files this one writes to.
+  private let name: FilePath
+  private let common: FileDescriptor?
   private let state: Mutex<State>
   /// Lines that could not be read, of those that were looked at and those that say not even what they are about.
-  public var damagedLineCount: Int { state.withLock { $0.index.damagedLineCount } }
+  public var damagedLineCount: Int {
+    state.withLock { state in ([state.own] + state.others).reduce(0) { $0 + $1.index.damagedLineCount } }
+  }
+  /// Whether other runs may write beside this one.
+  public var isShared: Bool { common != nil }
 
   /// Opens the journal of a folder, or begins it.
-  /// - Parameter waiting: called again and again as long as another process has the journal open; it may throw to give up.
+  /// - Parameters:
+  ///   - shard: which part of a run this is: others may be at work beside it. A run without shards works alone in the folder.
+  ///   - waiting: called again and again as long as another process keeps this one out; it may throw to give up.
   /// - Throws: `FileError` naming the journal when it cannot be written.
-  public init(in folder: OutputFolder, waiting: () throws -> Void = {}) throws {
-    self.folder = folder
-    let file = try Self.openLocked(in: folder, waiting: waiting)
-    state = Mutex(try Self.attempt(folder) { try State(file) })
+  public init(in folder: OutputFolder, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
+    let files = JournalFiles(folder: folder.descriptor, path: folder.path, name: FilePath(Entry.journalName))
+    let name = shard.map(files.name(of:)) ?? files.name
+    (self.folder, self.files, self.name) = (folder, files, name)
+    let opened = try Self.attempt(folder, name) { try files.open(shard, waiting: waiting) }
+    common = opened.common
+    state = Mutex(try Self.attempt(folder, name) { try State(opened.file) })
+    try refresh()
   }
 
-  deinit { state.withLock { try? $0.file.close() } }
+  deinit {
+    state.withLock { state in ([state.own] + state.others).forEach { try? $0.file.close() } }
+    try? common?.close()
+  }
 
-  private static func attempt<R>(_ folder: OutputFolder, _ body: () throws -> R) throws -> R {
+  private static func attempt<R>(_ folder: OutputFolder, _ name: FilePath, _ body: () throws -> R) throws -> R {
     do {
       return try body()
     } catch let error as Errno {
       let reason = error == .tooManySymbolicLinkLevels ? "it is a symbolic link, and none is followed" : "\(error)"
-      throw FileError(folder.path.appending(Entry.journalName), "cannot be written (\(reason))")
+      throw FileError(folder.path.appending(name.components), "cannot be written (\(reason))")
     }
   }
 
-  private static func openLocked(in folder: OutputFolder, waiting: () throws -> Void) throws -> FileDescriptor {
-    try attempt(folder) {
-      while true {
-        let options = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
-        let opened = openat(folder.descriptor.rawValue, Entry.journalName, options, 0o666)
-        guard opened >= 0 else { throw Errno(rawValue: errno) }
-        let file = FileDescriptor(rawValue: opened)
-        do {
-          guard try Stat(file).type == .regular else {
-            throw FileError(folder.path.appending(Entry.journalName), "is not a regular file")
-          }
-          // A file system without locks goes without.
-          while flock(opened, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
-            try waiting()
-            usleep(100_000)
-          }
-          // The one that had it may have put a new one in its place.
-          let current = try? Stat(FilePath(Entry.journalName), relativeTo: folder.descriptor, flags: .symlinkNoFollow)
-          if current?.inode == (try Stat(file).inode) { return file }
-        } catch {
-          try? file.close()
-          throw error
-        }
-        try? file.close()
-      }
+  private func attempt<R>(_ body: () throws -> R) throws -> R { try Self.attempt(folder, name, body) }
+
+  /// Takes in what others have written since.
+  /// - Throws: `FileError` naming the journal when the folder cannot be read.
+  public func refresh() throws {
+    let found = try attempt {
+      try files.parts(besides: name).map { try Part($0) }
+    }
+    state.withLock {
+      $0.others.forEach { try? $0.file.close() }
+      $0.others = found
     }
   }
 
   /// All that every line says, in the order of the file.
-  public var entries: [Entry] { state.withLock { $0.index.entries(in: $0.file) } }
+  public var entries: [Entry] {
+    state.withLock { state in (state.others + [state.own]).flatMap { $0.index.entries(in: $0.file) } }
+  }
 
   /// All that was said of a key, the last word last.
-  public func lines(of key: FilePath) -> [Entry] { state.withLock { $0.index.entries(of: key, in: $0.file) } }
+  public func lines(of key: FilePath) -> [Entry] {
+    state.withLock { state in
+      state.others.indices.flatMap { state.others[$0].lines(of: key) } + state.own.lines(of: key)
+    }
+  }
 
   /// The last entry of a key.
   public subscript(key: FilePath) -> Entry? { lines(of: key).last }
@@ -102,31 +125,31 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   /// - Throws: `FileError` naming the journal when it cannot be written.
   public func add(_ entry: Entry, isDurable: Bool = true) throws {
     let line = Data((try canonicalJSON(entry) + "\n").utf8)
-    try Self.attempt(folder) {
+    try attempt {
       let file = try state.withLock { state in
         // A line that a crash or a full disk cut off must not take this one with it.
         let text = state.endsInNewline ? line : Data("\n".utf8) + line
         state.endsInNewline = false
-        try state.file.writeAll(text)
+        try state.own.file.writeAll(text)
         state.endsInNewline = true
-        let end = try state.file.seek(offset: 0, from: .current)
-        line.dropLast().withUnsafeBytes { state.index.add($0, at: UInt64(end) - UInt64(line.count)) }
-        return state.file
+        let end = try state.own.file.seek(offset: 0, from: .current)
+        line.dropLast().withUnsafeBytes { state.own.index.add($0, at: UInt64(end) - UInt64(line.count)) }
+        return state.own.file
       }
       if isDurable { try file.synchronize() }
     }
   }
 
-  /// Puts these entries, in this order, in place of all that there were: the last thing that a run does with a journal.
+  /// Puts these entries, in this order, in place of all that there were: the last thing that a run does with a journal. Not
+  /// for shards, which have no journal to themselves.
   /// - Throws: `FileError` naming the journal when it cannot be written.
   public func rewrite(_ entries: [Entry]) throws {
-    let name = FilePath(Entry.journalName)
     let data = Data(try entries.map { try canonicalJSON($0) + "\n" }.joined().utf8)
     try folder.write(data, to: name)
-    try Self.attempt(folder) {
+    try attempt {
       let new = try State(openRegular(name, in: folder.descriptor))
       state.withLock {
-        try? $0.file.close()
+        try? $0.own.file.close()
         $0 = new
       }
     }
@@ -141,26 +164,29 @@ extension Journal where Entry: SourcedEntry {
   }
 }
 
-/// The journal of a folder that this run does not write to.
+/// The journal of a folder that this run does not write to, those of shards included.
 public final class JournalReader<Entry: JournalEntry> {
-  private let file: FileDescriptor
-  private var index: JournalIndex<Entry>
+  private var parts: [(file: FileDescriptor, index: JournalIndex<Entry>)] = []
 
   /// nil where there is none that can be read.
   public init?(in folder: FilePath) {
-    guard let file = try? openRegular(folder.appending(Entry.journalName)) else { return nil }
-    self.file = file
-    guard let index = try? JournalIndex<Entry>(of: file) else {
-      try? file.close()
+    guard let opened = try? FileDescriptor.open(folder, .readOnly, options: [.directory, .closeOnExec]) else {
       return nil
     }
-    self.index = index
+    defer { try? opened.close() }
+    let name = FilePath(Entry.journalName)
+    for file in (try? JournalFiles(folder: opened, path: folder, name: name).parts()) ?? [] {
+      if let index = try? JournalIndex<Entry>(of: file) { parts.append((file, index)) } else { try? file.close() }
+    }
+    if parts.isEmpty { return nil }
   }
 
-  deinit { try? file.close() }
+  deinit { for part in parts { try? part.file.close() } }
 
   /// All that was said of a key, the last word last.
-  public func lines(of key: FilePath) -> [Entry] { index.entries(of: key, in: file) }
+  public func lines(of key: FilePath) -> [Entry] {
+    parts.indices.flatMap { parts[$0].index.entries(of: key, in: parts[$0].file) }
+  }
 }
 
 @available(*, unavailable)

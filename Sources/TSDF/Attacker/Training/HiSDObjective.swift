@@ -143,6 +143,9 @@ struct HiSDObjective: AdversarialObjective {
       (self.own, self.wanted) = (own.detached(), wanted.detached())
     }
 
+    /// From its parts in the order of `all`.
+    init(_ all: [Tensor]) { self.init(translated: all[0], cycled: all[1], own: all[2], wanted: all[3]) }
+
     /// Slices put together.
     init(_ slices: [Made]) throws {
       func joined(_ part: KeyPath<Made, Tensor>) throws -> Tensor {
@@ -167,7 +170,8 @@ struct HiSDObjective: AdversarialObjective {
       made[range.lowerBound] = parts
       return loss
     }
-    let judged = try criticUpdate(run, batch, mixed, Made(made.keys.sorted().map { made[$0]! }))
+    let own = try Made(made.keys.sorted().map { made[$0]! }).all.map { try run.slicer.padded($0, count: recipe.batch) }
+    let judged = try criticUpdate(run, batch, mixed, Made(own))
     let trained = try adaptation.applied(to: generator)
     average.parameters = try average.parameters.merging(
       trained.parameters.map { name, value in
@@ -183,8 +187,7 @@ struct HiSDObjective: AdversarialObjective {
     let made = try run.slicer.map(count: run.recipe.batch) { range in
       try generatorLoss(trained, batch.slice(range), run.recipe).made.all
     }
-    return try criticUpdate(
-      run, batch, mixed, Made(translated: made[0], cycled: made[1], own: made[2], wanted: made[3]))
+    return try criticUpdate(run, batch, mixed, Made(made))
   }
 
   private func criticUpdate(

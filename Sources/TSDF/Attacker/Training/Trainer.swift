@@ -26,11 +26,16 @@ public final class Trainer {
   let run: TrainingRun
 
   /// A fresh run.
-  /// - Parameter originals: what the faces were before they were protected, for a denoiser.
+  /// - Parameters:
+  ///   - originals: what the faces were before they were protected, for a denoiser.
+  ///   - group: who works on the batches besides, with the same arguments on other devices; nil for nobody.
   /// - Throws: `RecipeError` when the recipe holds what cannot be.
-  public init(_ recipe: TrainingRecipe, faces: FaceSet, originals: FaceSet? = nil, device: any Device) throws {
+  public init(
+    _ recipe: TrainingRecipe, faces: FaceSet, originals: FaceSet? = nil, group: (any ReductionGroup)? = nil,
+    device: any Device
+  ) throws {
     try recipe.validate()
-    run = try TrainingRun(recipe, data: TrainingData(faces, originals: originals), device: device)
+    run = try TrainingRun(recipe, data: TrainingData(faces, originals: originals), group: group, device: device)
     objective =
       switch recipe.model {
       case AttributeClassifier.name: try ClassifierObjective(recipe, device: device)
@@ -41,7 +46,10 @@ public final class Trainer {
 
   /// A run that goes on from given networks, as the recipe's `retraining` says.
   /// - Throws: `RecipeError` when the recipe holds what cannot be, `FileError` where the networks are not the model's.
-  public init(_ recipe: TrainingRecipe, from start: TrainingStart, data: TrainingData, device: any Device) throws {
+  public init(
+    _ recipe: TrainingRecipe, from start: TrainingStart, data: TrainingData, group: (any ReductionGroup)? = nil,
+    device: any Device
+  ) throws {
     try recipe.validate()
     var (recipe, retraining) = (recipe, recipe.retraining ?? RetrainingRecipe())
     var adversary = try trainableType(start.model).objective.init(start, &recipe, device: device)
@@ -65,7 +73,7 @@ public final class Trainer {
     }
     adversary = try adapted(adversary)
     objective = retraining.isPaired ? try paired(adversary.generator) : adversary
-    run = try TrainingRun(recipe, data: data, device: device)
+    run = try TrainingRun(recipe, data: data, group: group, device: device)
     if !retraining.isPaired, retraining.rank == 0 { try takeOver(start.optimizers) }
   }
 
@@ -96,6 +104,7 @@ public final class Trainer {
     let reported = try Autograd.keeping(recipe.keptPrecision) {
       try Autograd.recomputing(recipe.recomputes ?? false, takeStep)
     }
+    try takeFirstState()
     return reporting ? try reported.map { ($0.name, try $0.value.item()) } : nil
   }
 
@@ -109,6 +118,26 @@ public final class Trainer {
     let reported = try objective.step(run)
     step += 1
     return reported
+  }
+
+  /// Goes on from the state of a group's first member, where devices round otherwise.
+  private func takeFirstState() throws {
+    var all: [String: Tensor] = [:]
+    for (part, tensors) in objective.state { for (name, tensor) in tensors { all["\(part)/\(name)"] = tensor } }
+    for (optimizer, adam) in run.optimizers {
+      for (name, tensor) in adam.state { all["optim_\(optimizer)/\(name)"] = tensor }
+    }
+    guard let first = try run.slicer.stateOfFirst(all) else { return }
+    objective.state = Dictionary(
+      uniqueKeysWithValues: objective.state.map { part, tensors in
+        (part, Dictionary(uniqueKeysWithValues: tensors.map { ($0.key, first["\(part)/\($0.key)"] ?? $0.value) }))
+      })
+    for (optimizer, adam) in run.optimizers {
+      adam.restore(
+        stepCount: adam.stepCount,
+        state: Dictionary(
+          uniqueKeysWithValues: adam.state.map { ($0.key, first["optim_\(optimizer)/\($0.key)"] ?? $0.value) }))
+    }
   }
 
   /// What is trained alone, a generator under official names, with what is needed to use and to judge it.

@@ -11,9 +11,16 @@ final class TrainingRun {
   let optimizers: [String: Adam]
   private let augmentation: Augmentation?
 
-  init(_ recipe: TrainingRecipe, data: TrainingData, device: any Device) throws {
-    (self.recipe, self.data, self.device) = (recipe, data, device)
-    slicer = BatchSlicer(device: device, sliceLength: recipe.sliceLength)
+  /// How many members work on each batch.
+  let memberCount: Int
+
+  init(_ recipe: TrainingRecipe, data: TrainingData, group: (any ReductionGroup)?, device: any Device) throws {
+    (self.recipe, self.data, self.device, memberCount) = (recipe, data, device, group?.count ?? 1)
+    guard recipe.batch >= memberCount else {
+      throw KernelsError.usage(
+        "a batch of \(recipe.batch) does not go round \(memberCount) devices: give a larger --batch")
+    }
+    slicer = BatchSlicer(device: device, sliceLength: recipe.sliceLength, group: group)
     random = RandomStream(seed: recipe.seed &+ 2)
     optimizers = Dictionary(
       uniqueKeysWithValues: ["G", "D", "M"].map {
@@ -33,7 +40,10 @@ final class TrainingRun {
     _ leaves: [(optimizer: String, leaves: [String: Tensor])],
     _ loss: (Range<Int>) throws -> TrainingLoss
   ) throws -> [LossPart] {
-    let all = leaves.flatMap { group in group.leaves.keys.sorted().map { (group.optimizer, $0, group.leaves[$0]!) } }
+    // In the same order at all members.
+    let all = leaves.sorted { $0.optimizer < $1.optimizer }.flatMap { group in
+      group.leaves.keys.sorted().map { (group.optimizer, $0, group.leaves[$0]!) }
+    }
     var names: [String] = []
     let (found, reported) = try slicer.gradients(count: recipe.batch, withRespectTo: all.map(\.2)) { range in
       let made = try loss(range)

@@ -80,7 +80,7 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     reported += try run.update([("G", leaves)]) {
       try generatorLoss(adaptation.applied(leaves, to: generator), batch.slice($0), statistics, run.recipe)
     }
-    try keep(statistics)
+    try keep(statistics, run)
     return reported
   }
 
@@ -91,7 +91,7 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     let fake = try run.slicer.map(count: run.recipe.batch) {
       [try generator.edited(batch.images.slice($0), targets: batch.targets.slice($0), statistics: statistics)]
     }[0]
-    try keep(statistics)
+    try keep(statistics, run)
     let alpha = try run.random.uniform([run.recipe.batch, 1, 1, 1], device: run.device)
     let leaves = critic.trainable.mapValues { $0.requiringGradient() }
     let critic = critic.replacing(leaves)
@@ -179,8 +179,12 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
   }
 
   /// Blends what batch norms saw into their running statistics.
-  private mutating func keep(_ statistics: BatchStatistics) throws {
-    if !statistics.observed.isEmpty { generator.parameters = try statistics.blended(into: generator.parameters) }
+  private mutating func keep(_ statistics: BatchStatistics, _ run: TrainingRun) throws {
+    guard !statistics.observed.isEmpty else { return }
+    guard run.memberCount == 1 else {
+      throw KernelsError.usage("\(Model.name)'s batch norms look at whole batches: train it on one device")
+    }
+    generator.parameters = try statistics.blended(into: generator.parameters)
   }
 
   /// Binary cross-entropy, summed over the attributes or not, averaged over the images.

@@ -17,11 +17,12 @@ public final class Crafter {
   let run: CraftingRun
   var method: any CraftingMethod
 
+  /// - Parameter group: who works on the batches besides, with the same arguments on other devices; nil for nobody.
   /// - Throws: `KernelsError.usage` when the method lacks what it works against, `RecipeError` when the recipe holds what
   ///   cannot be.
   public init(
     _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector],
-    device: any Device
+    group: (any ReductionGroup)? = nil, device: any Device
   ) throws {
     try recipe.validate()
     if recipe.method.generators == .required, generators.isEmpty {
@@ -32,13 +33,18 @@ public final class Crafter {
     }
     run = try CraftingRun(
       recipe, faces: faces, generators: recipe.method.generators == .none ? [] : generators,
-      detectors: recipe.method.detectors == .none ? [] : detectors, device: device)
+      detectors: recipe.method.detectors == .none ? [] : detectors, group: group, device: device)
     method = try recipe.method.type.init(run)
   }
 
   /// One batch.
   public func craftStep() throws {
     try Autograd.keeping(recipe.keptPrecision) { try method.step(run.batch(), run) }
+    let state = method.state
+    if let first = try run.slicer.stateOfFirst(state.merging(["perturbation": run.perturbation]) { $1 }) {
+      run.perturbation = first["perturbation"] ?? run.perturbation
+      method.state = first.filter { state[$0.key] != nil }
+    }
     run.step += 1
   }
 

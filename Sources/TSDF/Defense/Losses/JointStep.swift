@@ -29,8 +29,9 @@ enum JointStep {
   private struct Share {
     var direction: Tensor, weight: Tensor
 
-    init(_ gradient: Tensor, need: Tensor, reach: Tensor, weight: Float) throws {
-      direction = try gradient.atUnitMagnitude()
+    /// - Parameter magnitude: the gradient's on average.
+    init(_ gradient: Tensor, magnitude: Tensor, need: Tensor, reach: Tensor, weight: Float) throws {
+      direction = try gradient / (magnitude + 1e-12)
       self.weight = try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1) * weight
     }
   }
@@ -52,8 +53,8 @@ enum JointStep {
     var generators: [Share] = []
     var detectors: [Share] = []
     var needs: [Tensor] = []
-    for part in parts {
-      let (found, losses) = try slicer.gradients(count: count, withRespectTo: [images]) { range in
+    let contributions = try parts.map { part in
+      try slicer.ownGradients(count: count, withRespectTo: [images]) { range in
         let image = try images.slice(range)
         let loss: Tensor
         switch part {
@@ -66,21 +67,31 @@ enum JointStep {
         }
         return (loss, [loss])
       }
-      let (gradient, loss) = (found[0], losses[0])
+    }
+    // The images' gradients stay where they were computed: what is said of all of them is small.
+    let sums = try slicer.summed(
+      contributions.flatMap { part in
+        let size = try part.gradients[0].abs()
+        return [part.reported[0], try size.mean(), try size.sum()]
+      })
+    for (index, part) in parts.enumerated() {
+      let (gradient, loss, magnitude) = (contributions[index].gradients[0], sums[3 * index], sums[3 * index + 1])
       let weight = weights[part.modelName] ?? 1
       // What a sign step of the whole budget changes the loss by, to first order.
-      let change = try gradient.abs().sum() * epsilon
+      let change = try sums[3 * index + 2] * epsilon
       switch part {
       case .generator:
         // An edit moves about linearly with its image, so the root of its squared change does.
         let error = try (interruptionTarget - loss).clamped(to: 1e-8...interruptionTarget)
         let reach = try change.squared() / (error * (4 * interruptionTarget))
         needs.append(try loss / interruptionTarget)
-        generators.append(try Share(gradient, need: needs.last!, reach: reach, weight: weight))
+        generators.append(
+          try Share(gradient, magnitude: magnitude, need: needs.last!, reach: reach, weight: weight))
       case .detector:
         needs.append(try loss / detectorScale)
         detectors.append(
-          try Share(gradient, need: needs.last!, reach: change / detectorScale, weight: weight))
+          try Share(
+            gradient, magnitude: magnitude, need: needs.last!, reach: change / detectorScale, weight: weight))
       }
     }
     var total: Tensor?
@@ -93,7 +104,8 @@ enum JointStep {
       }
     }
     guard let total else { return (try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device), needs) }
-    return (try gradients(of: input, withRespectTo: [leaf], seed: total)[0], needs)
+    let gradient = try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
+    return (try slicer.summed([gradient])[0], needs)
   }
 }
 

@@ -53,6 +53,30 @@ struct DetectorTruth {
   }
 }
 
+extension DetectorTruth {
+  /// All of it in numbers, to be told other processes.
+  var values: [Float] {
+    [Float(finders.count), hasFace ? 1 : 0] + finders + near + background.joined() + centers
+      + regions.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }
+  }
+
+  /// From such numbers.
+  /// - Throws: `KernelsError.usage` where they are not such.
+  init(_ values: [Float]) throws {
+    guard let count = values.first.flatMap({ Int(exactly: $0) }), (0...values.count).contains(count),
+      values.count >= 2 + 8 * count, (values.count - 2 - 8 * count) % 4 == 0
+    else { throw KernelsError.usage("what a detector finds in a face was not told in full") }
+    func part(_ first: Int, _ length: Int = 1) -> [Float] {
+      Array(values[2 + first * count..<2 + (first + length) * count])
+    }
+    (finders, near, background, centers) = (part(0), part(1), (2..<6).map { part($0) }, part(6, 2))
+    regions = stride(from: 2 + 8 * count, to: values.count, by: 4).map {
+      Box(x0: values[$0], y0: values[$0 + 1], x1: values[$0 + 2], y1: values[$0 + 3])
+    }
+    hasFace = values[1] == 1
+  }
+}
+
 /// The truths of a batch as the losses take them.
 struct DetectorTargets {
   /// Masks [N, priors]; see `DetectorTruth`.
@@ -155,15 +179,16 @@ enum Poisoning {
   /// nu = `strength` while a face is found in the batch, else 0.5; where |F_clean| is above its mean, T is doubled (fourfold
   /// where nothing is found), and 2 * mean|F| over these is added. Levels are compared as they are: a random projection
   /// to a common width would change nothing but the weights of their directions.
+  /// - Parameter magnitudes: each level's mean of |F_clean|.
   static func featureLoss(
-    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, noise: [Tensor], strength: Float
+    _ features: [Tensor], clean cleanFeatures: [Tensor], found: Bool, magnitudes: [Tensor], noise: [Tensor],
+    strength: Float
   ) throws -> Tensor? {
     guard !features.isEmpty else { return nil }
     var total: Tensor?
     for (level, feature) in features.enumerated() {
       let clean = cleanFeatures[level]
-      let magnitude = try clean.abs()
-      let strong = try magnitude.greater(than: magnitude.mean())
+      let strong = try clean.abs().greater(than: magnitudes[level])
       let scale = try strong * (found ? 1 : 3) + 1
       let target = try (noise[level] * (found ? strength : 0.5) - clean) * scale
       let weight: Float = [5, 3, 4][min(level, 2)]

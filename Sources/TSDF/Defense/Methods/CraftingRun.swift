@@ -24,11 +24,11 @@ final class CraftingRun {
 
   init(
     _ recipe: CraftRecipe, faces: FaceSet, generators: [any Generator], detectors: [any FaceDetector],
-    device: any Device
+    group: (any ReductionGroup)?, device: any Device
   ) throws {
     (self.recipe, self.faces, self.detectors, self.device) = (recipe, faces, detectors, device)
     self.generators = generators.map { EmbeddedGenerator($0) }
-    slicer = BatchSlicer(device: device)
+    slicer = BatchSlicer(device: device, group: group)
     diversity = InputDiversity(canvas: recipe.diversityCanvas / 256, probability: recipe.diversityProbability)
     compression = try JPEGModel(quality: recipe.compressionQuality, device: device)
     truths = detectors.map { _ in [DetectorTruth?](repeating: nil, count: faces.count) }
@@ -74,9 +74,12 @@ final class CraftingRun {
   /// What each detector finds in a batch of clean faces.
   func detectorTargets(_ batch: CraftingBatch) throws -> [DetectorTargets] {
     try detectors.enumerated().map { number, detector in
-      for (row, index) in batch.indices.enumerated() where truths[number][index] == nil {
-        truths[number][index] = try DetectorTruth(detector, image: batch.images.sliced(axis: 0, row..<row + 1))
+      let missing = batch.indices.enumerated().filter { truths[number][$0.element] == nil }
+      let found = try slicer.sharedOut(missing.count) {
+        let row = missing[$0].offset
+        return try DetectorTruth(detector, image: batch.images.sliced(axis: 0, row..<row + 1)).values
       }
+      for (face, values) in zip(missing, found) { truths[number][face.element] = try DetectorTruth(values) }
       return try DetectorTargets(
         detector, batch.indices.map { truths[number][$0]! }, width: recipe.size, device: device)
     }

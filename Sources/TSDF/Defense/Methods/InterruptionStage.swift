@@ -34,7 +34,7 @@ struct InterruptionStage {
       images = batch.images
       let conditions = try run.generators.map { try run.drawCondition(for: $0, batch) }
       clean = try zip(run.generators, conditions).map { try $0.plain(batch.images, condition: $1, run.slicer) }
-      map = try Interruption.map(clean.map(\.feature))
+      map = try run.slicer.summed([Interruption.map(clean.map(\.feature))])[0]
       self.conditions = conditions
     }
   }
@@ -46,16 +46,15 @@ struct InterruptionStage {
     for _ in 0..<recipe.featureSteps {
       let leaf = run.perturbation.requiringGradient()
       let input = try run.diversity(targets.images + leaf, random: &run.random)
-      // In slices, the enhancement's attention is among the samples of a slice.
+      // The enhancement's attention is among the samples of the whole batch.
       let gradient = try run.slicer.gradient(through: input, to: leaf) { images, range in
-        let features = try zip(run.generators, targets.conditions).map {
-          try $0(images, condition: $1.slice(range)).feature
-        }
-        let loss = try Interruption.featureLoss(
-          clean: targets.map.slice(range), adversarial: Interruption.map(features), enhancement: enhancement,
+        try Interruption.map(
+          zip(run.generators, targets.conditions).map { try $0(images, condition: $1.slice(range)).feature })
+      } of: {
+        try Interruption.featureLoss(
+          clean: targets.map, adversarial: $0, enhancement: enhancement,
           temperature: recipe.enhancementTemperature, strength: recipe.enhancementStrength)
-        return (loss, [])
-      }.gradient
+      }
       try move(gradient, velocity: run.zeros(), momentum: 0, run)
     }
   }

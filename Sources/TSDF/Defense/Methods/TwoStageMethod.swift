@@ -87,6 +87,8 @@ private struct PoisonTargets {
   let known: [DetectorTargets]
   /// Feature levels of the clean images, and noise of their shapes: by detector, by level.
   let clean: [[Tensor]], noise: [[Tensor]]
+  /// The mean magnitude of each clean level over the whole batch.
+  let magnitudes: [[Tensor]]
 
   init(_ batch: CraftingBatch, _ run: CraftingRun) throws {
     known = try run.detectorTargets(batch)
@@ -96,6 +98,7 @@ private struct PoisonTargets {
       }
     }
     noise = try clean.map { try $0.map { try run.random.normal($0.shape, device: run.device) } }
+    magnitudes = try clean.map { try run.slicer.summed($0.map { try $0.abs().mean() }) }
     self.clean = clean
   }
 
@@ -113,7 +116,7 @@ private struct PoisonTargets {
       var loss = outputLoss
       if let featureLoss = try Poisoning.featureLoss(
         Self.features(heads, run), clean: clean[index].map { try $0.slice(range) }, found: known[index].hasFace,
-        noise: noise[index].map { try $0.slice(range) }, strength: recipe.featureNoise)
+        magnitudes: magnitudes[index], noise: noise[index].map { try $0.slice(range) }, strength: recipe.featureNoise)
       {
         loss = try loss + featureLoss
       }

@@ -10,10 +10,12 @@ public final class CopyFolder: Sendable {
   public let journal: Journal<ProtectedFile>
 
   /// Makes the folder, or checks that it can be written to, and opens its journal.
-  /// - Parameter waiting: called again and again as long as another run works in the folder.
-  public init(_ path: FilePath, waiting: () throws -> Void = {}) throws {
+  /// - Parameters:
+  ///   - shard: which part of a run this is: other shards may work in the folder at once.
+  ///   - waiting: called again and again as long as another run keeps this one out.
+  public init(_ path: FilePath, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
     folder = try OutputFolder(path)
-    journal = try Journal(in: folder, waiting: waiting)
+    journal = try Journal(in: folder, shard: shard, waiting: waiting)
   }
 
   /// What lies at a copy's place.
@@ -31,6 +33,21 @@ public final class CopyFolder: Sendable {
 
   /// What lies at the place of an item's copy.
   public func standing(of name: FilePath, for item: WorkList.Item, settings: String) throws -> Standing {
+    let known = try knownStanding(of: name, for: item, settings: settings)
+    switch known {
+    case .absent, .done, .replaceable: return known
+    case .doubtful, .foreign:
+      guard journal.isShared else { return known }
+      // Another shard may have put it there since the journals were read.
+      try journal.refresh()
+      // One that found other inputs may have named the copy of another one so.
+      if let origin = journal[name]?.origin, origin != item.origin { return .foreign }
+      return try knownStanding(of: name, for: item, settings: settings)
+    }
+  }
+
+  /// The same by what the journal is known to say.
+  private func knownStanding(of name: FilePath, for item: WorkList.Item, settings: String) throws -> Standing {
     guard let status = try folder.status(of: name) else { return .absent }
     guard status.type == .regular else { return .foreign }
     let (lines, size, stamp) = (journal.lines(of: name), status.size, FileStamp(status))
@@ -94,7 +111,15 @@ public final class CopyFolder: Sendable {
     }
     // Who finds the copy must find the line that tells whose it is.
     try journal.add(entry)
-    entry.copyStamp = try folder.place(partial, at: name, isReplacing: isReplacing)
+    do {
+      entry.copyStamp = try folder.place(partial, at: name, isReplacing: isReplacing)
+    } catch let error as FileError {
+      // Another run that shares the folder may have been faster.
+      guard journal.isShared, !isReplacing,
+        case .done(let other, _) = try standing(of: name, for: item, settings: entry.settings)
+      else { throw error }
+      return other
+    }
     try journal.add(entry, isDurable: false)
     return entry
   }

@@ -1,0 +1,22 @@
+import Foundation
+import SystemPackage
+
+/// A part of a run that is shared out over processes: each file is in one part, whatever other files there are.
+public struct Shard: Sendable, Equatable {
+  /// From 0 on, below `count`.
+  public let index: Int
+  /// At least 1.
+  public let count: Int
+
+  /// - Returns: nil unless 0 <= index < count.
+  public init?(_ index: Int, of count: Int) {
+    guard index >= 0, index < count else { return nil }
+    (self.index, self.count) = (index, count)
+  }
+
+  /// Whether a file is in this part: by the SHA-256 of its path, so that it stays in it when other files come and go.
+  public func contains(_ path: FilePath) -> Bool {
+    let number = sha256(Data(path.bytes)).prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    return number % UInt64(count) == UInt64(index)
+  }
+}
