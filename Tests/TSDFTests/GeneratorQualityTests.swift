@@ -24,9 +24,10 @@ final class GeneratorQualityTests: XCTestCase {
     let classifier = try AttributeClassifier(
       width: 4, blocks: 1, attributes: ["B", "C"], imageSize: 32, seed: 5, device: device)
     let whole = Box(x0: 0, y0: 0, x1: 32, y1: 32)
-    let photos = faces.images.indices.map {
+    let images = try Image.images(from: faces.batch(Array(0..<faces.count), on: device))
+    let photos = images.indices.map {
       JudgedPhoto(
-        faces.images[$0], name: "\($0)", faces: [whole], attributes: ["A", "B"], labels: [1, Float($0 % 2)])
+        images[$0], name: "\($0)", faces: [whole], attributes: ["A", "B"], labels: [1, Float($0 % 2)])
     }
     let quality = try GeneratorQuality(
       of: generator, faces: photos, others: [], classifier: classifier, networks: MetricNetworks(), seed: 1,
