@@ -66,4 +66,7 @@ extension Data {
     let digits = Array("0123456789abcdef".utf8)
     return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
+
+  /// The first eight bytes as a number, the highest first: of a digest, a number that follows from what it is of.
+  package var leadingNumber: UInt64 { prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 }

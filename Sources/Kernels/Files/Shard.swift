@@ -16,7 +16,6 @@ public struct Shard: Sendable, Equatable {
 
   /// Whether a file is in this part: by the SHA-256 of its path, so that it stays in it when other files come and go.
   public func contains(_ path: FilePath) -> Bool {
-    let number = sha256(Data(path.bytes)).prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    return number % UInt64(count) == UInt64(index)
+    sha256(Data(path.bytes)).leadingNumber % UInt64(count) == UInt64(index)
   }
 }

@@ -214,7 +214,7 @@ extension Image {
     bytes.withUnsafeBytes { bytes in
       let data = Data(
         bytesNoCopy: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), count: bytes.count, deallocator: .none)
-      return sha256(data).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+      return sha256(data).leadingNumber
     }
   }
 }
