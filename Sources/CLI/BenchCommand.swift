@@ -6,8 +6,10 @@ import Networks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Kernels against the device's measured peaks, whole steps, and protect against its codecs.",
-    subcommands: [BenchKernelsCommand.self, BenchStepCommand.self, BenchProtectCommand.self],
+    abstract: "Kernels against the device's measured peaks, whole steps, refinement, and protect against its codecs.",
+    subcommands: [
+      BenchKernelsCommand.self, BenchStepCommand.self, BenchRefineCommand.self, BenchProtectCommand.self,
+    ],
     defaultSubcommand: BenchKernelsCommand.self)
 }
 

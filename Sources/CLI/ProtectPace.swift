@@ -25,7 +25,7 @@ struct ProtectPace {
 
   /// One line for people.
   var text: String {
-    // Of several the one that is furthest: the device works for one at a time.
+    // Of several the one that is furthest.
     let current = inWork.sorted { $0.key < $1.key }.map(\.value).max { $0.progress.fraction < $1.progress.fraction }
     let detail = current.map { name, progress in
       let again = progress.round > 0 ? "again, " : ""

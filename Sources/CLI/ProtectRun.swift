@@ -5,8 +5,9 @@ import Synchronization
 import SystemPackage
 import TSDF
 
-/// One run of `tsdf protect` over many files: every core reads, decodes, encodes and writes, while the device works for one
-/// picture at a time. As many pictures are in memory as there are cores, however many there are in all.
+/// One run of `tsdf protect` over many files: every core reads, decodes, encodes and writes, while the device refines the faces of
+/// several pictures together. As many pictures are in memory as there are cores, or as the device works for, however many there are in
+/// all.
 final class ProtectRun: Sendable {
   /// What copies are written as.
   struct Options: Sendable {
@@ -93,8 +94,8 @@ final class ProtectRun: Sendable {
         $0.progress.note("shard \(shard.index) of \(shard.count): \(jobs.count) of \(count) files")
       }
     }
-    func forEach(_ some: [Job], _ body: @Sendable (Job) throws -> Void) {
-      forEachConcurrently(some.count) { index in
+    func forEach(_ some: [Job], width: Int? = nil, _ body: @Sendable (Job) throws -> Void) {
+      forEachConcurrently(some.count, width: width) { index in
         guard !StopSignal.isPending else { return }
         self.attempt(some[index], body)
       }
@@ -109,7 +110,10 @@ final class ProtectRun: Sendable {
     }
     if !pending.isEmpty, !StopSignal.isPending {
       let protector = try protector()
-      forEach(pending) { self.finish(try self.protect($0, protector), $0, isNew: true) }
+      let cores = ProcessInfo.processInfo.activeProcessorCount
+      forEach(pending, width: max(cores, protector.batch)) {
+        self.finish(try self.protect($0, protector), $0, isNew: true)
+      }
     }
     return shared.withLock {
       $0.summary.seconds = Date().timeIntervalSince(start)

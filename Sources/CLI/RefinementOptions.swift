@@ -26,10 +26,17 @@ struct RefinementOptions: ParsableArguments {
       Tells which attributes a face has, and so which edits of it generators make, where generators are refined against. (default: \
       \(AttributeClassifier.shipped))
       """) var classifier: String?
+  @Option(
+    name: [.customLong("batch-size"), .customLong("batch")],
+    help: """
+      Photos whose faces are refined together, or auto: \(Refiner.processorBatch) on a processor, \(Refiner.gpuBatch) on a GPU. \
+      What comes out is the same but for rounding.
+      """) var batchSize = BatchSize.auto
   @Option(help: "What refinement makes detectors do: hide (miss faces), flood (find false ones) or both.")
   var detectorGoal = DetectorGoal.both
 
   func validate() throws {
+    try require("--batch-size", batchSize.count, 1...4096)
     guard try views().allSatisfy({ !$0.learns }) else {
       throw ValidationError("--through: average and denoise cannot be crafted through")
     }
@@ -63,6 +70,6 @@ struct RefinementOptions: ParsableArguments {
     try Refiner(
       generators: generators, detectors: detectors,
       classifier: generators.isEmpty ? nil : loadClassifier(on: device), goal: detectorGoal,
-      views: views(), device: device)
+      views: views(), batch: batchSize.count, device: device)
   }
 }

@@ -115,13 +115,20 @@ final class DetectionTests: XCTestCase {
         return total + log(1 + own.reduce(0) { $0 + exp($1 + 1) - 1 }) * pow(coarsest / scale, 2)
       }
       XCTAssertGreaterThan(expected, 0.1)
-      let loss = try XCTUnwrap(detector.hidingLoss(image, where: relevant)).values()
+      let loss = try XCTUnwrap(detector.hidingLoss(image, where: [relevant])).values()
       XCTAssertEqual(loss.count, 1)
       XCTAssertEqual(loss[0], expected, accuracy: 1e-3 * expected)
+      // What matters in another image does not count here.
+      let beside = try XCTUnwrap(
+        detector.hidingLoss(
+          Tensor.concatenated([image, image], axis: 0), where: [relevant, relevant.map { _ in true }])
+      ).values()
+      XCTAssertEqual(beside[0], expected, accuracy: 1e-3 * expected)
+      if !isAll { XCTAssertGreaterThan(abs(beside[1] - expected), 1e-2 * expected) }
     }
     let flat = try Tensor(repeating: 0.2, shape: [2, 3, 100, 90], device: device)
     let everywhere = detector.priorBoxes(height: 100, width: 90).map { _ in true }
-    XCTAssertEqual(try detector.hidingLoss(flat, where: everywhere)?.values(), [0, 0])
+    XCTAssertEqual(try detector.hidingLoss(flat, where: [everywhere, everywhere])?.values(), [0, 0])
   }
 
   /// Nothing is found where there is no face, and no size that a photo may have is refused.

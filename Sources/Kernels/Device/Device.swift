@@ -23,6 +23,10 @@ public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, Reductio
   /// Sets the first `count` elements to `value`.
   func fill(_ buffer: Buffer, count: Int, value: Float) throws
 
+  /// Runs `body`, in which what is computed of an image does not depend, to the last bit, on how many others share its batch: algorithms
+  /// are chosen as for batches of `count` images.
+  func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R
+
   /// Waits until all queued work is done.
   func synchronize() throws
 
@@ -34,6 +38,9 @@ public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, Reductio
 }
 
 extension Device {
+  /// For devices whose algorithms never depend on the batch.
+  public func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R { try body() }
+
   /// The bytes of `count` elements.
   /// - Throws: `KernelsError.outOfMemory` where there cannot be so many, as of a shape that overflows.
   func byteCount(of count: Int) throws -> Int {

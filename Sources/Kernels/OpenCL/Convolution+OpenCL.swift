@@ -42,7 +42,7 @@ extension OpenCLDevice: ConvolutionKernels {
         "conv2d_grouped", x, w, epilogue, y, g,
         overRows(g.outHeight, width: g.outWidth, planes: g.outChannels * g.batch))
     }
-    if g.stride == 2, parameters.algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
+    if g.stride == 2, algorithm(for: g) == .winograd { return try winogradStrided(x, w, epilogue, y, g) }
     let view = WeightView(
       buffer: w, rowStride: g.channels * g.taps, channelStride: g.taps, flipped: false)
     try convolve(x, view, epilogue, y, g)
@@ -56,7 +56,7 @@ extension OpenCLDevice: ConvolutionKernels {
         "conv2d_grouped_input_gradient", dy, w, Epilogue(bias: bias), dx, g,
         overRows(g.height, width: g.width, planes: g.channels * g.batch))
     }
-    if g.stride == 2, parameters.algorithm(for: g) == .winograd {
+    if g.stride == 2, algorithm(for: g) == .winograd {
       return try winogradStridedInputGradient(dy, w, bias, dx, g)
     }
     if let mirrored = g.mirrored {
@@ -81,7 +81,7 @@ extension OpenCLDevice: ConvolutionKernels {
   }
 
   private func convolve(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
-    switch parameters.algorithm(for: g) {
+    switch algorithm(for: g) {
     case .winograd: try winograd(x, w, epilogue, y, g)
     case .direct: try direct(x, w, epilogue, y, g)
     case .columns: try multiplyColumns(x, w, epilogue, y, g)
@@ -237,7 +237,7 @@ extension OpenCLDevice: ConvolutionKernels {
         .buffer(x), .buffer(dy), .buffer(dw), .structure(g))
     }
     // A GPU has no other, not in Winograd's space either.
-    switch (parameters.tileItems > 0 ? .tiled : parameters.algorithm(for: g), g.stride) {
+    switch (parameters.tileItems > 0 ? .tiled : algorithm(for: g), g.stride) {
     case (.winograd, 1): return try winogradWeightGradient(x, dy, dw, g)
     case (.winograd, _): return try winogradStridedWeightGradient(x, dy, dw, g)
     case (.direct, _): return try directWeightGradient(x, dy, dw, g)

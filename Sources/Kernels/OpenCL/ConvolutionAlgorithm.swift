@@ -24,6 +24,15 @@ struct ConvolutionShape: Hashable, Codable {
   }
 }
 
+extension OpenCLDevice {
+  /// The algorithm for an ungrouped convolution, of as many images as are planned for.
+  func algorithm(for g: Conv2dGeometry) -> ConvolutionAlgorithm {
+    var planned = g
+    planned.batch = plannedBatch ?? g.batch
+    return parameters.algorithm(for: planned)
+  }
+}
+
 extension KernelParameters {
   /// The algorithm for an ungrouped convolution: what the tuner found for its shape, else by rule.
   func algorithm(for g: Conv2dGeometry) -> ConvolutionAlgorithm {

@@ -113,7 +113,8 @@ extension OpenCLDevice: MatrixKernels {
     }
     // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
     // few column panels a work-item leave units without work.
-    let leftOnce = batch == 1 && panelsN <= 16 && rows * depth >= 1 << 20
+    // That adds in another order: not where the order must not depend on the columns, of which each image has some.
+    let leftOnce = batch == 1 && plannedBatch ?? 1 == 1 && panelsN <= 16 && rows * depth >= 1 << 20
     let columnPanels = leftOnce ? panelsN : parameters.columnPanels
     let depthBlock = leftOnce ? min(2048, 4096 / panelsN) : 256  // B's panels in it: at most 256 KiB, else 16 KiB each
     let itemsN = (panelsN + columnPanels - 1) / columnPanels

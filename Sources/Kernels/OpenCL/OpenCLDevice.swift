@@ -54,6 +54,16 @@ public final class OpenCLDevice: Device {
     set { builder.willBuild = newValue }
   }
 
+  /// The images of the batches that algorithms are chosen for; nil for as many as there are.
+  private(set) var plannedBatch: Int?
+
+  public func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R {
+    let before = plannedBatch
+    plannedBatch = count
+    defer { plannedBatch = before }
+    return try body()
+  }
+
   let parameters: KernelParameters
   let context: cl_context
   let queue: cl_command_queue
@@ -109,7 +119,7 @@ public final class OpenCLDevice: Device {
 
   /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill. TSDF_DEVICE_CLASS (cpu or
   /// gpu) overrides what the driver says, to test one class of kernels on a device of the other.
-  let isCPU: Bool
+  package let isCPU: Bool
 
   static func isProcessor(_ info: OpenCLDeviceInfo) -> Bool {
     ProcessInfo.processInfo.environment["TSDF_DEVICE_CLASS"].map { $0 == "cpu" } ?? (info.kind == .cpu)

@@ -86,7 +86,8 @@ extension OpenCLDevice {
     func plan(hasLarge: Bool) -> TiledProduct {
       TiledProduct(
         rows: product.rows, columns: product.columns, depth: product.depth, batch: batch, items: parameters.tileItems,
-        wantedGroups: parameters.tiledGroups, hasLarge: hasLarge)
+        // Parts are added in another order than a whole: not where that must not depend on the columns, of which each image has some.
+        wantedGroups: plannedBatch ?? 1 > 1 ? 1 : parameters.tiledGroups, hasLarge: hasLarge)
     }
     let best = plan(hasLarge: true)
     // On a processor everything lies in memory, and compilers may say so.

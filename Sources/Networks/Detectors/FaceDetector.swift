@@ -45,17 +45,10 @@ public protocol FaceDetector: FaceFinder {
   /// The regressed boxes of `heads`, [N, priors, 4] as centre, width, height in pixels: differentiable.
   func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor
 
-  /// What later stages, if there are any, would say of regions of each image: face less background logits, one a region
-  /// and stage, of at least one region. Nil without later stages.
-  func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor?
-
   /// A loss of its own that hides the faces of each image, [N], 0 where all are hidden; nil where there is none better than one made of
   /// margins.
-  /// - Parameter relevant: the priors of `heads` that matter, as for `margins`.
-  func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor?
-
-  /// The regions of one image that its later stages look at, the most promising first; empty without later stages.
-  func candidateRegions(_ image: Tensor) throws -> [Box]
+  /// - Parameter relevant: the priors of `heads` that matter in each image, as for `margins`.
+  func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor?
 
   /// Whether it sees pictures at a size of its own: then what it says of a face depends on how large the whole picture is, and
   /// a part cut out tells nothing of it.
@@ -71,13 +64,9 @@ extension FaceDetector {
 
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 
-  public func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor? { nil }
+  public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? { nil }
 
   public var resizesPictures: Bool { false }
-
-  public func candidateRegions(_ image: Tensor) throws -> [Box] { [] }
-
-  public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? { nil }
 }
 
 /// The face probability for a margin of logits.

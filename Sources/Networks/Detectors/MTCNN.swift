@@ -218,21 +218,25 @@ public final class MTCNN: FaceDetector {
 
   /// P-Net alone, which later stages see no face without: at each scale of the pyramid that matters log(1 + sum(exp(z + 1) - 1)) over the
   /// cells that propose a face, z > 0. Coarser scales, whose few cells each find a whole face, count more: by their cells' area.
-  public func hidingLoss(_ images: Tensor, where relevant: [Bool]) throws -> Tensor? {
+  public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? {
     var first = 0
-    let mattering = scales(height: images.shape[2], width: images.shape[3]).filter { scale in
+    /// The scales that matter in any image, and in which.
+    let mattering = scales(height: images.shape[2], width: images.shape[3]).compactMap { scale in
       let size = levelSize(images.shape[2], images.shape[3], scale)
-      let priors = max(0, cells(size.height) * cells(size.width))
-      defer { first += priors }
-      return relevant[first..<first + priors].contains(true)
+      let priors = first..<first + max(0, cells(size.height) * cells(size.width))
+      first = priors.upperBound
+      let isRelevant = relevant.map { $0[priors].contains(true) }
+      return isRelevant.contains(true) ? (scale: scale, isRelevant: isRelevant) : nil
     }
-    return try mattering.reduce(Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)) { total, scale in
-      let margins = try proposalMargins(images, scale)
+    /// Each image's coarsest.
+    let coarsest = relevant.indices.map { image in mattering.last { $0.isRelevant[image] }?.scale ?? 0 }
+    return try mattering.reduce(Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)) { total, level in
+      let margins = try proposalMargins(images, level.scale)
       // Bounded, so that its exponential is finite.
       let excess = try (margins.clamped(to: -1...30) + 1).exp() - 1
       let loss = try ((excess * margins.isInside(0...Float.greatestFiniteMagnitude)).sum(axes: [1]) + 1).log()
-      let size = mattering.last! / scale
-      return try total + loss * (size * size)
+      let weights = zip(coarsest, level.isRelevant).map { $1 ? ($0 / level.scale) * ($0 / level.scale) : 0 }
+      return try total + loss * Tensor(weights, shape: [weights.count], device: images.device)
     }
   }
 
@@ -246,24 +250,6 @@ public final class MTCNN: FaceDetector {
       + location * Tensor(sizes, shape: shape, device: location.device)
     let (near, far) = (try corners.sliced(axis: 2, 0..<2), try corners.sliced(axis: 2, 2..<4))
     return try Tensor.concatenated([(near + far) * 0.5, far - near], axis: 2)
-  }
-
-  public func regionMargins(_ images: Tensor, regions: [[Box]]) throws -> Tensor? {
-    var margins: [Tensor] = []
-    for (side, net) in [(24, refinementLogits), (48, outputLogits)] {
-      let cut = try regions.enumerated().flatMap { index, boxes in
-        try crops(images.sliced(axis: 0, index..<index + 1), boxes, side: side)
-      }
-      guard !cut.isEmpty else { return nil }
-      let logits = try net(preprocessed(Tensor.concatenated(cut, axis: 0)))
-      margins.append(try (logits.sliced(axis: 1, 1..<2) - logits.sliced(axis: 1, 0..<1)).reshaped([logits.shape[0]]))
-    }
-    return try Tensor.concatenated(margins, axis: 0)
-  }
-
-  public func candidateRegions(_ image: Tensor) throws -> [Box] {
-    let (refined, judged, _) = try Autograd.withoutRecording { try cascade(image.detached()) }
-    return judged + refined
   }
 
   private func refinementLogits(_ x: Tensor) throws -> Tensor { try refinements(x).logits }

@@ -32,6 +32,13 @@ public struct Condition {
   public func slice(_ range: Range<Int>) throws -> Condition {
     Condition(try values.slice(range), tags: tags.isEmpty ? [] : Array(tags[range]))
   }
+
+  /// Those of several batches, at least one, for one generator, as of one batch.
+  package static func joined(_ batches: [Condition]) throws -> Condition {
+    guard batches.count > 1 else { return batches[0] }
+    return Condition(
+      try Tensor.concatenated(batches.map(\.values), axis: 0), tags: batches.flatMap(\.tags))
+  }
 }
 
 @available(*, unavailable)

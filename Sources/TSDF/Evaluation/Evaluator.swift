@@ -56,10 +56,10 @@ public final class Evaluator {
   public func evaluate(
     _ variant: ProtectionVariant, _ baseline: Baseline, attacks: [Purification], progress: (String, Int) throws -> Void
   ) throws -> (reports: [VariantReport], protected: [Image]) {
-    let protected = try baseline.photos.enumerated().map { index, photo in
-      let saved = try variant.protect(photo)
-      try progress(variant.name, index + 1)
-      return saved
+    var protected: [Image] = []
+    while protected.count < baseline.photos.count {
+      protected += try variant.protect(Array(baseline.photos.dropFirst(protected.count).prefix(variant.batch)))
+      try progress(variant.name, protected.count)
     }
     let cleanFeatures = generators.indices.map { i in baseline.looks.flatMap { $0.features[i] } }
     let reports = try ([nil] + attacks).map { attack in

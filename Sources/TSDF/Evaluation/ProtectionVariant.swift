@@ -9,19 +9,23 @@ public struct ProtectionVariant {
   public let refineSteps: Int
   /// The generators that it was made against, by model; nil where that is not known.
   public var targets: Set<String>?
-  let protect: (JudgedPhoto) throws -> Image
+  /// How many photos are protected at once.
+  let batch: Int
+  let protect: ([JudgedPhoto]) throws -> [Image]
 
-  private init(name: String, refineSteps: Int, protect: @escaping (JudgedPhoto) throws -> Image) {
-    (self.name, self.refineSteps, self.protect) = (name, refineSteps, protect)
+  private init(
+    name: String, refineSteps: Int, batch: Int = 1, protect: @escaping ([JudgedPhoto]) throws -> [Image]
+  ) {
+    (self.name, self.refineSteps, self.batch, self.protect) = (name, refineSteps, batch, protect)
   }
 
   /// Pictures as they are.
-  public static var none: ProtectionVariant { ProtectionVariant(name: "none", refineSteps: 0) { $0.image } }
+  public static var none: ProtectionVariant { ProtectionVariant(name: "none", refineSteps: 0) { $0.map(\.image) } }
 
   /// What `tsdf protect` does.
   public static func protector(_ protector: Protector, name: String) -> ProtectionVariant {
-    ProtectionVariant(name: name, refineSteps: protector.settings.refineSteps) {
-      try protector.protect($0.image).image
+    ProtectionVariant(name: name, refineSteps: protector.settings.refineSteps, batch: protector.batch) {
+      try protector.protect($0.map(\.image)).map(\.image)
     }
   }
 
@@ -30,9 +34,11 @@ public struct ProtectionVariant {
   public static func pgd(_ pgd: ImagePGD, name: String, steps: Int, epsilon: Float, seed: UInt64, on device: any Device)
     -> ProtectionVariant
   {
-    ProtectionVariant(name: name, refineSteps: steps) { photo in
-      let delta = try pgd.perturbation(of: photo.image.tensor(on: device), labels: photo.labels(named:), seed: seed)
-      return photo.image.adding(try delta.values(), budget: epsilon)
+    ProtectionVariant(name: name, refineSteps: steps) { photos in
+      try photos.map { photo in
+        let delta = try pgd.perturbation(of: photo.image.tensor(on: device), labels: photo.labels(named:), seed: seed)
+        return photo.image.adding(try delta.values(), budget: epsilon)
+      }
     }
   }
 }

@@ -32,16 +32,19 @@ extension PersistenceExperiment {
     let photos = (try collectedPhotos(), try judgedPhotos())
     var protector: Protector?
     func protected(_ photos: [Image], _ part: String) throws -> [Image] {
-      try photos.enumerated().map { index, photo in
-        let name = String(format: "\(part)/%05d.png", index)
-        if stage.exists(name) { return try ImageFile(contentsOf: stage.url(name)).image }
+      func name(_ index: Int) -> String { String(format: "\(part)/%05d.png", index) }
+      var missing = photos.indices.filter { !stage.exists(name($0)) }[...]
+      while !missing.isEmpty {
         try checkStop()
         if protector == nil { protector = try self.protector(defender, stage) }
-        note("\(defender.name): protecting \(part) \(index + 1)/\(photos.count)")
-        let result = try protector!.protect(photo).image
-        try writeAtomically(encodePNG(result), to: stage.url(name))
-        return result
+        note("\(defender.name): protecting \(part) \(missing.first! + 1)/\(photos.count)")
+        let next = missing.prefix(protector!.batch)
+        for (index, result) in zip(next, try protector!.protect(next.map { photos[$0] })) {
+          try writeAtomically(encodePNG(result.image), to: stage.url(name(index)))
+        }
+        missing.removeFirst(next.count)
       }
+      return try photos.indices.map { try ImageFile(contentsOf: stage.url(name($0))).image }
     }
     return ProtectedPhotos(
       collected: try protected(photos.0, "collected"), judged: try protected(photos.1, "judged"))

@@ -28,6 +28,15 @@ struct EditTarget {
     EditTarget(image: try image.slice(range), weights: try weights?.slice(range))
   }
 
+  /// Those of several batches as of one; where one counts only its edit's mask, all do.
+  static func joined(_ batches: [EditTarget]) throws -> EditTarget {
+    guard batches.count > 1 else { return batches[0] }
+    let weights = batches.compactMap(\.weights)
+    return EditTarget(
+      image: try Tensor.concatenated(batches.map(\.image), axis: 0),
+      weights: weights.isEmpty ? nil : try Tensor.concatenated(weights, axis: 0))
+  }
+
   /// The mean squared difference where it counts, [N].
   func error(of edit: Tensor) throws -> Tensor {
     let squared = try (edit - image).squared()

@@ -17,11 +17,8 @@ struct EmbeddedGenerator {
     return try images.resized(height: side, width: side, mode: images.shape[2] > side ? .area : .bilinear)
   }
 
-  /// - Parameter look: what an attacker does to images at a place; by default nothing.
-  func callAsFunction(_ images: Tensor, condition: Condition, through look: Look = unchanged) throws
-    -> GeneratorOutput
-  {
-    try generator(look(input(look(images, .photo)), .network), condition: condition)
+  func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+    try generator(input(images), condition: condition)
   }
 
   /// The same outside any graph, in slices where the batch does not fit.
@@ -39,9 +36,3 @@ struct EmbeddedGenerator {
     return try generator.condition(edits, labels: labels, random: &random, device: device)
   }
 }
-
-/// Images as they are after what an attacker does to them at a place.
-typealias Look = (_ images: Tensor, _ place: PurifierPlace) throws -> Tensor
-
-/// Nothing.
-func unchanged(_ images: Tensor, _ place: PurifierPlace) -> Tensor { images }

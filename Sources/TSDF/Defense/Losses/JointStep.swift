@@ -6,17 +6,21 @@ import Networks
 /// the budget could go, so that one that cannot be reached does not soak it up either. Generators together count at most
 /// as much as one detector alone, and so do detectors. All on the device.
 enum JointStep {
-  enum Part {
-    /// Break this edit: the condition, the clean image's edit, and what it is looked at through.
-    case generator(EmbeddedGenerator, Condition, EditTarget, Look = unchanged)
-    /// Blind this detector, likewise.
-    case detector(any FaceDetector, DetectorTargets, Look = unchanged)
+  enum Goal {
+    /// Break this edit: the condition, and the clean images' edit.
+    case generator(EmbeddedGenerator, Condition, EditTarget)
+    /// Blind this detector.
+    case detector(any FaceDetector, DetectorTargets)
 
     fileprivate var modelName: String {
       switch self {
-      case .generator(let generator, _, _, _): return type(of: generator.generator).name
-      case .detector(let detector, _, _): return detector.modelName
+      case .generator(let generator, _, _): type(of: generator.generator).name
+      case .detector(let detector, _): detector.modelName
       }
+    }
+
+    fileprivate var isOfDetector: Bool {
+      if case .detector = self { true } else { false }
     }
   }
 
@@ -25,46 +29,97 @@ enum JointStep {
   /// What no goal's need and reach fall below.
   private static let leastNeed: Float = 0.02, leastReach: Float = 0.001
 
+  /// What a goal's loss says of the images.
+  struct Pull {
+    /// The name of the network that it is about.
+    let modelName: String
+    let isOfDetector: Bool
+    /// A mean over the images, and its gradient with respect to them.
+    let loss: Tensor, gradient: Tensor
+    /// The mean and the sum of the gradient's magnitudes.
+    let magnitude: Tensor, magnitudes: Tensor
+  }
+
+  /// What goals are held against.
+  struct Aims {
+    /// The budget.
+    var epsilon: Float
+    /// The error at which an edit is left alone.
+    var interruptionTarget: Float
+    var goal: DetectorGoal
+    /// How much models count besides, by their names; 1 for those that are not named.
+    var weights: [String: Float] = [:]
+  }
+
+  /// How far edits are from being broken, of each image: [N]. Those that differ by `target` are left alone.
+  static func interruptionLosses(_ edits: Tensor, _ clean: EditTarget, upTo target: Float) throws -> Tensor {
+    try (target - clean.error(of: edits)).relu()
+  }
+
   /// Where a goal wants the images to go, and how much that counts.
   private struct Share {
-    var direction: Tensor, weight: Tensor
+    var direction: Tensor, weight: Tensor, need: Tensor
 
-    /// - Parameter magnitude: the gradient's on average.
-    init(_ gradient: Tensor, magnitude: Tensor, need: Tensor, reach: Tensor, weight: Float) throws {
-      direction = try gradient / (magnitude + 1e-12)
-      self.weight = try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1) * weight
+    init(_ pull: Pull, _ aims: Aims) throws {
+      // What a sign step of the whole budget changes the loss by, to first order.
+      let change = try pull.magnitudes * aims.epsilon
+      let reach: Tensor
+      if pull.isOfDetector {
+        need = try pull.loss / detectorScale
+        reach = try change / detectorScale
+      } else {
+        // An edit moves about linearly with its image, so the root of its squared change does.
+        let target = aims.interruptionTarget
+        let error = try (target - pull.loss).clamped(to: 1e-8...target)
+        need = try pull.loss / target
+        reach = try change.squared() / (error * (4 * target))
+      }
+      direction = try pull.gradient / (pull.magnitude + 1e-12)
+      weight =
+        try need.clamped(to: leastNeed...1) * reach.clamped(to: leastReach...1)
+        * (aims.weights[pull.modelName] ?? 1)
     }
   }
 
+  /// Where all goals together want the images to go: nil where there is none.
+  /// - Returns: a gradient with respect to the images, and for each goal how far it is from being reached, 0 where it is.
+  static func combined(_ pulls: [Pull], _ aims: Aims) throws -> (gradient: Tensor?, needs: [Tensor]) {
+    let shares = try pulls.map { try Share($0, aims) }
+    var total: Tensor?
+    for isOfDetector in [false, true] {
+      let group = zip(pulls, shares).filter { $0.0.isOfDetector == isOfDetector }.map(\.1)
+      guard let first = group.first else { continue }
+      let sum = try group.dropFirst().reduce(first.weight) { try $0 + $1.weight }
+      let scale = try sum.clamped(to: 1...Float.greatestFiniteMagnitude).reciprocal()
+      for share in group {
+        let part = try share.direction * (share.weight * scale)
+        total = try total.map { try $0 + part } ?? part
+      }
+    }
+    return (total, shares.map(\.need))
+  }
+
+  /// The same of goals that look at all images of a batch.
   /// - Parameters:
   ///   - input: the perturbed images, computed from `leaf`.
   ///   - leaf: what the gradient is taken with respect to.
-  ///   - epsilon: the budget.
-  ///   - hidden: how sure of no face detectors are driven to be, in logits.
-  ///   - weights: how much models count besides, by their names; 1 for those that are not named.
-  /// - Returns: the gradient, and for each part how far it is from being reached, 0 where it is.
-  static func gradient(
-    _ parts: [Part], input: Tensor, leaf: Tensor, epsilon: Float, interruptionTarget: Float, goal: DetectorGoal,
-    hidden: Float = Poisoning.hidden, weights: [String: Float] = [:], slicer: BatchSlicer
-  ) throws -> (gradient: Tensor, needs: [Tensor]) {
-    // The images' own gradients are gathered part by part, then carried to the leaf at once.
+  static func gradient(_ goals: [Goal], input: Tensor, leaf: Tensor, _ aims: Aims, slicer: BatchSlicer) throws -> Tensor
+  {
+    // The images' own gradients are gathered goal by goal, then carried to the leaf at once.
     let images = input.detached().requiringGradient()
     let count = images.shape[0]
-    var generators: [Share] = []
-    var detectors: [Share] = []
-    var needs: [Tensor] = []
-    let contributions = try parts.map { part in
+    let contributions = try goals.map { goal in
       try slicer.ownGradients(count: count, withRespectTo: [images]) { range in
         let image = try images.slice(range)
-        let loss: Tensor
-        switch part {
-        case .generator(let generator, let condition, let target, let look):
-          let edit = try generator(image, condition: condition.slice(range), through: look).image
-          // Images that are broken enough are left alone.
-          loss = try (interruptionTarget - target.slice(range).error(of: edit)).relu().mean()
-        case .detector(let detector, let targets, let look):
-          loss = try Poisoning.detectionLoss(detector, look(image, .photo), targets.slice(range), goal, hidden: hidden)
+        let losses: Tensor
+        switch goal {
+        case .generator(let generator, let condition, let target):
+          let edit = try generator(image, condition: condition.slice(range)).image
+          losses = try interruptionLosses(edit, target.slice(range), upTo: aims.interruptionTarget)
+        case .detector(let detector, let targets):
+          losses = try Poisoning.detectionLosses(detector, image, targets.slice(range), aims.goal)
         }
+        let loss = try losses.mean()
         return (loss, [loss])
       }
     }
@@ -74,38 +129,16 @@ enum JointStep {
         let size = try part.gradients[0].abs()
         return [part.reported[0], try size.mean(), try size.sum()]
       })
-    for (index, part) in parts.enumerated() {
-      let (gradient, loss, magnitude) = (contributions[index].gradients[0], sums[3 * index], sums[3 * index + 1])
-      let weight = weights[part.modelName] ?? 1
-      // What a sign step of the whole budget changes the loss by, to first order.
-      let change = try sums[3 * index + 2] * epsilon
-      switch part {
-      case .generator:
-        // An edit moves about linearly with its image, so the root of its squared change does.
-        let error = try (interruptionTarget - loss).clamped(to: 1e-8...interruptionTarget)
-        let reach = try change.squared() / (error * (4 * interruptionTarget))
-        needs.append(try loss / interruptionTarget)
-        generators.append(
-          try Share(gradient, magnitude: magnitude, need: needs.last!, reach: reach, weight: weight))
-      case .detector:
-        needs.append(try loss / detectorScale)
-        detectors.append(
-          try Share(
-            gradient, magnitude: magnitude, need: needs.last!, reach: change / detectorScale, weight: weight))
-      }
+    let pulls = goals.indices.map { index in
+      Pull(
+        modelName: goals[index].modelName, isOfDetector: goals[index].isOfDetector, loss: sums[3 * index],
+        gradient: contributions[index].gradients[0], magnitude: sums[3 * index + 1], magnitudes: sums[3 * index + 2])
     }
-    var total: Tensor?
-    for shares in [generators, detectors] where !shares.isEmpty {
-      let sum = try shares.dropFirst().reduce(shares[0].weight) { try $0 + $1.weight }
-      let scale = try sum.clamped(to: 1...Float.greatestFiniteMagnitude).reciprocal()
-      for share in shares {
-        let part = try share.direction * (share.weight * scale)
-        total = try total.map { try $0 + part } ?? part
-      }
+    guard let total = try combined(pulls, aims).gradient else {
+      return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device)
     }
-    guard let total else { return (try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device), needs) }
     let gradient = try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
-    return (try slicer.summed([gradient])[0], needs)
+    return try slicer.summed([gradient])[0]
   }
 }
 

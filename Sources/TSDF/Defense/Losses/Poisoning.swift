@@ -13,8 +13,6 @@ struct DetectorTruth {
   let background: [[Float]]
   /// The centres that the priors' boxes are regressed to, two values a prior.
   let centers: [Float]
-  /// Regions that later stages look at, true faces first.
-  let regions: [Box]
   /// Whether there is a face at all.
   let hasFace: Bool
 
@@ -48,7 +46,6 @@ struct DetectorTruth {
     }
     (self.finders, self.near, self.background) = (finders, near, background)
     centers = priors.indices.flatMap { [boxes[4 * $0], boxes[4 * $0 + 1]] }
-    regions = truth + (try detector.candidateRegions(image))
     hasFace = !truth.isEmpty
   }
 }
@@ -57,22 +54,18 @@ extension DetectorTruth {
   /// All of it in numbers, to be told other processes.
   var values: [Float] {
     [Float(finders.count), hasFace ? 1 : 0] + finders + near + background.joined() + centers
-      + regions.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }
   }
 
   /// From such numbers.
   /// - Throws: `KernelsError.usage` where they are not such.
   init(_ values: [Float]) throws {
     guard let count = values.first.flatMap({ Int(exactly: $0) }), (0...values.count).contains(count),
-      values.count >= 2 + 8 * count, (values.count - 2 - 8 * count) % 4 == 0
+      values.count == 2 + 8 * count
     else { throw KernelsError.usage("what a detector finds in a face was not told in full") }
     func part(_ first: Int, _ length: Int = 1) -> [Float] {
       Array(values[2 + first * count..<2 + (first + length) * count])
     }
     (finders, near, background, centers) = (part(0), part(1), (2..<6).map { part($0) }, part(6, 2))
-    regions = stride(from: 2 + 8 * count, to: values.count, by: 4).map {
-      Box(x0: values[$0], y0: values[$0 + 1], x1: values[$0 + 2], y1: values[$0 + 3])
-    }
     hasFace = values[1] == 1
   }
 }
@@ -84,45 +77,56 @@ struct DetectorTargets {
   let near: Tensor
   /// Nil where no false face can be made.
   let quadrants: [Tensor]?
-  /// The priors that any of these masks needs, in any image.
-  let relevant: [Bool]
+  /// The priors that any of these masks needs, of each image.
+  let relevant: [[Bool]]
   /// The boxes that the faces are to be regressed to, their own centres at (almost) no size: [N, priors, 4].
   let shrunkBoxes: Tensor
-  /// Regions of each image that later stages look at.
-  var regions: [[Box]]
   /// Whether any image has a face.
   let hasFace: Bool
 
+  /// Those of a range of the images.
+  func slice(_ range: Range<Int>) throws -> DetectorTargets {
+    DetectorTargets(
+      finders: try finders.slice(range), near: try near.slice(range),
+      quadrants: try quadrants?.map { try $0.slice(range) },
+      relevant: Array(relevant[range]), shrunkBoxes: try shrunkBoxes.slice(range), hasFace: hasFace)
+  }
+
+  /// Those of several batches for one detector, whose images are of one size, as of one batch.
+  static func joined(_ batches: [DetectorTargets]) throws -> DetectorTargets {
+    guard batches.count > 1 else { return batches[0] }
+    func joined(_ part: (DetectorTargets) -> Tensor) throws -> Tensor {
+      try Tensor.concatenated(batches.map(part), axis: 0)
+    }
+    return DetectorTargets(
+      finders: try joined(\.finders), near: try joined(\.near),
+      quadrants: try batches[0].quadrants?.indices.map { quadrant in try joined { $0.quadrants![quadrant] } },
+      relevant: batches.flatMap(\.relevant), shrunkBoxes: try joined(\.shrunkBoxes),
+      hasFace: batches.contains(where: \.hasFace))
+  }
+}
+
+extension DetectorTargets {
   /// - Parameter width: of the images.
-  init(_ detector: any FaceDetector, _ truths: [DetectorTruth], width: Int, regionCount: Int = 4, device: any Device)
-    throws
-  {
+  init(_ detector: any FaceDetector, _ truths: [DetectorTruth], width: Int, device: any Device) throws {
     let count = truths[0].finders.count
     func mask(_ part: (DetectorTruth) -> [Float]) throws -> Tensor {
       try Tensor(truths.flatMap(part), shape: [truths.count, count], device: device)
     }
-    finders = try mask(\.finders)
-    near = try mask(\.near)
-    quadrants =
-      detector.inventablePriorArea == nil ? nil : try (0..<4).map { quadrant in try mask { $0.background[quadrant] } }
-    relevant = (0..<count).map { p in
-      truths.contains { $0.finders[p] + $0.near[p] > 0 || $0.background.contains { $0[p] > 0 } }
-    }
     let center = try Tensor(truths.flatMap(\.centers), shape: [truths.count, count, 2], device: device)
     let size = try Tensor(repeating: 0.002 * Float(width), shape: center.shape, device: device)
-    shrunkBoxes = try Tensor.concatenated([center, size], axis: 2)
-    regions = truths.map { Array($0.regions.prefix(regionCount)) }
-    hasFace = truths.contains(where: \.hasFace)
+    self.init(
+      finders: try mask(\.finders), near: try mask(\.near),
+      quadrants: detector.inventablePriorArea == nil
+        ? nil : try (0..<4).map { quadrant in try mask { $0.background[quadrant] } },
+      relevant: truths.map { truth in
+        (0..<count).map { p in truth.finders[p] + truth.near[p] > 0 || truth.background.contains { $0[p] > 0 } }
+      }, shrunkBoxes: try Tensor.concatenated([center, size], axis: 2), hasFace: truths.contains(where: \.hasFace))
   }
 
-  /// Those of a range of the images.
-  func slice(_ range: Range<Int>) throws -> DetectorTargets { try DetectorTargets(self, range) }
-
-  private init(_ whole: DetectorTargets, _ range: Range<Int>) throws {
-    func part(_ tensor: Tensor) throws -> Tensor { try tensor.slice(range) }
-    (finders, near, shrunkBoxes) = (try part(whole.finders), try part(whole.near), try part(whole.shrunkBoxes))
-    quadrants = try whole.quadrants?.map(part)
-    (relevant, regions, hasFace) = (whole.relevant, Array(whole.regions[range]), whole.hasFace)
+  /// The priors that matter in any image.
+  var relevantAnywhere: [Bool] {
+    relevant.dropFirst().reduce(relevant[0]) { zip($0, $1).map { $0 || $1 } }
   }
 }
 
@@ -132,26 +136,25 @@ enum Poisoning {
   static let hidden: Float = 3
   private static let invented: Float = 2.5
 
-  /// Hide true faces and invent false ones, a mean over the images. Hiding: over the priors that find a face mean
-  /// relu(d + h), relu of their log-sum-exp + h, relu(d + h) for what later stages say of the faces' regions, and, where
-  /// nothing is to be invented, relu(max d + h) over all priors; h is `hidden`. Inventing: in each quadrant relu(2.5 - max d) over small
-  /// background priors. d is the face logit less the background's.
-  static func detectionLoss(
+  /// Hide true faces and invent false ones, of each image: [N]. Hiding: over the priors that find a face mean
+  /// relu(d + h), relu of their log-sum-exp + h, and, where nothing is to be invented, relu(max d + h) over all priors; h is `hidden`.
+  /// Inventing: in each quadrant relu(2.5 - max d) over small background priors. d is the face logit less the background's.
+  static func detectionLosses(
     _ detector: any FaceDetector, _ images: Tensor, _ targets: DetectorTargets, _ goal: DetectorGoal,
     hidden: Float = hidden
   ) throws -> Tensor {
     // Hiding alone must not raise a false face elsewhere either, where later stages do not reject it.
-    if goal != .flood, let own = try detector.hidingLoss(images, where: targets.relevant) { return try own.mean() }
+    if goal != .flood, let own = try detector.hidingLoss(images, where: targets.relevant) { return own }
     let isEverywhere = goal == .hide && targets.quadrants != nil
     let margins = try detector.margins(
-      images, where: isEverywhere ? targets.relevant.map { _ in true } : targets.relevant)
-    var loss = try Tensor(repeating: 0, shape: [], device: images.device)
+      images, where: isEverywhere ? targets.relevant[0].map { _ in true } : targets.relevantAnywhere)
+    var loss = try Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)
     if goal != .flood {
       let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
-      loss = try loss + (shortfall / (targets.finders.sum(axes: [1]) + 1e-6)).mean()
+      loss = try loss + shortfall / (targets.finders.sum(axes: [1]) + 1e-6)
       let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
-      loss = try loss + (anyNear + hidden).relu().mean()
-      if isEverywhere { loss = try loss + (margins.max(axes: [1]) + hidden).relu().mean() }
+      loss = try loss + (anyNear + hidden).relu()
+      if isEverywhere { loss = try loss + (margins.max(axes: [1]) + hidden).relu() }
     }
     if goal == .flood, targets.quadrants == nil {
       throw KernelsError.usage(
@@ -161,11 +164,8 @@ enum Poisoning {
       for quadrant in quadrants {
         let best = try masked(margins, quadrant).max(axes: [1])
         // A quadrant without background has no candidate; bounded, its constant loss has no gradient.
-        loss = try loss + (invented - best.clamped(to: -20...20)).relu().mean() * 0.25
+        loss = try loss + (invented - best.clamped(to: -20...20)).relu() * 0.25
       }
-    }
-    if goal != .flood, let later = try detector.regionMargins(images, regions: targets.regions) {
-      loss = try loss + (later + hidden).relu().mean()
     }
     return loss
   }

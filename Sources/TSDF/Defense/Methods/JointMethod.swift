@@ -24,24 +24,24 @@ struct JointMethod: CraftingMethod {
   }
 
   func step(_ batch: CraftingBatch, _ run: CraftingRun) throws {
-    var parts: [JointStep.Part] = []
+    var goals: [JointStep.Goal] = []
     for generator in run.generators {
       let condition = try run.drawCondition(for: generator, batch)
       let clean = try generator.plain(batch.images, condition: condition, run.slicer).image
-      parts.append(.generator(generator, condition, EditTarget(clean)))
+      goals.append(.generator(generator, condition, EditTarget(clean)))
     }
     for (detector, targets) in zip(run.detectors, try run.detectorTargets(batch)) {
-      parts.append(.detector(detector, targets))
+      goals.append(.detector(detector, targets))
     }
     let recipe = run.recipe
     let leaf = run.perturbation.requiringGradient()
     let plain = try batch.images + leaf
     let isCompressed = run.random.unit() < recipe.compressionProbability
+    let aims = JointStep.Aims(
+      epsilon: recipe.epsilon, interruptionTarget: recipe.interruptionTarget, goal: recipe.detectorGoal,
+      weights: recipe.weights)
     let gradient = try JointStep.gradient(
-      parts, input: isCompressed ? run.compression(plain) : plain, leaf: leaf, epsilon: recipe.epsilon,
-      interruptionTarget: recipe.interruptionTarget, goal: recipe.detectorGoal, weights: recipe.weights,
-      slicer: run.slicer
-    ).gradient
+      goals, input: isCompressed ? run.compression(plain) : plain, leaf: leaf, aims, slicer: run.slicer)
     try run.move(
       gradient, velocity: velocity,
       stepSize: recipe.epsilon / 20 * (1 - Float(run.step) / Float(max(1, run.stepCount))),

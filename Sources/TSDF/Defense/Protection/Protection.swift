@@ -2,15 +2,21 @@ import Foundation
 import Kernels
 import Pictures
 
-/// The protection of one picture while it is in work, without what belongs to a device: several can be in work side by side.
+/// The protection of one picture while it is in work, without what belongs to a device: several can be in work side by side. A protector
+/// begins it, proceeds with it while it is in a round, and judges it as it is saved, which may begin another round.
 struct Protection: Sendable {
   let image: Image
   /// The picture with what is added to it so far.
   var work: Patchwork
   var regions: [Region] = []
   var faceCount = 0
-  /// How often faces were refined.
+  /// How many rounds are over.
   var rounds = 0
+  var round = Round(regions: [])
+  /// The number under which a protector holds the refinement of the next of them.
+  var refinement: Int?
+  /// Whether faces that are still found are to be looked for in the picture as it is saved.
+  var isJudged = false
   /// The regions whose faces are still found; nil while that is not known.
   var still: [Int]?
   /// What a whole picture without refinement moves by, where that is known from another of its size.
@@ -21,25 +27,39 @@ struct Protection: Sendable {
     work = Patchwork(image, budget: budget)
   }
 
-  /// Protects a picture in turns: a device's, and those of what reads, encodes and writes.
-  /// - Parameters:
-  ///   - turn: the next turn of a protector; it is given the picture as it is saved, and says whether it wants another one with what it
-  ///     changed.
-  static func carriedOut(
-    on image: Image, budget: Float, encoding: PictureEncoding?,
-    turn: (inout Protection, Image?) throws -> Bool
-  ) throws -> ProtectionResult {
-    var protection = Protection(image, budget: budget)
-    let isSought = try turn(&protection, nil)
-    while true {
-      let (made, psnr) = protection.made
-      let encoded = try encoding?.encode(made)
-      if isSought, try turn(&protection, encoded.map { try encoding!.decode($0) } ?? made) { continue }
-      return ProtectionResult(
-        image: made, encoded: encoded, regions: protection.regions.map(\.box), faceCount: protection.faceCount,
-        stillFound: protection.still.map { $0.compactMap { protection.regions[$0].face } }, psnr: psnr,
-        ssim: sampledSSIM(made, image))
-    }
+  /// Regions that are refined one after the other.
+  struct Round: Sendable {
+    let regions: [Int]
+    /// What saving does to pictures, where that is looked through.
+    var view: PurificationRecipe?
+    /// How many of the regions are done.
+    var done = 0
+  }
+
+  /// Whether regions are left to be refined in this round.
+  var isInRound: Bool { round.done < round.regions.count }
+
+  mutating func endRegion() {
+    round.done += 1
+    if !isInRound { rounds += 1 }
+  }
+
+  /// The picture with what is added so far, as it is saved.
+  struct Saved {
+    let image: Image, psnr: Double
+    let encoded: Data?
+  }
+
+  func saved(as encoding: PictureEncoding?) throws -> Saved {
+    let (made, psnr) = self.made
+    return Saved(image: made, psnr: psnr, encoded: try encoding?.encode(made))
+  }
+
+  func result(_ saved: Saved) -> ProtectionResult {
+    ProtectionResult(
+      image: saved.image, encoded: saved.encoded, regions: regions.map(\.box), faceCount: faceCount,
+      stillFound: still.map { $0.compactMap { regions[$0].face } }, psnr: saved.psnr,
+      ssim: sampledSSIM(saved.image, image))
   }
 
   /// The picture as it is protected so far, and how much that changed it.
@@ -48,6 +68,11 @@ struct Protection: Sendable {
     let sum = work.sum
     return (sum, sum.psnr(of: image))
   }
+}
+
+extension Protection.Saved {
+  /// As others read it.
+  func read(by encoding: PictureEncoding?) throws -> Image { try encoded.map { try encoding!.decode($0) } ?? image }
 }
 
 extension Image {

@@ -13,6 +13,8 @@ public final class Protector {
   public static let defaultSteps = 100
 
   public let settings: ProtectionSettings
+  /// How many pictures are best in work at once.
+  public var batch: Int { settings.refineSteps > 0 ? refiner?.batch ?? 1 : 1 }
   private let perturbation: Tensor
   private let detectors: [any FaceDetector]
   private let refiner: Refiner?
@@ -26,6 +28,9 @@ public final class Protector {
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
   private let keptMoves = 32 << 20
+  /// What is refined now, by the number that its protection knows; and how many there were.
+  private var refinements: [Int: Refinement] = [:]
+  private var begunCount = 0
 
   /// - Parameters:
   ///   - detectors: find the faces, each those that others miss; at least one unless the region is the image.
@@ -50,35 +55,55 @@ public final class Protector {
   public func protect(
     _ image: Image, encoding: PictureEncoding? = nil, note: (ProtectionProgress) -> Void = { _ in }
   ) throws -> ProtectionResult {
-    try Protection.carriedOut(on: image, budget: settings.epsilon, encoding: encoding) { protection, saved in
-      try advance(&protection, saved: saved, view: encoding?.view, note: note)
-    }
+    try protect([image], encoding: encoding, note: note)[0]
   }
 
-  /// Does what there is to do until the picture has to be looked at as it is saved.
-  /// - Parameters:
-  ///   - saved: the picture as it is saved; nil at first.
-  ///   - view: what saving does to pictures.
-  /// - Returns: whether it wants to look at it.
-  func advance(
-    _ protection: inout Protection, saved: Image?, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
-  ) throws -> Bool {
-    guard let saved else {
-      try begin(&protection, note: note)
-      return protection.faceCount > 0 && settings.refineSteps > 0 && refiner?.hidesFaces == true
+  /// Protects upright pictures, whose faces are refined together: each comes out as it would alone.
+  public func protect(
+    _ images: [Image], encoding: PictureEncoding? = nil, note: (ProtectionProgress) -> Void = { _ in }
+  ) throws -> [ProtectionResult] {
+    var protections = images.map { Protection($0, budget: settings.epsilon) }
+    var results = [ProtectionResult?](repeating: nil, count: images.count)
+    var open = Array(images.indices)
+    defer { for index in images.indices { abandon(&protections[index]) } }
+    for index in open { try begin(&protections[index], note: note) }
+    while !open.isEmpty {
+      while let next = open.first(where: { protections[$0].isInRound }) {
+        // All go on together; those that are done with a region begin with the next.
+        try proceed(with: &protections[next], note: note)
+        for index in open { try settle(&protections[index], note: note) }
+      }
+      for index in open {
+        let saved = try protections[index].saved(as: encoding)
+        if protections[index].isJudged {
+          try judge(&protections[index], as: saved.read(by: encoding), view: encoding?.view, note: note)
+        }
+        if !protections[index].isInRound { results[index] = protections[index].result(saved) }
+      }
+      open.removeAll { results[$0] != nil }
     }
+    return results.map { $0! }
+  }
+
+  /// Looks for faces that are still found in the picture as it is saved: another round, unless it had enough of them.
+  /// - Parameter view: what saving does to pictures.
+  func judge(
+    _ protection: inout Protection, as saved: Image, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
+  ) throws {
     let found = try refiner!.detectors.flatMap { try faces(in: saved, $0) }.map(\.box)
     let still = protection.regions.indices.filter { index in
       protection.regions[index].face.map { face in found.contains { $0.isOfSameFace(as: face) } } ?? false
     }
     protection.still = still
-    guard !still.isEmpty, protection.rounds < looks else { return false }
-    try refine(still, of: &protection, view: view, note: note)
-    return true
+    guard !still.isEmpty, protection.rounds < looks else {
+      protection.isJudged = false
+      return
+    }
+    try beginRound(still, of: &protection, view: view, note: note)
   }
 
-  /// Finds the faces and makes a patch for each region.
-  private func begin(_ protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
+  /// Finds the faces, and begins to make a patch for each region.
+  func begin(_ protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
     let image = protection.image
     let faces = settings.region == .faces ? try allFaces(in: image) : []
     protection.faceCount = faces.count
@@ -89,7 +114,8 @@ public final class Protector {
       return
     }
     protection.work.patches = protection.regions.map { _ in nil }
-    try refine(Array(protection.regions.indices), of: &protection, view: nil, note: note)
+    protection.isJudged = faces.count > 0 && settings.refineSteps > 0 && refiner?.hidesFaces == true
+    try beginRound(Array(protection.regions.indices), of: &protection, view: nil, note: note)
   }
 
   /// The faces of a picture that any detector finds, and those given, without doubles.
@@ -119,41 +145,93 @@ public final class Protector {
     return moves
   }
 
-  /// Makes or goes on with the patches of some regions, one after the other.
-  private func refine(
-    _ indices: [Int], of protection: inout Protection, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
+  // MARK: Rounds
+
+  /// Makes or goes on with the patches of some regions, one after the other: each sees those before it.
+  private func beginRound(
+    _ regions: [Int], of protection: inout Protection, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
   ) throws {
-    let (steps, count, round) = (settings.refineSteps, protection.regions.count, protection.rounds)
-    let seed = settings.seed &+ (steps == 0 ? 0 : protection.image.seed) &+ UInt64(round)
-    for (number, index) in indices.enumerated() {
-      // Every round but the first is one more that is known of now.
-      let (done, known) = (round * count + number * count / indices.count, (round + 1) * count)
-      func report(_ step: Int) {
-        note(
-          ProtectionProgress(
-            faces: indices.count, face: number + 1, steps: steps, step: step, round: round,
-            fraction: (Double(done) + Double(step) / Double(max(steps, 1))) / Double(known)))
-      }
-      if steps > 0 { report(0) }
-      try refine(index, of: &protection, view: view, seed: seed, note: report)
-    }
-    protection.rounds += 1
+    protection.round = Protection.Round(regions: regions, view: view)
+    try beginRegion(of: &protection, note: note)
   }
 
-  private func refine(
-    _ index: Int, of protection: inout Protection, view saved: PurificationRecipe?, seed: UInt64, note: (Int) -> Void
-  ) throws {
-    let (image, region, work) = (protection.image, protection.regions[index], protection.work)
+  /// Takes all that this protector refines a few steps further, and lays on the picture what is done.
+  func proceed(with protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
+    if protection.refinement == nil { try beginRegion(of: &protection, note: note) }
+    if protection.refinement.map({ !refinements[$0]!.isDone }) ?? protection.isInRound {
+      try refiner!.advance(refinements.sorted { $0.key < $1.key }.map(\.value))
+    }
+    try settle(&protection, note: note)
+  }
+
+  /// Lays on the picture what is done, and begins with the next region.
+  func settle(_ protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
+    guard let number = protection.refinement else { return }
+    let own = refinements[number]!
+    guard own.isDone else { return note(progress(of: protection, step: own.step)) }
+    let index = protection.round.regions[protection.round.done]
+    let place = place(of: protection.regions[index], in: protection.image)
+    protection.work.patches[index] = Patch(
+      place: place.patch, planes: try place.patch.part.relative(to: place.view).cut(own.delta()).values())
+    abandon(&protection)
+    protection.endRegion()
+    try beginRegion(of: &protection, note: note)
+  }
+
+  /// Gives up what is held for a picture.
+  func abandon(_ protection: inout Protection) {
+    if let number = protection.refinement { refinements[number] = nil }
+    protection.refinement = nil
+  }
+
+  /// Begins to refine the next region that is to be refined. Where memory is short while others are refined it waits for one of them.
+  private func beginRegion(of protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
+    while protection.isInRound {
+      if settings.refineSteps > 0 { note(progress(of: protection, step: 0)) }
+      let index = protection.round.regions[protection.round.done]
+      do {
+        if let begun = try refinement(of: index, in: &protection) {
+          refinements[begunCount] = begun
+          protection.refinement = begunCount
+          begunCount += 1
+          return
+        }
+      } catch KernelsError.outOfMemory where !refinements.isEmpty {
+        device.trim()
+        return
+      }
+      protection.endRegion()
+    }
+  }
+
+  private func progress(of protection: Protection, step: Int) -> ProtectionProgress {
+    let (count, round) = (protection.regions.count, protection.rounds)
+    let regions = protection.round.regions.count
+    // Every round but the first is one more that is known of now.
+    let done = Double(round * count) + Double(protection.round.done) * Double(count) / Double(regions)
+    return ProtectionProgress(
+      faces: regions, face: protection.round.done + 1, steps: settings.refineSteps, step: step, round: round,
+      fraction: (done + Double(step) / Double(max(settings.refineSteps, 1))) / Double((round + 1) * count))
+  }
+
+  /// Where a region's patch lies, and what is in view of it while it is refined.
+  private func place(of region: Region, in image: Image) -> (patch: PatchPlace, view: ImagePart) {
     let place = PatchPlace(region, height: image.height, width: image.width)
+    return (place, place.view(around: surroundings, grid: grid, height: image.height, width: image.width))
+  }
+
+  /// The refinement of a region; nil for one that gets the universal perturbation, as it has then.
+  private func refinement(of index: Int, in protection: inout Protection) throws -> Refinement? {
+    let (region, work) = (protection.regions[index], protection.work)
+    let (place, view) = place(of: region, in: protection.image)
     let share = region.isWhole ? nil : try Visibility.square(region.box, place, device: device)
-    let view = place.view(around: surroundings, grid: grid, height: image.height, width: image.width)
     guard settings.refineSteps > 0, let refiner, min(view.rows.count, view.columns.count) >= smallestRefinedSide else {
       if protection.work.patches[index] == nil {
         let universal = try universal(in: region, place)
         protection.work.patches[index] = Patch(
           place: place, planes: try (share.map { try universal * $0 } ?? universal).values())
       }
-      return
+      return nil
     }
     let part = place.part.relative(to: view)
     let (height, width) = (view.rows.count, view.columns.count)
@@ -178,13 +256,12 @@ public final class Protector {
         try universal(in: region, place)
       } else { nil }
     let inside = try share.map(placed) ?? part.mask(height: height, width: width, device: device)
-    let delta = try refiner.refine(
-      picture, start: start.map(placed), within: part, frames: frames,
+    return try refiner.refinement(
+      of: picture, start: start.map(placed), within: part, frames: frames,
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
-      isHidingFirst: protection.rounds > 0, saved: saved, steps: settings.refineSteps, epsilon: settings.epsilon,
-      seed: seed, note: note)
-    protection.work.patches[index] = Patch(place: place, planes: try part.cut(delta).values())
+      isHidingFirst: protection.rounds > 0, saved: protection.round.view, steps: settings.refineSteps,
+      epsilon: settings.epsilon, seed: settings.seed &+ protection.image.seed &+ UInt64(protection.rounds))
   }
 
   /// The universal perturbation at a region's size, cut to where its patch lies.

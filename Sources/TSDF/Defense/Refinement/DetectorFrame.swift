@@ -53,32 +53,25 @@ extension DetectorFrame: Sendable {}
 
 /// What it takes to hide a part of a photo from a detector that is shown a piece of it.
 struct DetectorHiding {
-  let detector: any FaceDetector
+  /// The detector's among the refiner's.
+  let number: Int
   let frame: DetectorFrame
-  private(set) var targets: DetectorTargets
+  let targets: DetectorTargets
 
   /// The pieces in which the detector finds something in the part; the first where there is none. Each is a goal of its own: what
   /// hides a face at one size need not at another.
   static func all(
-    _ detector: any FaceDetector, _ frames: [DetectorFrame], on device: any Device
+    _ number: Int, _ detector: any FaceDetector, _ frames: [DetectorFrame], on device: any Device
   ) throws -> [DetectorHiding] {
-    let all = try frames.map { try DetectorHiding(detector, $0, on: device) }
+    let all = try frames.map { try DetectorHiding(number, detector, $0, on: device) }
     let found = all.filter(\.targets.hasFace)
     return found.isEmpty ? Array(all.prefix(1)) : found
   }
 
-  private init(_ detector: any FaceDetector, _ frame: DetectorFrame, on device: any Device) throws {
-    (self.detector, self.frame) = (detector, frame)
+  private init(_ number: Int, _ detector: any FaceDetector, _ frame: DetectorFrame, on device: any Device) throws {
+    (self.number, self.frame) = (number, frame)
     let truth = try DetectorTruth(detector, image: frame.image, within: frame.part)
-    targets = try DetectorTargets(
-      detector, [truth], width: frame.image.shape[3], regionCount: 6, device: device)
-  }
-
-  /// Adds the regions that later stages look at now to those of the unchanged piece.
-  mutating func lookAgain(changedBy change: Tensor) throws {
-    let current = try detector.candidateRegions(frame.changed(by: change))
-    let all = targets.regions[0].prefix(3) + current
-    targets.regions = [Array(all.prefix(8))]
+    targets = try DetectorTargets(detector, [truth], width: frame.image.shape[3], device: device)
   }
 }
 

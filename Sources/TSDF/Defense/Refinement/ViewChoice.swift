@@ -1,0 +1,28 @@
+import Kernels
+
+/// Draws what to look through next: as often as the square of how far what is reached there is from the goal ("hardest first", as
+/// in expectation over the hardest transformations).
+struct ViewChoice {
+  /// How far from the goal each view last was, 0 where it is reached, 1 where it was not looked at yet.
+  private(set) var needs: [Float]
+
+  /// How often what is reached is looked at all the same.
+  private static let leastWeight: Float = 0.01
+
+  init(count: Int) { needs = [Float](repeating: 1, count: count) }
+
+  /// Whether nothing is left to reach through any view, as far as is known.
+  var isReached: Bool { needs.allSatisfy { $0 <= 0 } }
+
+  func draw(random: inout RandomStream) -> Int {
+    let weights = needs.map { max($0 * $0, Self.leastWeight) }
+    var rest = random.unit() * weights.reduce(0, +)
+    for (view, weight) in weights.enumerated() {
+      rest -= weight
+      if rest < 0 { return view }
+    }
+    return weights.count - 1
+  }
+
+  mutating func note(_ view: Int, need: Float) { needs[view] = need }
+}
