@@ -80,7 +80,7 @@ final class PrepareRun: Sendable {
   func prepare() throws -> Summary {
     let start = Date()
     let settings = Data(try canonicalJSON(preparation.settings).utf8)
-    forEachConcurrently(collection.items.count) { index in
+    forEachConcurrently(collection.items.count) { [self] index in
       guard !StopSignal.isPending else { return }
       attempt(index) { try self.cutOut(index, settings) }
       shared.withLock {
@@ -91,7 +91,7 @@ final class PrepareRun: Sendable {
     if StopSignal.isPending { note("stopped; the same command goes on") }
     try StopSignal.exitIfPending()
     let reasons = selection.reasons(shared.withLock { $0.photos })
-    forEachConcurrently(collection.items.count) { index in
+    forEachConcurrently(collection.items.count) { [self] index in
       attempt(index) { try self.settle(index, reasons[index]) }
     }
     let (photos, worked) = shared.withLock { ($0.photos, $0.worked) }

@@ -94,7 +94,7 @@ final class ProtectRun: Sendable {
         $0.progress.note("shard \(shard.index) of \(shard.count): \(jobs.count) of \(count) files")
       }
     }
-    func forEach(_ some: [Job], width: Int? = nil, _ body: @Sendable (Job) throws -> Void) {
+    func forEach(_ some: [Job], width: Int? = nil, _ body: @escaping @Sendable (Job) throws -> Void) {
       forEachConcurrently(some.count, width: width) { index in
         guard !StopSignal.isPending else { return }
         self.attempt(some[index], body)
