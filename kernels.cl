@@ -6,8 +6,42 @@
 // - Every kernel guards its ids, so the host may round global sizes up to any work-group size.
 // - Arguments come in one order: inputs, outputs, sizes, scalars. Outputs are overwritten unless said otherwise.
 // - No float atomics: gradients gather, so that a run repeats bit for bit.
+// - Above a kernel stands what it computes, its layouts and its global size.
 // - A section starts at a line `// == section: NAME ==`. Each becomes a program, with `prelude` before it, so that only what
 //   is needed is built; on a processor the commonest are one (KernelProgram.swift).
+
+// Contents: sections, in order
+//   prelude            what all of them share
+//   elementwise        one value in, one out; halves
+//   binary             two operands, broadcast by strides
+//   movement           copies by strides, gathers, padding
+//   reduce             sums, maxima, log-sum-exp over an axis
+//   norm               normalization over planes or channels, to second order
+//   pack, gemm         matrix products on processors: operands in panels, then their product
+//   tiled              matrix products and convolutions on GPUs: tiles in local memory
+//   lanes, conv        grouped convolutions; what convolutions share
+//   columns            convolutions as products: im2col, col2im
+//   direct             convolutions of stride 1 straight from padded strips
+//   tiles, winograd    Winograd's convolutions: what they share, stride 1
+//   winograd_strided   the same of stride 2, forward and transposed
+//   winograd_gradient  the same of the weights
+//   pool, blocks       pooling; pooling and resizing by whole numbers
+//   resample           resizing by other numbers, cutting out of boxes
+//   random             numbers by counters
+//   optimise           steps of optimizers
+//   peak               what a device can do at most
+//
+// Words, of one meaning each
+//   plane   height x width values: one channel of one image
+//   run     RUN neighbouring values of a plane, which one work-item takes
+//   strip   some rows of padded planes, which stay in a cache while they are worked on
+//   tile    a small rectangle that is computed at once: of a product (MR x NR in registers, more in local memory), or of an output (4 x 4
+//           by Winograd)
+//   panel   MR rows of A or NR columns of B, packed with the depth inside: what a register tile reads
+//   depth   what a product sums over
+//   lane    an element of a vector: one of the tiles, or pixels, that a work-item has side by side
+//   quad    four neighbouring lanes that are neighbouring tiles of one row
+//   phase   the pixels whose row and column leave given remainders by a stride or a dilation
 
 // == section: prelude ==
 
@@ -34,8 +68,7 @@
 // What ends a convolution or product: a bias for each channel (row), then a leaky ReLU of one slope (1 leaves values as
 // they are, 0 is ReLU), or of one for each channel (PReLU). The last arguments of every kernel that has it, and the flags
 // that say what is there.
-#define EPILOGUE_ARGUMENTS                                                                         \
-  global const float *bias, global const float *slopes, const uint flags, const float slope
+#define EPILOGUE_ARGUMENTS global const float *bias, global const float *slopes, const uint flags, const float slope
 #define BIAS_OF(CHANNEL) (flags & WITH_BIAS ? bias[CHANNEL] : 0.0f)
 #define SLOPE_OF(CHANNEL) (flags & WITH_SLOPES ? slopes[CHANNEL] : slope)
 // NaN stays.
@@ -90,14 +123,14 @@ INLINED void transpose(float16 *v, const uint count) {
 // == section: elementwise ==
 
 // y[i] = f(x[i]; a, b). One work-item an element.
-#define UNARY(NAME, EXPRESSION)                                                                    \
-  kernel void unary_##NAME(global const float *restrict x, global float *restrict y,               \
-                           const uint count, const float a, const float b) {                       \
-    const uint i = get_global_id(0);                                                               \
-    if (i < count) {                                                                               \
-      const float v = x[i];                                                                        \
-      y[i] = (EXPRESSION);                                                                         \
-    }                                                                                              \
+#define UNARY(NAME, EXPRESSION)                                                                                                \
+  kernel void unary_##NAME(global const float *restrict x, global float *restrict y, const uint count, const float a,          \
+                           const float b) {                                                                                    \
+    const uint i = get_global_id(0);                                                                                           \
+    if (i < count) {                                                                                                           \
+      const float v = x[i];                                                                                                    \
+      y[i] = (EXPRESSION);                                                                                                     \
+    }                                                                                                                          \
   }
 
 UNARY(affine, fma(a, v, b))
@@ -124,45 +157,44 @@ UNARY(reciprocal, 1.0f / v)
 // y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
 // along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
 // and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
-#define BINARY_RUN(U, V, EXPRESSION)                                                               \
-  for (uint j = 0; j < RUN; ++j) {                                                                 \
-    const float u = (U), v = (V);                                                                  \
-    to[j] = (EXPRESSION);                                                                          \
+#define BINARY_RUN(U, V, EXPRESSION)                                                                                           \
+  for (uint j = 0; j < RUN; ++j) {                                                                                             \
+    const float u = (U), v = (V);                                                                                              \
+    to[j] = (EXPRESSION);                                                                                                      \
   }
-#define BINARY(NAME, EXPRESSION)                                                                   \
-  kernel void binary_##NAME(global const float *restrict a, global const float *restrict b,        \
-                            global float *restrict y, const uint4 shape, const uint4 aStrides,     \
-                            const uint4 bStrides, const float p) {                                 \
-    const uint column = get_global_id(0) * RUN;                                                    \
-    const uint row = get_global_id(1);                                                             \
-    if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)                               \
-      return;                                                                                      \
-    const uint i2 = row % shape.s2;                                                                \
-    const uint i1 = row / shape.s2 % shape.s1;                                                     \
-    const uint i0 = row / shape.s2 / shape.s1;                                                     \
-    const uint s = aStrides.s3, t = bStrides.s3;                                                   \
-    global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s; \
-    global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t; \
-    global float *to = y + row * shape.s3 + column;                                                \
-    if (column + RUN <= shape.s3 && s == 1 && t == 1) {                                            \
-      BINARY_RUN(fa[j], fb[j], EXPRESSION)                                                         \
-    } else if (column + RUN <= shape.s3 && s == 1 && t == 0) {                                     \
-      const float only = fb[0];                                                                    \
-      BINARY_RUN(fa[j], only, EXPRESSION)                                                          \
-    } else if (column + RUN <= shape.s3 && s == 0 && t == 1) {                                     \
-      const float only = fa[0];                                                                    \
-      BINARY_RUN(only, fb[j], EXPRESSION)                                                          \
-    } else {                                                                                       \
-      for (uint j = 0; j < RUN && column + j < shape.s3; ++j) {                                    \
-        const float u = fa[j * s], v = fb[j * t];                                                  \
-        to[j] = (EXPRESSION);                                                                      \
-      }                                                                                            \
-    }                                                                                              \
+#define BINARY(NAME, EXPRESSION)                                                                                               \
+  kernel void binary_##NAME(global const float *restrict a, global const float *restrict b, global float *restrict y,          \
+                            const uint4 shape, const uint4 aStrides, const uint4 bStrides, const float p) {                    \
+    const uint column = get_global_id(0) * RUN;                                                                                \
+    const uint row = get_global_id(1);                                                                                         \
+    if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)                                                           \
+      return;                                                                                                                  \
+    const uint i2 = row % shape.s2;                                                                                            \
+    const uint i1 = row / shape.s2 % shape.s1;                                                                                 \
+    const uint i0 = row / shape.s2 / shape.s1;                                                                                 \
+    const uint s = aStrides.s3, t = bStrides.s3;                                                                               \
+    global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s;                          \
+    global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t;                          \
+    global float *to = y + row * shape.s3 + column;                                                                            \
+    if (column + RUN <= shape.s3 && s == 1 && t == 1) {                                                                        \
+      BINARY_RUN(fa[j], fb[j], EXPRESSION)                                                                                     \
+    } else if (column + RUN <= shape.s3 && s == 1 && t == 0) {                                                                 \
+      const float only = fb[0];                                                                                                \
+      BINARY_RUN(fa[j], only, EXPRESSION)                                                                                      \
+    } else if (column + RUN <= shape.s3 && s == 0 && t == 1) {                                                                 \
+      const float only = fa[0];                                                                                                \
+      BINARY_RUN(only, fb[j], EXPRESSION)                                                                                      \
+    } else {                                                                                                                   \
+      for (uint j = 0; j < RUN && column + j < shape.s3; ++j) {                                                                \
+        const float u = fa[j * s], v = fb[j * t];                                                                              \
+        to[j] = (EXPRESSION);                                                                                                  \
+      }                                                                                                                        \
+    }                                                                                                                          \
   }
 
 BINARY(add, u + v)
 BINARY(subtract, u - v)
-BINARY(multiply, u * v)
+BINARY(multiply, u *v)
 BINARY(divide, u / v)
 BINARY(maximum, u > v ? u : v)
 BINARY(minimum, u < v ? u : v)
@@ -170,8 +202,8 @@ BINARY(greater, u > v ? 1.0f : 0.0f)
 BINARY(equal, u == v ? 1.0f : 0.0f)
 BINARY(reluGradient, u > 0.0f ? v : 0.0f)
 BINARY(leakyReLUGradient, u > 0.0f ? v : p * v)
-BINARY(tanhGradient, v * (1.0f - u * u))
-BINARY(sigmoidGradient, v * u * (1.0f - u))
+BINARY(tanhGradient, v *(1.0f - u * u))
+BINARY(sigmoidGradient, v *u *(1.0f - u))
 BINARY(prelu, u > 0.0f ? u : u * v)
 BINARY(preluSlope, u > 0.0f ? 1.0f : v)
 
@@ -181,9 +213,8 @@ BINARY(preluSlope, u > 0.0f ? 1.0f : v)
 // permute, slice, broadcast (stride 0) and the placing of a block in a larger tensor are all this. A work-item copies
 // RUN neighbours of a row. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2). Elements of y outside
 // the block are left alone.
-kernel void strided_copy(global const float *restrict x, global float *restrict y, const uint4 shape,
-                         const uint4 xStrides, const uint4 yStrides, const uint xOffset,
-                         const uint yOffset) {
+kernel void strided_copy(global const float *restrict x, global float *restrict y, const uint4 shape, const uint4 xStrides,
+                         const uint4 yStrides, const uint xOffset, const uint yOffset) {
   const uint column = get_global_id(0) * RUN;
   const uint row = get_global_id(1);
   if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
@@ -255,8 +286,8 @@ kernel void add_spread(global const float *restrict x, global const float *restr
 }
 
 // y[r, :] = x[indices[r], :] for rows of `width`. Global size: (width, rows).
-kernel void gather_rows(global const float *restrict x, global const uint *restrict indices,
-                        global float *restrict y, const uint rows, const uint width) {
+kernel void gather_rows(global const float *restrict x, global const uint *restrict indices, global float *restrict y,
+                        const uint rows, const uint width) {
   const uint column = get_global_id(0);
   const uint row = get_global_id(1);
   if (column < width && row < rows)
@@ -267,8 +298,8 @@ kernel void gather_rows(global const float *restrict x, global const uint *restr
 // grouped by source row, starts[s] ..< starts[s + 1] being those of s: a gather, so no atomics.
 // Global size: (width, sourceRows).
 kernel void gather_rows_gradient(global const float *restrict dy, global const uint *restrict order,
-                                 global const uint *restrict starts, global float *restrict dx,
-                                 const uint sourceRows, const uint width) {
+                                 global const uint *restrict starts, global float *restrict dx, const uint sourceRows,
+                                 const uint width) {
   const uint column = get_global_id(0);
   const uint row = get_global_id(1);
   if (column >= width || row >= sourceRows)
@@ -285,59 +316,56 @@ kernel void gather_rows_gradient(global const float *restrict dy, global const u
 // One work-group a (chunk, row): group id 0 = chunk, group id 1 = row. Work-items stride over the chunk in
 // steps of eight elements, then fold through `scratch` (one float a work-item) by a halving tree.
 // The local size must be a power of two; 1 on a CPU.
-#define REDUCE_ROWS(NAME, IDENTITY, COMBINE, FOLD8)                                                \
-  kernel void NAME##_rows(global const float *restrict x, global float *restrict y,                \
-                          local float *restrict scratch, const uint rows, const uint length,       \
-                          const uint chunkLength) {                                                \
-    const uint lid = get_local_id(0);                                                              \
-    const uint size = get_local_size(0);                                                           \
-    const uint chunk = get_group_id(0);                                                            \
-    const uint row = get_group_id(1);                                                              \
-    const uint begin = chunk * chunkLength;                                                        \
-    const uint count = min(chunkLength, length - begin);                                           \
-    global const float *from = x + (ulong)row * length + begin;                                    \
-    float8 acc8 = (float8)(IDENTITY);                                                              \
-    const uint vectors = count / 8;                                                                \
-    for (uint i = lid; i < vectors; i += size) {                                                   \
-      const float8 u = acc8, v = vload8(i, from);                                                  \
-      acc8 = COMBINE(u, v);                                                                        \
-    }                                                                                              \
-    float acc = FOLD8;                                                                             \
-    for (uint i = vectors * 8 + lid; i < count; i += size)                                         \
-      acc = COMBINE(acc, from[i]);                                                                 \
-    scratch[lid] = acc;                                                                            \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
-    for (uint half_ = size / 2; half_ > 0; half_ /= 2) {                                           \
-      if (lid < half_)                                                                             \
-        scratch[lid] = COMBINE(scratch[lid], scratch[lid + half_]);                                \
-      barrier(CLK_LOCAL_MEM_FENCE);                                                                \
-    }                                                                                              \
-    if (lid == 0)                                                                                  \
-      y[row * get_num_groups(0) + chunk] = scratch[0];                                             \
+#define REDUCE_ROWS(NAME, IDENTITY, COMBINE, FOLD8)                                                                            \
+  kernel void NAME##_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch,             \
+                          const uint rows, const uint length, const uint chunkLength) {                                        \
+    const uint lid = get_local_id(0);                                                                                          \
+    const uint size = get_local_size(0);                                                                                       \
+    const uint chunk = get_group_id(0);                                                                                        \
+    const uint row = get_group_id(1);                                                                                          \
+    const uint begin = chunk * chunkLength;                                                                                    \
+    const uint count = min(chunkLength, length - begin);                                                                       \
+    global const float *from = x + (ulong)row * length + begin;                                                                \
+    float8 acc8 = (float8)(IDENTITY);                                                                                          \
+    const uint vectors = count / 8;                                                                                            \
+    for (uint i = lid; i < vectors; i += size) {                                                                               \
+      const float8 u = acc8, v = vload8(i, from);                                                                              \
+      acc8 = COMBINE(u, v);                                                                                                    \
+    }                                                                                                                          \
+    float acc = FOLD8;                                                                                                         \
+    for (uint i = vectors * 8 + lid; i < count; i += size)                                                                     \
+      acc = COMBINE(acc, from[i]);                                                                                             \
+    scratch[lid] = acc;                                                                                                        \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                                              \
+    for (uint half_ = size / 2; half_ > 0; half_ /= 2) {                                                                       \
+      if (lid < half_)                                                                                                         \
+        scratch[lid] = COMBINE(scratch[lid], scratch[lid + half_]);                                                            \
+      barrier(CLK_LOCAL_MEM_FENCE);                                                                                            \
+    }                                                                                                                          \
+    if (lid == 0)                                                                                                              \
+      y[row * get_num_groups(0) + chunk] = scratch[0];                                                                         \
   }
 
 // y[o, i] = reduction over r of x[o, r, i]. One work-item an (i, o): global size (inner, outer).
-#define REDUCE_MIDDLE(NAME, IDENTITY, COMBINE)                                                     \
-  kernel void NAME##_middle(global const float *restrict x, global float *restrict y,              \
-                            const uint outer, const uint length, const uint inner) {               \
-    const uint i = get_global_id(0);                                                               \
-    const uint o = get_global_id(1);                                                               \
-    if (i >= inner || o >= outer)                                                                  \
-      return;                                                                                      \
-    global const float *from = x + (ulong)o * length * inner + i;                                  \
-    float acc = IDENTITY;                                                                          \
-    for (uint r = 0; r < length; ++r)                                                              \
-      acc = COMBINE(acc, from[r * inner]);                                                         \
-    y[o * inner + i] = acc;                                                                        \
+#define REDUCE_MIDDLE(NAME, IDENTITY, COMBINE)                                                                                 \
+  kernel void NAME##_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,     \
+                            const uint inner) {                                                                                \
+    const uint i = get_global_id(0);                                                                                           \
+    const uint o = get_global_id(1);                                                                                           \
+    if (i >= inner || o >= outer)                                                                                              \
+      return;                                                                                                                  \
+    global const float *from = x + (ulong)o * length * inner + i;                                                              \
+    float acc = IDENTITY;                                                                                                      \
+    for (uint r = 0; r < length; ++r)                                                                                          \
+      acc = COMBINE(acc, from[r * inner]);                                                                                     \
+    y[o * inner + i] = acc;                                                                                                    \
   }
 
 #define PLUS(U, V) ((U) + (V))
 #define LARGER(U, V) fmax(U, V)
-#define FOLD_PLUS                                                                                  \
-  (((acc8.s0 + acc8.s4) + (acc8.s1 + acc8.s5)) + ((acc8.s2 + acc8.s6) + (acc8.s3 + acc8.s7)))
-#define FOLD_LARGER                                                                                \
-  fmax(fmax(fmax(acc8.s0, acc8.s4), fmax(acc8.s1, acc8.s5)),                                       \
-       fmax(fmax(acc8.s2, acc8.s6), fmax(acc8.s3, acc8.s7)))
+#define FOLD_PLUS (((acc8.s0 + acc8.s4) + (acc8.s1 + acc8.s5)) + ((acc8.s2 + acc8.s6) + (acc8.s3 + acc8.s7)))
+#define FOLD_LARGER                                                                                                            \
+  fmax(fmax(fmax(acc8.s0, acc8.s4), fmax(acc8.s1, acc8.s5)), fmax(fmax(acc8.s2, acc8.s6), fmax(acc8.s3, acc8.s7)))
 REDUCE_ROWS(sum, 0.0f, PLUS, FOLD_PLUS)
 REDUCE_ROWS(max, -INFINITY, LARGER, FOLD_LARGER)
 REDUCE_MIDDLE(sum, 0.0f, PLUS)
@@ -379,18 +407,18 @@ static float folded(const wide v) { return v; }
 #endif
 
 // What a work-item of the normalisations is, and the group that its work-group has: see normalize_forward.
-#define NORM_GROUP                                                                                              \
-  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);                          \
-  const uint start = group * area, vectors = area / WIDTH;                                                      \
+#define NORM_GROUP                                                                                                             \
+  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);                                         \
+  const uint start = group * area, vectors = area / WIDTH;                                                                     \
   const float count = (float)(planes * area)
 
 // What the forward pass found for the group, and its channel's parameters.
-#define NORM_FOUND                                                                                              \
-  const float mean = statistics[group].s0, invstd = statistics[group].s1;                                       \
+#define NORM_FOUND                                                                                                             \
+  const float mean = statistics[group].s0, invstd = statistics[group].s1;                                                      \
   const float scale = gamma[group % channels], shift = beta[group % channels]
 
 // A gradient D through the leaky ReLU of a value Z.
-#define PASSED(D, Z) select(slope * (D), (D), (Z) > 0.0f)
+#define PASSED(D, Z) select(slope *(D), (D), (Z) > 0.0f)
 
 // Normalisation with its own statistics, forward: y = (x - mean) * invstd * gamma[c] + beta[c], then
 // leaky ReLU of `slope` (1 = none, 0 = ReLU). A group is the set of elements that share statistics:
@@ -402,10 +430,9 @@ static float folded(const wide v) { return v; }
 // One work-group a group; local size a power of two; scratch: one float2 a work-item.
 kernel void normalize_forward(global const float *restrict x, global const float *restrict gamma,
                               global const float *restrict beta, global const float *restrict residual,
-                              global float *restrict y, global float2 *restrict statistics,
-                              local float2 *restrict scratch, const uint channels, const uint planes,
-                              const uint area, const uint planeStride, const float epsilon,
-                              const uint unbiased, const float slope, const uint hasResidual) {
+                              global float *restrict y, global float2 *restrict statistics, local float2 *restrict scratch,
+                              const uint channels, const uint planes, const uint area, const uint planeStride,
+                              const float epsilon, const uint unbiased, const float slope, const uint hasResidual) {
   NORM_GROUP;
 
   // Two sums at a time: one would wait for its own last addition.
@@ -475,13 +502,11 @@ kernel void normalize_forward(global const float *restrict x, global const float
 // `unbiased`, n / (n - 1) * (deviation + epsilon) / deviation.
 // dx may be dy's own memory: each element is read for the last time just before it is written. Work sizes and layouts as
 // in normalize_forward.
-kernel void normalize_gradient(global const float *restrict x, global const float *dy,
-                               global const float *restrict gamma, global const float *restrict beta,
-                               global const float2 *restrict statistics, global float *dx,
-                               global float2 *restrict sums, local float2 *restrict scratch,
-                               const uint channels, const uint planes, const uint area,
-                               const uint planeStride, const float epsilon, const uint unbiased,
-                               const float slope) {
+kernel void normalize_gradient(global const float *restrict x, global const float *dy, global const float *restrict gamma,
+                               global const float *restrict beta, global const float2 *restrict statistics, global float *dx,
+                               global float2 *restrict sums, local float2 *restrict scratch, const uint channels,
+                               const uint planes, const uint area, const uint planeStride, const float epsilon,
+                               const uint unbiased, const float slope) {
   NORM_GROUP;
   NORM_FOUND;
 
@@ -505,8 +530,7 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
     }
   }
   const float2 total = group_sum2(scratch, (float2)(gh + folded(gh16), g + folded(g16)), lid, size);
-  const float k =
-      unbiased ? count / fmax(count - 1.0f, 1.0f) / fmax(1.0f - epsilon * invstd, 1e-6f) : 1.0f;
+  const float k = unbiased ? count / fmax(count - 1.0f, 1.0f) / fmax(1.0f - epsilon * invstd, 1e-6f) : 1.0f;
   const float meanGH = total.s0 / count * k;
   const float meanG = total.s1 / count;
   const float outer = scale * invstd;
@@ -538,12 +562,12 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
 //   dgamma[group] = invstd * (C - k * A * B / n)      (instance norm: still to be added over the images)
 // q is 3; under `unbiased`, where k depends on x too, 3 + epsilon * invstd / (1 - epsilon * invstd). beta's is 0.
 // dx may be u's own memory, as in normalize_gradient. Work sizes and layouts as in normalize_forward.
-kernel void normalize_second_gradient(
-    global const float *restrict x, global const float *restrict dy, global const float *u,
-    global const float *restrict gamma, global const float *restrict beta,
-    global const float2 *restrict statistics, global float *dx, global float *restrict ddy,
-    global float *restrict dgamma, local float2 *restrict scratch, const uint channels, const uint planes,
-    const uint area, const uint planeStride, const float epsilon, const uint unbiased, const float slope) {
+kernel void normalize_second_gradient(global const float *restrict x, global const float *restrict dy, global const float *u,
+                                      global const float *restrict gamma, global const float *restrict beta,
+                                      global const float2 *restrict statistics, global float *dx, global float *restrict ddy,
+                                      global float *restrict dgamma, local float2 *restrict scratch, const uint channels,
+                                      const uint planes, const uint area, const uint planeStride, const float epsilon,
+                                      const uint unbiased, const float slope) {
   NORM_GROUP;
   NORM_FOUND;
 
@@ -635,10 +659,10 @@ kernel void normalize_second_gradient(
 // weights and per-image gradients are read in place; k counts from firstDepth. A work-item packs depthRun steps of the depth
 // of panelRun panels: many panels where neighbouring rows are neighbours in memory, many steps where those of the depth are.
 // Global size: (ceil(depth / depthRun), ceil(panels / panelRun), batch).
-kernel void pack_rows(global const float *restrict source, global float *restrict packed, const uint rows,
-                      const uint depth, const uint firstDepth, const int batchStride, const int rowStride,
-                      const uint depthInner, const int outerStride, const int innerStride,
-                      const int offset, const uint depthRun, const uint panelRun) {
+kernel void pack_rows(global const float *restrict source, global float *restrict packed, const uint rows, const uint depth,
+                      const uint firstDepth, const int batchStride, const int rowStride, const uint depthInner,
+                      const int outerStride, const int innerStride, const int offset, const uint depthRun,
+                      const uint panelRun) {
   const uint firstK = get_global_id(0) * depthRun;
   const uint firstPanel = get_global_id(1) * panelRun;
   const uint batch = get_global_id(2);
@@ -672,10 +696,9 @@ kernel void pack_rows(global const float *restrict source, global float *restric
 // Packs a matrix B[batch][depth][columns], given by strides, into column panels
 // packed[batch][ceil(columns / NR)][depth][NR], zero beyond the last column. The column index splits in
 // two, n = n1 * columnInner + n2 (image and pixel), and counts from firstColumn. Global size: (depth, panels, batch).
-kernel void pack_columns(global const float *restrict source, global float *restrict packed,
-                         const uint columns, const uint depth, const uint firstColumn, const int batchStride,
-                         const int depthStride, const uint columnInner, const int outerStride,
-                         const int innerStride, const int offset) {
+kernel void pack_columns(global const float *restrict source, global float *restrict packed, const uint columns,
+                         const uint depth, const uint firstColumn, const int batchStride, const int depthStride,
+                         const uint columnInner, const int outerStride, const int innerStride, const int offset) {
   const uint k = get_global_id(0);
   const uint panel = get_global_id(1);
   const uint batch = get_global_id(2);
@@ -701,26 +724,29 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 // The sums of a register tile: MR rows of TILE_PANELS panels of B. A processor whose registers hold a row of a panel has
 // enough of them for two panels, and needs twelve sums in flight to keep its multipliers busy.
 #if TILE_PANELS == 2
-#define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f, s0 = 0.0f, s1 = 0.0f, \
-                          s2 = 0.0f, s3 = 0.0f, s4 = 0.0f, s5 = 0.0f
-#define GEMM_TILE {t0, t1, t2, t3, t4, t5, s0, s1, s2, s3, s4, s5}
+#define GEMM_SUMS                                                                                                              \
+  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f, s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f,        \
+          s4 = 0.0f, s5 = 0.0f
+#define GEMM_TILE                                                                                                              \
+  { t0, t1, t2, t3, t4, t5, s0, s1, s2, s3, s4, s5 }
 #define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R), s##R = fma((float16)(A), w, s##R)
 #else
 #define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f
-#define GEMM_TILE {t0, t1, t2, t3, t4, t5}
+#define GEMM_TILE                                                                                                              \
+  { t0, t1, t2, t3, t4, t5 }
 #define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R)
 #endif
 
 // One step of the depth of a register tile: rows V and W of its panels of B, and six elements of A.
-#define GEMM_STEP(V, W, A0, A1, A2, A3, A4, A5)                                                    \
-  do {                                                                                             \
-    const float16 v = vload16(0, V), w = vload16(0, W);                                            \
-    GEMM_ROW(0, A0);                                                                               \
-    GEMM_ROW(1, A1);                                                                               \
-    GEMM_ROW(2, A2);                                                                               \
-    GEMM_ROW(3, A3);                                                                               \
-    GEMM_ROW(4, A4);                                                                               \
-    GEMM_ROW(5, A5);                                                                               \
+#define GEMM_STEP(V, W, A0, A1, A2, A3, A4, A5)                                                                                \
+  do {                                                                                                                         \
+    const float16 v = vload16(0, V), w = vload16(0, W);                                                                        \
+    GEMM_ROW(0, A0);                                                                                                           \
+    GEMM_ROW(1, A1);                                                                                                           \
+    GEMM_ROW(2, A2);                                                                                                           \
+    GEMM_ROW(3, A3);                                                                                                           \
+    GEMM_ROW(4, A4);                                                                                                           \
+    GEMM_ROW(5, A5);                                                                                                           \
   } while (0)
 
 // Where column n begins in rows of blocks.
@@ -741,10 +767,9 @@ static uint column_offset(const uint n, const uint columnBlock, const uint colum
 // first-level cache over all its A panels, or, where `leftOnce`, all its B panels in the second-level cache, so that a large
 // A is read once, in long runs. Register tile: MR accumulators of NR floats.
 // Global size: (ceil(panelsN / columnPanels), ceil(panelsM / rowPanels), batch).
-kernel void gemm_packed(global const float *restrict a, global const float *restrict b,
-                        global float *restrict c, const Product product, const uint rowPanels,
-                        const uint columnPanels, const uint depthBlock, const uint leftOnce,
-                        EPILOGUE_ARGUMENTS) {
+kernel void gemm_packed(global const float *restrict a, global const float *restrict b, global float *restrict c,
+                        const Product product, const uint rowPanels, const uint columnPanels, const uint depthBlock,
+                        const uint leftOnce, EPILOGUE_ARGUMENTS) {
   const uint batch = get_global_id(2);
   const uint panelsM = (product.rows + MR - 1) / MR;
   const uint panelsN = (product.columns + NR - 1) / NR;
@@ -774,8 +799,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
       const uint end = product.firstColumn + product.columns;
       for (uint p = 0; p < panels; ++p) {
         const uint n0 = product.firstColumn + (pn + p) * NR;
-        global float *to = cBatch + (ulong)pm * MR * product.cRowStride + column_offset(n0, product.columnBlock,
-            product.columnBlockStride);
+        global float *to =
+            cBatch + (ulong)pm * MR * product.cRowStride + column_offset(n0, product.columnBlock, product.columnBlockStride);
         for (uint r = 0; r < MR; ++r)
           WILL_WRITE(to + r * product.cRowStride);
       }
@@ -838,8 +863,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
 // packed[batch][ceil(channels / NR)][panels * NR][NR] = source[batch][panels][channels][NR] with its last two axes
 // transposed, zero beyond the last channel: lanes become the depth of a GEMM. The source's batches lie SPACED apart. Global
 // size: (channel panels, panels, batch).
-kernel void transpose_panels(global const float *restrict source, global float *restrict packed,
-                             const uint channels, const uint panels) {
+kernel void transpose_panels(global const float *restrict source, global float *restrict packed, const uint channels,
+                             const uint panels) {
   const uint channelPanel = get_global_id(0);
   const uint panel = get_global_id(1);
   const uint batch = get_global_id(2);
@@ -865,8 +890,7 @@ kernel void transpose_panels(global const float *restrict source, global float *
 // of [m][NR] lie SPACED apart.
 // Register tile as in gemm_packed. Global size: (ceil(columns / NR / TILE_PANELS), ceil(rows / MR), batch).
 kernel void gemm_lanes(global const float *restrict a, global const float *restrict b, global float *restrict c,
-                       const uint rows, const uint columns, const uint panels, const uint batches,
-                       const uint accumulating) {
+                       const uint rows, const uint columns, const uint panels, const uint batches, const uint accumulating) {
   const uint pn = get_global_id(0) * TILE_PANELS;
   const uint pm = get_global_id(1);
   const uint batch = get_global_id(2);
@@ -878,7 +902,7 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
   const uint tilePanels = min((uint)TILE_PANELS, panelsN - pn);
   global const float *bq = bp + (ulong)(tilePanels - 1) * panels * NR * NR;
   GEMM_SUMS;
-  const uint last = rows - 1;   // rows beyond it are read from it and not stored
+  const uint last = rows - 1; // rows beyond it are read from it and not stored
   const uint r0 = pm * MR * NR, r1 = min(pm * MR + 1, last) * NR, r2 = min(pm * MR + 2, last) * NR,
              r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
   for (uint panel = 0; panel < panels; ++panel) {
@@ -940,13 +964,11 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 
 // The last arguments of every product: C, and the product as in gemm_packed (C is partial[batch * splits + split][m][n]
 // where splits > 1); as much of the depth as a split takes, a multiple of TILE_K.
-#define TILED_ARGUMENTS                                                                            \
-  global float *c, const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
+#define TILED_ARGUMENTS global float *c, const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
 
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
 // work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
-INLINED void multiply_step(local const float4 *left, local const float4 *right, const uint lx, const uint ly,
-                           float4 *sum) {
+INLINED void multiply_step(local const float4 *left, local const float4 *right, const uint lx, const uint ly, float4 *sum) {
 #pragma unroll 2
   for (uint k = 0; k < TILE_K; ++k) {
     float4 b[TILE_RN / 4];
@@ -971,7 +993,7 @@ INLINED void multiply_step(local const float4 *left, local const float4 *right, 
 // Fetched values into local memory. Of A, and of B where `byDepth`, neighbouring work-items fetched neighbouring steps of
 // the depth; of B else, neighbouring columns.
 INLINED void stash(local float4 *left, local float4 *right, const float *fromLeft, const float *fromRight, const uint item,
-                  const int byDepth) {
+                   const int byDepth) {
   local float *a = (local float *)left + item % TILE_K * LEFT_PITCH * 4 + item / TILE_K;
 #pragma unroll
   for (uint j = 0; j < LEFT_LOADS; ++j)
@@ -985,13 +1007,13 @@ INLINED void stash(local float4 *left, local float4 *right, const float *fromLef
 }
 
 // Stores a work-item's part of C.
-INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN,
-                       const uint z, TILED_ARGUMENTS) {
+INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN, const uint z,
+                        TILED_ARGUMENTS) {
   const int isWhole = splits == 1;
   const uint blockStride = isWhole ? product.columnBlockStride : 0, block = isWhole ? product.columnBlock : product.columns;
   const uint stride = isWhole ? product.cRowStride : product.columns;
-  global float *base = c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride :
-      (ulong)z * product.rows * product.columns);
+  global float *base =
+      c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride : (ulong)z * product.rows * product.columns);
   // Four columns at a time where they always lie together, at a multiple of four.
   const int together = ((block | blockStride | stride | product.columns) & 3) == 0 &&
                        (!isWhole || ((product.cOffset | product.cBatchStride) & 3) == 0);
@@ -1027,32 +1049,32 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
 }
 
 // The body of a product. FETCH fills fetchedLeft and fetchedRight for the step at k0 and moves its own places on.
-#define TILED_START                                                                                \
-  local float4 left[2 * TILE_K * LEFT_PITCH], right[2 * TILE_K * RIGHT_PITCH];                     \
-  const uint lx = get_local_id(0), ly = get_local_id(1), item = ly * TILE_WIDTH + lx;              \
-  const uint firstM = get_group_id(1) * TILE_M, firstN = get_group_id(0) * TILE_N;                 \
-  const uint z = get_group_id(2);                                                                  \
-  const uint firstK = z % splits * depthRun, lastK = min(product.depth, firstK + depthRun);        \
-  const uint leftK = item % TILE_K, leftM = firstM + item / TILE_K;                                \
-  float fetchedLeft[LEFT_LOADS], fetchedRight[RIGHT_LOADS];                                        \
-  float4 sum[TILE_RM * TILE_RN / 4];                                                               \
+#define TILED_START                                                                                                            \
+  local float4 left[2 * TILE_K * LEFT_PITCH], right[2 * TILE_K * RIGHT_PITCH];                                                 \
+  const uint lx = get_local_id(0), ly = get_local_id(1), item = ly * TILE_WIDTH + lx;                                          \
+  const uint firstM = get_group_id(1) * TILE_M, firstN = get_group_id(0) * TILE_N;                                             \
+  const uint z = get_group_id(2);                                                                                              \
+  const uint firstK = z % splits * depthRun, lastK = min(product.depth, firstK + depthRun);                                    \
+  const uint leftK = item % TILE_K, leftM = firstM + item / TILE_K;                                                            \
+  float fetchedLeft[LEFT_LOADS], fetchedRight[RIGHT_LOADS];                                                                    \
+  float4 sum[TILE_RM * TILE_RN / 4];                                                                                           \
   _Pragma("unroll") for (uint i = 0; i < TILE_RM * TILE_RN / 4; ++i) sum[i] = 0.0f
 
-#define TILED_RUN(FETCH, BY_DEPTH)                                                                 \
-  uint k0 = firstK;                                                                                \
-  FETCH;                                                                                           \
-  stash(left, right, fetchedLeft, fetchedRight, item, BY_DEPTH);                                   \
-  barrier(CLK_LOCAL_MEM_FENCE);                                                                    \
-  for (uint now = 0; k0 < lastK; now ^= 1) {                                                       \
-    k0 += TILE_K;                                                                                  \
-    if (k0 < lastK)                                                                                \
-      FETCH;                                                                                       \
-    multiply_step(left + now * TILE_K * LEFT_PITCH, right + now * TILE_K * RIGHT_PITCH, lx, ly, sum); \
-    if (k0 < lastK)                                                                                \
-      stash(left + (now ^ 1) * TILE_K * LEFT_PITCH, right + (now ^ 1) * TILE_K * RIGHT_PITCH, fetchedLeft, fetchedRight, \
-            item, BY_DEPTH);                                                                       \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
-  }                                                                                                \
+#define TILED_RUN(FETCH, BY_DEPTH)                                                                                             \
+  uint k0 = firstK;                                                                                                            \
+  FETCH;                                                                                                                       \
+  stash(left, right, fetchedLeft, fetchedRight, item, BY_DEPTH);                                                               \
+  barrier(CLK_LOCAL_MEM_FENCE);                                                                                                \
+  for (uint now = 0; k0 < lastK; now ^= 1) {                                                                                   \
+    k0 += TILE_K;                                                                                                              \
+    if (k0 < lastK)                                                                                                            \
+      FETCH;                                                                                                                   \
+    multiply_step(left + now * TILE_K * LEFT_PITCH, right + now * TILE_K * RIGHT_PITCH, lx, ly, sum);                          \
+    if (k0 < lastK)                                                                                                            \
+      stash(left + (now ^ 1) * TILE_K * LEFT_PITCH, right + (now ^ 1) * TILE_K * RIGHT_PITCH, fetchedLeft, fetchedRight, item, \
+            BY_DEPTH);                                                                                                         \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                                              \
+  }                                                                                                                            \
   store_tile(sum, lx, ly, firstM, firstN, z, c, product, depthRun, splits, bias, slopes, flags, slope)
 
 // Of operands as gemm_packed takes them.
@@ -1061,20 +1083,21 @@ TILED_KERNEL void tiled_packed(global const float *restrict a, global const floa
   const uint batch = z / splits;
   global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
   const uint rightN = firstN + item % TILE_N;
-  global const float *bColumn = b + (ulong)batch * product.bBatchStride +
-      (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
-#define FETCH_PACKED                                                                               \
-  do {                                                                                             \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
-      const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK                                              \
-                           ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + \
-                               leftK) * product.aDepthStride] : 0.0f; \
-    }                                                                                              \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
-      const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                          \
-      fetchedRight[j] = rightN < product.columns && k < lastK ? bColumn[k * NR] : 0.0f;                    \
-    }                                                                                              \
+  global const float *bColumn =
+      b + (ulong)batch * product.bBatchStride + (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
+#define FETCH_PACKED                                                                                                           \
+  do {                                                                                                                         \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
+      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
+      fetchedLeft[j] =                                                                                                         \
+          m < product.rows && k0 + leftK < lastK                                                                               \
+              ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + leftK) * product.aDepthStride]      \
+              : 0.0f;                                                                                                          \
+    }                                                                                                                          \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
+      const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                                                      \
+      fetchedRight[j] = rightN < product.columns && k < lastK ? bColumn[k * NR] : 0.0f;                                        \
+    }                                                                                                                          \
   } while (0)
   TILED_RUN(FETCH_PACKED, 0);
 }
@@ -1082,9 +1105,8 @@ TILED_KERNEL void tiled_packed(global const float *restrict a, global const floa
 // Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
 //   A = w[m * weightRow + ci * weightChannel + tap], taps last first where `flipped` (then the input gradient of stride 1),
 //   B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w,
-                         const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
-                         TILED_ARGUMENTS) {
+TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w, const Convolution conv,
+                               const uint weightRow, const uint weightChannel, const uint flipped, TILED_ARGUMENTS) {
   TILED_START;
   const uint taps = conv.kernelHeight * conv.kernelWidth;
   const uint rightN = firstN + item % TILE_N, rightK = item / TILE_N;
@@ -1093,25 +1115,25 @@ TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const floa
   const int y0 = rightN < product.columns ? (int)(within / conv.outWidth * conv.stride) - (int)conv.padding : -0x40000000;
   const int x0 = (int)(within % conv.outWidth * conv.stride) - (int)conv.padding;
   const uint image = rightN / (conv.outHeight * conv.outWidth) * conv.channels;
-  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth, kx = (firstK +
-      rightK) % conv.kernelWidth;
-#define FETCH_CONV2D                                                                               \
-  do {                                                                                             \
-    const uint tap = (k0 + leftK) % taps;                                                          \
-    const uint at = (k0 + leftK) / taps * weightChannel + (flipped ? taps - 1 - tap : tap);        \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
-      const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;              \
-    }                                                                                              \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
-      const int iy = y0 + (int)(ky * conv.dilation), ix = x0 + (int)(kx * conv.dilation);                    \
-      const int inside = k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && \
-          ix < (int)conv.width; \
-      fetchedRight[j] = inside ? x[((image + ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;  \
-      for (kx += RIGHT_STEP; kx >= conv.kernelWidth; kx -= conv.kernelWidth)                                 \
-        if (++ky == conv.kernelHeight)                                                                  \
-          ky = 0, ++ci;                                                                            \
-    }                                                                                              \
+  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth,
+       kx = (firstK + rightK) % conv.kernelWidth;
+#define FETCH_CONV2D                                                                                                           \
+  do {                                                                                                                         \
+    const uint tap = (k0 + leftK) % taps;                                                                                      \
+    const uint at = (k0 + leftK) / taps * weightChannel + (flipped ? taps - 1 - tap : tap);                                    \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
+      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
+      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;                                  \
+    }                                                                                                                          \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
+      const int iy = y0 + (int)(ky * conv.dilation), ix = x0 + (int)(kx * conv.dilation);                                      \
+      const int inside =                                                                                                       \
+          k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width;         \
+      fetchedRight[j] = inside ? x[((image + ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;                    \
+      for (kx += RIGHT_STEP; kx >= conv.kernelWidth; kx -= conv.kernelWidth)                                                   \
+        if (++ky == conv.kernelHeight)                                                                                         \
+          ky = 0, ++ci;                                                                                                        \
+    }                                                                                                                          \
   } while (0)
   TILED_RUN(FETCH_CONV2D, 0);
 }
@@ -1119,7 +1141,7 @@ TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const floa
 // The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
 //   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
 TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
-                                         const Convolution conv, TILED_ARGUMENTS) {
+                                               const Convolution conv, TILED_ARGUMENTS) {
   TILED_START;
   const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
   uint image = (firstK + leftK) / area, oy = (firstK + leftK) % area / conv.outWidth, ox = (firstK + leftK) % conv.outWidth;
@@ -1135,24 +1157,24 @@ TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, g
     if (n >= product.columns)
       dyOf[j] = -0x40000000;
   }
-#define FETCH_WEIGHT_GRADIENT                                                                      \
-  do {                                                                                             \
-    const int here = k0 + leftK < lastK;                                                           \
-    global const float *up = dy + (ulong)image * product.rows * area + oy * conv.outWidth + ox;                 \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                      \
-      const uint m = leftM + j * LEFT_ROWS;                                                        \
-      fetchedLeft[j] = here && m < product.rows ? up[m * area] : 0.0f;                                     \
-    }                                                                                              \
-    const int iy = (int)(oy * conv.stride), ix = (int)(ox * conv.stride);                                  \
-    global const float *from = x + (ulong)image * conv.channels * conv.height * conv.width;                       \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                     \
-      const int py = iy + dyOf[j], px = ix + dxOf[j];                                              \
-      const int inside = here && py >= 0 && py < (int)conv.height && px >= 0 && px < (int)conv.width;        \
-      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)conv.width + ix] : 0.0f;                  \
-    }                                                                                              \
-    for (ox += TILE_K; ox >= conv.outWidth; ox -= conv.outWidth)                                             \
-      if (++oy == conv.outHeight)                                                                       \
-        oy = 0, ++image;                                                                           \
+#define FETCH_WEIGHT_GRADIENT                                                                                                  \
+  do {                                                                                                                         \
+    const int here = k0 + leftK < lastK;                                                                                       \
+    global const float *up = dy + (ulong)image * product.rows * area + oy * conv.outWidth + ox;                                \
+    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
+      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
+      fetchedLeft[j] = here && m < product.rows ? up[m * area] : 0.0f;                                                         \
+    }                                                                                                                          \
+    const int iy = (int)(oy * conv.stride), ix = (int)(ox * conv.stride);                                                      \
+    global const float *from = x + (ulong)image * conv.channels * conv.height * conv.width;                                    \
+    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
+      const int py = iy + dyOf[j], px = ix + dxOf[j];                                                                          \
+      const int inside = here && py >= 0 && py < (int)conv.height && px >= 0 && px < (int)conv.width;                          \
+      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)conv.width + ix] : 0.0f;                                         \
+    }                                                                                                                          \
+    for (ox += TILE_K; ox >= conv.outWidth; ox -= conv.outWidth)                                                               \
+      if (++oy == conv.outHeight)                                                                                              \
+        oy = 0, ++image;                                                                                                       \
   } while (0)
   TILED_RUN(FETCH_WEIGHT_GRADIENT, 1);
 }
@@ -1198,9 +1220,7 @@ static float16 row_lanes(global const float *row, const int x0, const int stride
 }
 
 // Element x of a row, 0 outside it.
-static float row_element(global const float *row, const int x, const int width) {
-  return x >= 0 && x < width ? row[x] : 0.0f;
-}
+static float row_element(global const float *row, const int x, const int width) { return x >= 0 && x < width ? row[x] : 0.0f; }
 
 // The first `count` lanes of v into a row.
 static void store_lanes(global float *to, const float16 v, const int count) {
@@ -1224,8 +1244,8 @@ typedef float16 run;
 #define ROW_ID get_global_id(0)
 #define PLANE_ID get_global_id(1)
 #define EACH_RUN(X, WIDTH) for (uint X = 0; X < (WIDTH); X += 16)
-#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                           \
-  for (uint phase = 0; phase < (STRIDE); ++phase)                                                  \
+#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                                                       \
+  for (uint phase = 0; phase < (STRIDE); ++phase)                                                                              \
     for (uint i0 = 0; i0 * (STRIDE) + phase < (WIDTH); i0 += 16)
 #define RUN_AT(ROW, X, STRIDE, WIDTH) row_lanes(ROW, X, STRIDE, WIDTH)
 #define RUN_INSIDE(P) vload16(0, P)
@@ -1251,8 +1271,8 @@ typedef float run;
 #define ROW_ID get_global_id(1)
 #define PLANE_ID get_global_id(2)
 #define EACH_RUN(X, WIDTH) for (uint X = get_global_id(0), last = min(X + 1, (uint)(WIDTH)); X < last; ++X)
-#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                           \
-  const uint phase = get_global_id(0) % (STRIDE), i0 = get_global_id(0) / (STRIDE);                \
+#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                                                       \
+  const uint phase = get_global_id(0) % (STRIDE), i0 = get_global_id(0) / (STRIDE);                                            \
   if (get_global_id(0) < (WIDTH))
 #define RUN_AT(ROW, X, STRIDE, WIDTH) row_element(ROW, X, WIDTH)
 #define RUN_INSIDE(P) (P)[0]
@@ -1286,9 +1306,8 @@ static run masked_run(global const float *row, const int x, const int width) {
 // [channels * kh * kw][images * outHeight * outWidth], from `slack` elements into its buffer, with as many after its
 // end: vectors may reach 16 elements beyond a row, and what lies there is masked out.
 // In a row of dx the x of one phase x % stride read neighbouring ox. Rows: height; planes: channels * images.
-kernel void col2im(global const float *restrict columns, global const float *restrict bias,
-                   global float *restrict dx, const Convolution conv, const uint firstChannel,
-                   const uint channels, const uint slack, const uint hasBias) {
+kernel void col2im(global const float *restrict columns, global const float *restrict bias, global float *restrict dx,
+                   const Convolution conv, const uint firstChannel, const uint channels, const uint slack, const uint hasBias) {
   const uint y = ROW_ID;
   const uint local_ = PLANE_ID % channels;
   const uint image = PLANE_ID / channels;
@@ -1323,8 +1342,8 @@ kernel void col2im(global const float *restrict columns, global const float *res
 // Grouped convolution (depthwise above all):
 //   y[image, co, oy, ox] = bias[co] + sum over the group's (ci, ky, kx). w is [outChannels][channels / groups][kh][kw].
 // Rows: outHeight; planes: outChannels * images.
-kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w,
-                           global float *restrict y, const Convolution conv, EPILOGUE_ARGUMENTS) {
+kernel void conv2d_grouped(global const float *restrict x, global const float *restrict w, global float *restrict y,
+                           const Convolution conv, EPILOGUE_ARGUMENTS) {
   const uint oy = ROW_ID;
   const uint co = PLANE_ID % conv.outChannels;
   const uint image = PLANE_ID / conv.outChannels;
@@ -1337,8 +1356,8 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
     run sum = BIAS_OF(co);
     const int ix = (int)(ox * conv.stride) - (int)conv.padding;
     // Most runs lie inside the image under every tap.
-    const int isInside = conv.stride == 1 && ix >= 0 &&
-                         ix + (int)((conv.kernelWidth - 1) * conv.dilation + sizeof(run) / 4) <= (int)conv.width;
+    const int isInside =
+        conv.stride == 1 && ix >= 0 && ix + (int)((conv.kernelWidth - 1) * conv.dilation + sizeof(run) / 4) <= (int)conv.width;
     for (uint ci = 0; ci < depth; ++ci) {
       global const float *plane = x + (image * conv.channels + first + ci) * conv.height * conv.width;
       global const float *tap = w + (co * depth + ci) * conv.kernelHeight * conv.kernelWidth;
@@ -1352,8 +1371,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
             sum = fma((run)(tap[kx]), RUN_INSIDE(row + ix + kx * conv.dilation), sum);
         } else {
           for (uint kx = 0; kx < conv.kernelWidth; ++kx)
-            sum = fma((run)(tap[kx]),
-                      RUN_AT(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
+            sum = fma((run)(tap[kx]), RUN_AT(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
         }
       }
     }
@@ -1365,9 +1383,8 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
 // The input gradient of conv2d_grouped (the forward pass of a grouped transposed convolution, then with a bias):
 //   dx[image, ci, y, x] = bias[ci] + sum over the group's (co, ky, kx) that reach it.
 // The x of one phase x % stride read neighbouring ox. Rows: height; planes: channels * images.
-kernel void conv2d_grouped_input_gradient(global const float *restrict dy,
-                                          global const float *restrict w, global float *restrict dx,
-                                          const Convolution conv, EPILOGUE_ARGUMENTS) {
+kernel void conv2d_grouped_input_gradient(global const float *restrict dy, global const float *restrict w,
+                                          global float *restrict dx, const Convolution conv, EPILOGUE_ARGUMENTS) {
   const uint y = ROW_ID;
   const uint ci = PLANE_ID % conv.channels;
   const uint image = PLANE_ID / conv.channels;
@@ -1444,8 +1461,8 @@ kernel void conv2d_grouped_weight_gradient(global const float *restrict x, globa
 // firstColumn over the whole batch; depth k = (ci, ky, kx).
 //   packed[(n - firstColumn) / NR][k][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
 // or 0 outside the image or beyond `columns`. Global size: (channels, panels).
-kernel void im2col_panels(global const float *restrict x, global float *restrict packed,
-                          const Convolution conv, const uint firstColumn, const uint columns) {
+kernel void im2col_panels(global const float *restrict x, global float *restrict packed, const Convolution conv,
+                          const uint firstColumn, const uint columns) {
   const uint ci = get_global_id(0);
   const uint panel = get_global_id(1);
   if (ci >= conv.channels || panel >= (columns + NR - 1) / NR)
@@ -1495,9 +1512,8 @@ kernel void im2col_panels(global const float *restrict x, global float *restrict
 // from firstPixel; the B matrix of the weight gradient dW = dY . cols^T.
 //   packed[n / NR][k - firstPixel][n % NR] = x[image, ci, oy * stride - padding + ky * dilation, ...]
 // One work-item a run of `run` pixels of a panel. Global size: (ceil(pixels / run), panels).
-kernel void im2col_transposed_panels(global const float *restrict x, global float *restrict packed,
-                                     const Convolution conv, const uint firstPixel, const uint pixels,
-                                     const uint run) {
+kernel void im2col_transposed_panels(global const float *restrict x, global float *restrict packed, const Convolution conv,
+                                     const uint firstPixel, const uint pixels, const uint run) {
   const uint start = get_global_id(0) * run;
   const uint panel = get_global_id(1);
   const uint taps = conv.kernelHeight * conv.kernelWidth;
@@ -1562,8 +1578,8 @@ typedef float8 direct_lanes;
 // A strip of rows of padded planes, for conv2d_direct: y[plane, r, c] = x[firstPlane + plane, r - top, c - left], 0
 // outside; outWidth is a multiple of RUN, the columns of a work-item. Global size: (outWidth / RUN, outHeight, planes).
 kernel void pad_planes(global const float *restrict x, global float *restrict y, const uint firstPlane, const uint planes,
-                       const uint height, const uint width, const uint outHeight, const uint outWidth,
-                       const int top, const int left) {
+                       const uint height, const uint width, const uint outHeight, const uint outWidth, const int top,
+                       const int left) {
   const uint c = get_global_id(0) * RUN;
   const uint r = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -1604,46 +1620,44 @@ static void direct_store(global float *to, const direct_lanes v, const int count
 // makes ROWS channels x VECTORS vectors of pixels of a row in ROWS * VECTORS accumulators.
 // Neighbouring work-items are neighbouring rows, which share most of what they read.
 // Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
-#define CONV2D_DIRECT(ROWS, VECTORS)                                                               \
-  kernel void conv2d_direct_##ROWS(global const float *restrict padded,                            \
-                                   global const float *restrict weights, global float *restrict y, \
-                                   const Convolution conv, const uint paddedHeight,                \
-                                   const uint pitch, const uint firstRow, const uint rows,         \
-                                   EPILOGUE_ARGUMENTS) {                      \
-    const uint row = get_global_id(0);                                                             \
-    const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                     \
-    const uint tiles = (conv.outChannels + ROWS - 1) / ROWS;                                            \
-    const uint tile = get_global_id(2) % tiles;                                                    \
-    const uint image = get_global_id(2) / tiles;                                                   \
-    if (x0 >= conv.outWidth || row >= rows || image >= conv.batch)                                          \
-      return;                                                                                      \
-    direct_lanes sum[ROWS * VECTORS];                                                              \
-    _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                     \
-    global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;         \
-    for (uint ci = 0; ci < conv.channels; ++ci) {                                                       \
-      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {                                                 \
-        global const float *from = padded + ((image * conv.channels + ci) * paddedHeight + row + \
-            ky * conv.dilation) * pitch + x0; \
-        for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {                              \
-          _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                   \
-            const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                      \
-            _Pragma("unroll") for (uint r = 0; r < ROWS; ++r)                                      \
-              sum[r * VECTORS + v] = fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);      \
-          }                                                                                        \
-          w += ROWS;                                                                               \
-        }                                                                                          \
-      }                                                                                            \
-    }                                                                                              \
-    _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                            \
-      const uint co = tile * ROWS + r;                                                             \
-      if (co < conv.outChannels) {                                                                      \
-        const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                     \
-        global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + firstRow + row) * conv.outWidth + x0; \
-        _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                       \
-          direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),      \
-                       (int)(conv.outWidth - x0) - VECTOR_LANES * (int)v);                              \
-      }                                                                                            \
-    }                                                                                              \
+#define CONV2D_DIRECT(ROWS, VECTORS)                                                                                           \
+  kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights,                  \
+                                   global float *restrict y, const Convolution conv, const uint paddedHeight,                  \
+                                   const uint pitch, const uint firstRow, const uint rows, EPILOGUE_ARGUMENTS) {               \
+    const uint row = get_global_id(0);                                                                                         \
+    const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                                                 \
+    const uint tiles = (conv.outChannels + ROWS - 1) / ROWS;                                                                   \
+    const uint tile = get_global_id(2) % tiles;                                                                                \
+    const uint image = get_global_id(2) / tiles;                                                                               \
+    if (x0 >= conv.outWidth || row >= rows || image >= conv.batch)                                                             \
+      return;                                                                                                                  \
+    direct_lanes sum[ROWS * VECTORS];                                                                                          \
+    _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                                                 \
+    global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;                      \
+    for (uint ci = 0; ci < conv.channels; ++ci) {                                                                              \
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {                                                                        \
+        global const float *from =                                                                                             \
+            padded + ((image * conv.channels + ci) * paddedHeight + row + ky * conv.dilation) * pitch + x0;                    \
+        for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {                                                \
+          _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                                               \
+            const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                                                  \
+            _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) sum[r * VECTORS + v] =                                           \
+                fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);                                                       \
+          }                                                                                                                    \
+          w += ROWS;                                                                                                           \
+        }                                                                                                                      \
+      }                                                                                                                        \
+    }                                                                                                                          \
+    _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                                                        \
+      const uint co = tile * ROWS + r;                                                                                         \
+      if (co < conv.outChannels) {                                                                                             \
+        const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                                                 \
+        global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + firstRow + row) * conv.outWidth + x0;       \
+        _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                                                   \
+            direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),                                \
+                         (int)(conv.outWidth - x0) - VECTOR_LANES * (int)v);                                                   \
+      }                                                                                                                        \
+    }                                                                                                                          \
   }
 
 CONV2D_DIRECT(3, VECTORS_OF_3)
@@ -1652,10 +1666,9 @@ CONV2D_DIRECT(8, VECTORS_OF_8)
 
 // weights[tile][ci][tap][r] = w[(tile * tileRows + r), ci, tap] by strides (tap reversed when flipped), for
 // conv2d_direct. Global size: (channels * taps, tiles).
-kernel void pack_direct_weights(global const float *restrict w, global float *restrict packed,
-                                const uint outChannels, const uint channels, const uint taps,
-                                const uint outStride, const uint channelStride, const uint flipped,
-                                const uint tileRows) {
+kernel void pack_direct_weights(global const float *restrict w, global float *restrict packed, const uint outChannels,
+                                const uint channels, const uint taps, const uint outStride, const uint channelStride,
+                                const uint flipped, const uint tileRows) {
   const uint k = get_global_id(0);
   const uint tile = get_global_id(1);
   if (k >= channels * taps || tile * tileRows >= outChannels)
@@ -1686,9 +1699,8 @@ static direct_lanes direct_row(global const float *row, const uint x, const uint
 // lanes of its 3 * DIRECT_COLUMNS accumulators. padded is [images][channels][paddedHeight][pitch] as in conv2d_direct.
 // Global size: (channels * kernelHeight, ceil(outChannels / 3) * ceil(kernelWidth / DIRECT_COLUMNS), images).
 kernel void conv2d_direct_weight_gradient(global const float *restrict padded, global const float *restrict dy,
-                                          global float *restrict partial, const Convolution conv,
-                                          const uint paddedHeight, const uint pitch, const uint firstImage,
-                                          const uint images) {
+                                          global float *restrict partial, const Convolution conv, const uint paddedHeight,
+                                          const uint pitch, const uint firstImage, const uint images) {
   const uint ci = get_global_id(0) / conv.kernelHeight;
   const uint ky = get_global_id(0) % conv.kernelHeight;
   const uint tiles = (conv.outChannels + 2) / 3;
@@ -1707,12 +1719,12 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
   global const float *up = dy + ((firstImage + image) * conv.outChannels + co) * plane;
   const uint second = min(1u, conv.outChannels - 1 - co) * plane, third = min(2u, conv.outChannels - 1 - co) * plane;
   for (uint oy = 0; oy < conv.outHeight; ++oy) {
-    global const float *row = padded + ((image * conv.channels + ci) * paddedHeight + oy +
-        ky * conv.dilation) * pitch + kx0 * conv.dilation;
+    global const float *row =
+        padded + ((image * conv.channels + ci) * paddedHeight + oy + ky * conv.dilation) * pitch + kx0 * conv.dilation;
     global const float *a0 = up + oy * conv.outWidth, *b0 = a0 + second, *c0 = a0 + third;
     for (uint ox = 0; ox < conv.outWidth; ox += VECTOR_LANES) {
       const direct_lanes a = direct_row(a0, ox, conv.outWidth), b = direct_row(b0, ox, conv.outWidth),
-          c = direct_row(c0, ox, conv.outWidth);
+                         c = direct_row(c0, ox, conv.outWidth);
 #pragma unroll
       for (uint kx = 0; kx < DIRECT_COLUMNS; ++kx) {
         const direct_lanes pixels = DIRECT_LOAD(row + ox + min(kx, last) * conv.dilation);
@@ -1729,8 +1741,8 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
       const float8 h = DIRECT_FOLD(sum[r * DIRECT_COLUMNS + kx]);
       const float4 q = h.lo + h.hi;
       if (co + r < conv.outChannels && kx <= last)
-        partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels +
-            ci) * conv.kernelHeight + ky) * conv.kernelWidth +
+        partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels + ci) * conv.kernelHeight + ky) *
+                    conv.kernelWidth +
                 kx0 + kx] = (q.s0 + q.s2) + (q.s1 + q.s3);
     }
   }
@@ -1771,20 +1783,20 @@ typedef float16 vec;
 #define SET_OWN(I, V) vstore16(V, I, own)
 #else
 typedef float vec;
-#define LOAD(I, P) (P)[(I) * NR]
-#define STORE(V, I, P) (P)[(I) * NR] = (V)
+#define LOAD(I, P) (P)[(I)*NR]
+#define STORE(V, I, P) (P)[(I)*NR] = (V)
 #define ROWS_APART _Pragma("unroll")
 #define ROW_FUNCTION INLINED
 #define OWN(I) own[I]
 #define SET_OWN(I, V) own[I] = (V)
 #endif
-#define LANE_ITEMS (NR / LANES)   // work-items of a panel
+#define LANE_ITEMS (NR / LANES) // work-items of a panel
 
 // Stores a vector of one of many planes. The next work-items write the lines that follow it.
-#define STORE_POINT(V, P)                                                                          \
-  do {                                                                                             \
-    WILL_WRITE((P) + 2 * NR);                                                                      \
-    STORE(V, 0, P);                                                                                \
+#define STORE_POINT(V, P)                                                                                                      \
+  do {                                                                                                                         \
+    WILL_WRITE((P) + 2 * NR);                                                                                                  \
+    STORE(V, 0, P);                                                                                                            \
   } while (0)
 
 // The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
@@ -1798,7 +1810,7 @@ INLINED void filter_taps(vec *taps, const uint count, global const float *w, con
 #pragma unroll
   for (uint j = 0; j < 16; ++j) {
     from[j] = w + min(panel * MR + (first + j) % MR, rows - 1) * rowStride + min((first + j) / MR, depth - 1) * depthStride;
-    WILL_READ(from[j] + 3 * depthStride);   // by the next work-item
+    WILL_READ(from[j] + 3 * depthStride); // by the next work-item
   }
   if (count == 16) {
 #pragma unroll
@@ -1836,12 +1848,12 @@ INLINED void filter_taps(vec *taps, const uint count, global const float *w, con
 // channel ci of x, 0 outside the image. Six for one phase; ten for two, five of phase 0 (k even), then five of phase 1.
 // column[i * step] gets the i-th.
 ROW_FUNCTION void lane_columns(float *column, const uint step, global const float *x, const uint panel, const uint lane,
-                         const Tiling tiling, const uint ci, const int phases, const int dy, const int shift) {
+                               const Tiling tiling, const uint ci, const int phases, const int dy, const int shift) {
   const int4 at = tile_of(panel, lane, tiling);
   const int y = at.s1 * 4 * phases + dy, x0 = at.s2 * 4 * phases - 1 + shift;
   const int inside = at.s0 >= 0 && y >= 0 && y < (int)tiling.height;
-  global const float *row = x + (inside ? ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
-      y) * (int)tiling.width : 0);
+  global const float *row =
+      x + (inside ? ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width : 0);
   const int each = phases == 1 ? 6 : 5;
   ROWS_APART
   for (int k = 0; k < each * phases; ++k)
@@ -1851,7 +1863,7 @@ ROW_FUNCTION void lane_columns(float *column, const uint step, global const floa
 // Stores value[k * step], k in 0 ..< 4 * phases, as the columns 4 * phases * tile column + k of row 4 * phases * tile row + i
 // under one lane's tile.
 ROW_FUNCTION void store_lane(global float *y, const float *value, const uint step, const uint panel, const uint lane,
-                       const Tiling tiling, const uint co, const int phases, const int i) {
+                             const Tiling tiling, const uint co, const int phases, const int i) {
   const int4 at = tile_of(panel, lane, tiling);
   const int oy = at.s1 * 4 * phases + i, x0 = at.s2 * 4 * phases;
   if (at.s0 < 0 || oy >= (int)tiling.height)
@@ -1880,7 +1892,7 @@ INLINED void store_four(global float *to, const float4 v, const int count) {
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
 ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const Tiling tiling,
-    const uint ci, const int dy, const int shift) {
+                              const uint ci, const int dy, const int shift) {
 #if LANES == 16
   if (tiling.pitch % 4 == 0) {
     vec a[4];
@@ -1892,9 +1904,8 @@ ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint p
       a[q] = 0.0f;
       left[q] = right[q] = 0.0f;
       if (at.s0 >= 0 && y >= 0 && y < (int)tiling.height) {
-        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
-            y) * (int)tiling.width;
-        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width);   // by the next channel's work-item
+        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width;
+        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width); // by the next channel's work-item
         a[q] = row_lanes(row, x0, 1, (int)tiling.width);
         left[q] = row_element(row, x0 - 1, (int)tiling.width);
         right[q] = row_element(row, x0 + 16, (int)tiling.width);
@@ -1921,19 +1932,18 @@ ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint p
 
 // Elements (4 * tile column + k, 4 * tile row + i) of an output under the sixteen tiles: value[k], k in 0 ..< 4, is stored.
 ROW_FUNCTION void store_tile_row(global float *y, vec value[4], const uint panel, const uint lane, const Tiling tiling,
-    const uint co, const int i) {
+                                 const uint co, const int i) {
 #if LANES == 16
   if (tiling.pitch % 4 == 0) {
-    transpose(value, 4);   // to sixteen pixels of each quad
+    transpose(value, 4); // to sixteen pixels of each quad
 #pragma unroll
     for (uint q = 0; q < 4; ++q) {
       const int4 at = tile_of(panel, 4 * q, tiling);
       const int oy = at.s1 * 4 + i;
       if (at.s0 < 0 || oy >= (int)tiling.height)
         continue;
-      store_lanes(y + ((at.s0 * (int)tiling.channels + (int)co) * (int)tiling.height + oy) * (int)tiling.width +
-          at.s2 * 4, value[q],
-                  (int)tiling.width - at.s2 * 4);
+      store_lanes(y + ((at.s0 * (int)tiling.channels + (int)co) * (int)tiling.height + oy) * (int)tiling.width + at.s2 * 4,
+                  value[q], (int)tiling.width - at.s2 * 4);
     }
   } else {
     float own[4 * LANES];
@@ -1964,57 +1974,56 @@ static void store_some(global float *to, const vec v, const int count) {
 
 // Stores N * N points of filters, PLANE apart from TO on: their first COUNT lanes, where there are fewer than LANES. MAKE fills
 // out[N], row i of them, just before they are stored: all of them at once would not fit into registers.
-#define STORE_POINTS(N, TO, PLANE, COUNT, MAKE)                                                    \
-  do {                                                                                             \
-    if ((COUNT) >= LANES) {                                                                        \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) {                                             \
-        vec out[N];                                                                                \
-        MAKE;                                                                                      \
-        _Pragma("unroll") for (uint j = 0; j < N; ++j) STORE_POINT(out[j], (TO) + (N * i + j) * (PLANE)); \
-      }                                                                                            \
-    } else {                                                                                       \
-      ROWS_APART for (uint i = 0; i < N; ++i) {                                                    \
-        vec out[N];                                                                                \
-        MAKE;                                                                                      \
-        ROWS_APART for (uint j = 0; j < N; ++j) store_some((TO) + (N * i + j) * (PLANE), out[j], COUNT); \
-      }                                                                                            \
-    }                                                                                              \
+#define STORE_POINTS(N, TO, PLANE, COUNT, MAKE)                                                                                \
+  do {                                                                                                                         \
+    if ((COUNT) >= LANES) {                                                                                                    \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) {                                                                         \
+        vec out[N];                                                                                                            \
+        MAKE;                                                                                                                  \
+        _Pragma("unroll") for (uint j = 0; j < N; ++j) STORE_POINT(out[j], (TO) + (N * i + j) * (PLANE));                      \
+      }                                                                                                                        \
+    } else {                                                                                                                   \
+      ROWS_APART for (uint i = 0; i < N; ++i) {                                                                                \
+        vec out[N];                                                                                                            \
+        MAKE;                                                                                                                  \
+        ROWS_APART for (uint j = 0; j < N; ++j) store_some((TO) + (N * i + j) * (PLANE), out[j], COUNT);                       \
+      }                                                                                                                        \
+    }                                                                                                                          \
   } while (0)
 
 // The 4x4 tile of outputs A^T m A of N * N products: tile[4 * row + column]. POINTS is one pass of A^T over N vectors.
-#define WINOGRAD_TILE(NAME, N, POINTS)                                                             \
-  ROW_FUNCTION void NAME(vec tile[16], global const float *from) {                                       \
-    vec rows[4 * N];                                                                               \
-    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
-      vec m[N], out[4];                                                                            \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) m[i] = LOAD(i * N + k, from);                 \
-      POINTS(out, m);                                                                              \
-      _Pragma("unroll") for (uint i = 0; i < 4; ++i) rows[i * N + k] = out[i];                     \
-    }                                                                                              \
-    _Pragma("unroll") for (uint i = 0; i < 4; ++i) POINTS((tile + 4 * i), (rows + i * N));         \
+#define WINOGRAD_TILE(NAME, N, POINTS)                                                                                         \
+  ROW_FUNCTION void NAME(vec tile[16], global const float *from) {                                                             \
+    vec rows[4 * N];                                                                                                           \
+    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                                                           \
+      vec m[N], out[4];                                                                                                        \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) m[i] = LOAD(i * N + k, from);                                             \
+      POINTS(out, m);                                                                                                          \
+      _Pragma("unroll") for (uint i = 0; i < 4; ++i) rows[i * N + k] = out[i];                                                 \
+    }                                                                                                                          \
+    _Pragma("unroll") for (uint i = 0; i < 4; ++i) POINTS((tile + 4 * i), (rows + i * N));                                     \
   }
 
 // y tile = A^T m A (+ bias), rectified, from products[panels][outChannels][N * N][NR] of the GEMM back to NCHW; the rows and
 // columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
 // Global size: (panels * LANE_ITEMS, outChannels).
-#define WINOGRAD_OUTPUT(NAME, N, TILE)                                                             \
-  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, \
-      EPILOGUE_ARGUMENTS) { \
-    const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;        \
-    const uint co = get_global_id(1);                                                              \
-    if (panel >= tiling.panels || co >= tiling.channels)                                                      \
-      return;                                                                                      \
-    vec tile[16];                                                                                  \
-    global const float *from = products + ((ulong)panel * tiling.channels + co) * N * N * NR + lane;   \
-    /* What the next work-item reads. */                                                           \
-    for (uint k = 0; k < N * N; ++k) WILL_READ(from + (tiling.channels * N * N + k) * NR);             \
-    TILE(tile, from);                                                                              \
-    const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                         \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
-      _Pragma("unroll") for (uint k = 0; k < 4; ++k)                                               \
-        tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);                               \
-      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
-    }                                                                                              \
+#define WINOGRAD_OUTPUT(NAME, N, TILE)                                                                                         \
+  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, EPILOGUE_ARGUMENTS) { \
+    const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;                                    \
+    const uint co = get_global_id(1);                                                                                          \
+    if (panel >= tiling.panels || co >= tiling.channels)                                                                       \
+      return;                                                                                                                  \
+    vec tile[16];                                                                                                              \
+    global const float *from = products + ((ulong)panel * tiling.channels + co) * N * N * NR + lane;                           \
+    /* What the next work-item reads. */                                                                                       \
+    for (uint k = 0; k < N * N; ++k)                                                                                           \
+      WILL_READ(from + (tiling.channels * N * N + k) * NR);                                                                    \
+    TILE(tile, from);                                                                                                          \
+    const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                                                     \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                                                  \
+      _Pragma("unroll") for (uint k = 0; k < 4; ++k) tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);              \
+      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling, co, (int)i);                                    \
+    }                                                                                                                          \
   }
 
 // == section: winograd ==
@@ -2056,24 +2065,23 @@ kernel void join_phases(global const float *restrict x, global float *restrict y
 // independent GEMMs. 4 times fewer multiplications than the direct form, at a relative error of about 3e-6 in float32.
 
 // One pass of G over three vectors.
-#define FILTER_POINTS(OUT, G0, G1, G2)                                                             \
-  do {                                                                                             \
-    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                              \
-    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1;       \
-    OUT[0] = 0.25f * G0;                                                                           \
-    OUT[1] = p - q;                                                                                \
-    OUT[2] = p + q;                                                                                \
-    OUT[3] = s + t;                                                                                \
-    OUT[4] = s - t;                                                                                \
-    OUT[5] = G2;                                                                                   \
+#define FILTER_POINTS(OUT, G0, G1, G2)                                                                                         \
+  do {                                                                                                                         \
+    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                                                          \
+    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1;                                   \
+    OUT[0] = 0.25f * G0;                                                                                                       \
+    OUT[1] = p - q;                                                                                                            \
+    OUT[2] = p + q;                                                                                                            \
+    OUT[3] = s + t;                                                                                                            \
+    OUT[4] = s - t;                                                                                                            \
+    OUT[5] = G2;                                                                                                               \
   } while (0)
 
 // U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
 // g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. A work-item makes LANES neighbours (k,
 // row) of a panel. Global size: (ceil(depth * MR / LANES), rowPanels).
-kernel void winograd_weights(global const float *restrict w, global float *restrict packed, const uint rows,
-                             const uint depth, const uint rowStride, const uint depthStride,
-                             const uint flipped) {
+kernel void winograd_weights(global const float *restrict w, global float *restrict packed, const uint rows, const uint depth,
+                             const uint rowStride, const uint depthStride, const uint flipped) {
   const uint first = get_global_id(0) * LANES;
   const uint panel = get_global_id(1);
   const uint panels = (rows + MR - 1) / MR;
@@ -2104,16 +2112,16 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
 }
 
 // One pass of B^T over six vectors.
-#define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                  \
-  do {                                                                                             \
-    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);                        \
-    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                                   \
-    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                                      \
-    OUT[1] = p + q;                                                                                \
-    OUT[2] = p - q;                                                                                \
-    OUT[3] = s + t;                                                                                \
-    OUT[4] = s - t;                                                                                \
-    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                                      \
+#define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                                              \
+  do {                                                                                                                         \
+    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);                                                    \
+    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                                                               \
+    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                                                                  \
+    OUT[1] = p + q;                                                                                                            \
+    OUT[2] = p - q;                                                                                                            \
+    OUT[3] = s + t;                                                                                                            \
+    OUT[4] = s - t;                                                                                                            \
+    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                                                                  \
   } while (0)
 
 // V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
@@ -2128,8 +2136,7 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   ROWS_APART
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
-    six_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci,
-                (int)i - (int)padding, 1 - (int)padding);
+    six_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci, (int)i - (int)padding, 1 - (int)padding);
     INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
   }
   const uint plane = SPACED(tiling.channels * NR);
@@ -2145,13 +2152,13 @@ kernel void winograd_input(global const float *restrict x, global float *restric
 }
 
 // One pass of A^T over six vectors.
-#define OUTPUT_POINTS(OUT, M)                                                                      \
-  do {                                                                                             \
-    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2], s = (M)[3] + (M)[4], t = (M)[3] - (M)[4];  \
-    OUT[0] = (M)[0] + p + s;                                                                       \
-    OUT[1] = fma((vec)(2.0f), t, q);                                                               \
-    OUT[2] = fma((vec)(4.0f), s, p);                                                               \
-    OUT[3] = fma((vec)(8.0f), t, q) + (M)[5];                                                      \
+#define OUTPUT_POINTS(OUT, M)                                                                                                  \
+  do {                                                                                                                         \
+    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2], s = (M)[3] + (M)[4], t = (M)[3] - (M)[4];                              \
+    OUT[0] = (M)[0] + p + s;                                                                                                   \
+    OUT[1] = fma((vec)(2.0f), t, q);                                                                                           \
+    OUT[2] = fma((vec)(4.0f), s, p);                                                                                           \
+    OUT[3] = fma((vec)(8.0f), t, q) + (M)[5];                                                                                  \
   } while (0)
 
 WINOGRAD_TILE(winograd_tile, 6, OUTPUT_POINTS)
@@ -2165,22 +2172,21 @@ WINOGRAD_OUTPUT(winograd_output, 6, winograd_tile)
 // fewer multiplications than the direct form. Tap 2 * a + b is tap a of phase b.
 
 // One pass of G over two vectors.
-#define PHASE_FILTER_POINTS(OUT, G0, G1)                                                           \
-  do {                                                                                             \
-    OUT[0] = 0.5f * G0;                                                                            \
-    OUT[1] = -0.5f * (G0 + G1);                                                                    \
-    OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                            \
-    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                      \
-    OUT[4] = G1;                                                                                   \
+#define PHASE_FILTER_POINTS(OUT, G0, G1)                                                                                       \
+  do {                                                                                                                         \
+    OUT[0] = 0.5f * G0;                                                                                                        \
+    OUT[1] = -0.5f * (G0 + G1);                                                                                                \
+    OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                                                        \
+    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                                                  \
+    OUT[4] = G1;                                                                                                               \
   } while (0)
 
 // The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
 // depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
 // for its input gradient (transposed) they are further matrices, packed[4][25][panels][depth][MR]. A work-item makes
 // LANES neighbours (k, row) of a panel. Global size: (ceil(depth * MR / LANES), panels).
-kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed,
-                                     const uint rows, const uint depth, const uint rowStride,
-                                     const uint depthStride, const uint transposed) {
+kernel void winograd_strided_weights(global const float *restrict w, global float *restrict packed, const uint rows,
+                                     const uint depth, const uint rowStride, const uint depthStride, const uint transposed) {
   const uint first = get_global_id(0) * LANES;
   const uint panel = get_global_id(1);
   const uint panels = (rows + MR - 1) / MR;
@@ -2212,14 +2218,14 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
 }
 
 // One pass of B^T over five vectors.
-#define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                \
-  do {                                                                                             \
-    const vec u = D3 - D1, w = D3 - D2;                                                            \
-    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                         \
-    OUT[1] = fma((vec)(-2.0f), D1, w);                                                             \
-    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                         \
-    OUT[3] = u;                                                                                    \
-    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                        \
+#define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                                            \
+  do {                                                                                                                         \
+    const vec u = D3 - D1, w = D3 - D2;                                                                                        \
+    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                                                     \
+    OUT[1] = fma((vec)(-2.0f), D1, w);                                                                                         \
+    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                                                     \
+    OUT[3] = u;                                                                                                                \
+    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                                                    \
   } while (0)
 
 // Phases of a row that are transformed together. On a GPU one: of two the points would not fit into registers.
@@ -2244,9 +2250,8 @@ ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, c
       even[q] = odd[q] = 0.0f;
       left[q] = right[q] = 0.0f;
       if (at.s0 >= 0 && y >= 0 && y < (int)tiling.height) {
-        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
-            y) * (int)tiling.width;
-        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width);   // by the next channel's work-item
+        global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width;
+        WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width); // by the next channel's work-item
         WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width + 16);
         const vec v = row_lanes(row, x0, 1, (int)tiling.width), w = row_lanes(row, x0 + 16, 1, (int)tiling.width);
         even[q] = (vec)(v.even, w.even);
@@ -2264,8 +2269,7 @@ ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, c
     column[6] = DEAL(even, s159d);
     column[7] = DEAL(even, s26ae);
     column[8] = DEAL(even, s37bf);
-    column[9] =
-        (vec)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
+    column[9] = (vec)(even[0].s48c, right[0], even[1].s48c, right[1], even[2].s48c, right[2], even[3].s48c, right[3]);
   } else {
     float own[10 * LANES];
     for (uint j = 0; j < NR; ++j)
@@ -2288,8 +2292,7 @@ ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, c
 
 // The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
 // Global size: (channels * LANE_ITEMS, panels, 4 / PHASES).
-kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed,
-                                   const Tiling tiling) {
+kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed, const Tiling tiling) {
   const uint ci = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (ci >= tiling.channels || panel >= tiling.panels)
@@ -2305,8 +2308,8 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     phase_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci, (int)(2 * i + py) - 1, (int)(first % 2));
 #pragma unroll
     for (uint px = 0; px < PHASES; ++px)
-      PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2],
-                         column[5 * px + 3], column[5 * px + 4]);
+      PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2], column[5 * px + 3],
+                         column[5 * px + 4]);
   }
 #pragma unroll
   for (uint px = 0; px < PHASES; ++px) {
@@ -2325,8 +2328,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
 
 // The points of the input gradient's input, for its four output phases: packed[panels][4][25][channels][NR].
 // Global size: (channels * LANE_ITEMS, panels, 2 / PHASES).
-kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed,
-                                      const Tiling tiling) {
+kernel void winograd_transposed_input(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
   const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
   if (co >= tiling.channels || panel >= tiling.panels)
@@ -2342,8 +2344,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
     six_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i - 1, (int)first);
 #pragma unroll
     for (uint ex = 0; ex < PHASES; ++ex)
-      PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3],
-                         column[ex + 4]);
+      PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3], column[ex + 4]);
   }
 #pragma unroll
   for (uint ey = 0; ey < 2; ++ey) {
@@ -2364,13 +2365,13 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 }
 
 // One pass of A^T over five vectors.
-#define PHASE_OUTPUT_POINTS(OUT, M)                                                                \
-  do {                                                                                             \
-    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2];                                            \
-    OUT[0] = (M)[0] + p + (M)[3];                                                                  \
-    OUT[1] = fma((vec)(2.0f), (M)[3], q);                                                          \
-    OUT[2] = fma((vec)(4.0f), (M)[3], p);                                                          \
-    OUT[3] = fma((vec)(8.0f), (M)[3], q) + (M)[4];                                                 \
+#define PHASE_OUTPUT_POINTS(OUT, M)                                                                                            \
+  do {                                                                                                                         \
+    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2];                                                                        \
+    OUT[0] = (M)[0] + p + (M)[3];                                                                                              \
+    OUT[1] = fma((vec)(2.0f), (M)[3], q);                                                                                      \
+    OUT[2] = fma((vec)(4.0f), (M)[3], p);                                                                                      \
+    OUT[3] = fma((vec)(8.0f), (M)[3], q) + (M)[4];                                                                             \
   } while (0)
 
 WINOGRAD_TILE(phase_tile, 5, PHASE_OUTPUT_POINTS)
@@ -2378,8 +2379,7 @@ WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
 
 // dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
-kernel void winograd_transposed_output(global const float *restrict products,
-                                       global float *restrict dx, const Tiling tiling,
+kernel void winograd_transposed_output(global const float *restrict products, global float *restrict dx, const Tiling tiling,
                                        EPILOGUE_ARGUMENTS) {
   const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint ci = get_global_id(1);
@@ -2399,21 +2399,20 @@ kernel void winograd_transposed_output(global const float *restrict products,
     ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;
-      vec value[8];   // [2 * column + ex]
+      vec value[8]; // [2 * column + ex]
 #pragma unroll
       for (uint k = 0; k < 8; ++k)
         value[k] = RECTIFIED(tile[16 * (k % 2) + 4 * i + k / 2] + offset, rate);
 #if LANES == 16
       if (tiling.pitch % 4 == 0) {
-        transpose(value, 8);   // to two times sixteen pixels of each quad
+        transpose(value, 8); // to two times sixteen pixels of each quad
 #pragma unroll
         for (uint q = 0; q < 4; ++q) {
           const int4 at = tile_of(tiling.firstPanel + panel, 4 * q, tiling);
           const int y = at.s1 * 8 + dy, x0 = at.s2 * 8;
           if (at.s0 < 0 || y >= (int)tiling.height)
             continue;
-          global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height +
-              y) * (int)tiling.width + x0;
+          global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
           store_lanes(to, value[2 * q], (int)tiling.width - x0);
           store_lanes(to + 16, value[2 * q + 1], (int)tiling.width - x0 - 16);
         }
@@ -2429,8 +2428,7 @@ kernel void winograd_transposed_output(global const float *restrict products,
       const int4 at = tile_of(tiling.firstPanel + panel, lane, tiling);
       const int y = at.s1 * 8 + dy, x0 = at.s2 * 8, count = (int)tiling.width - x0;
       if (at.s0 >= 0 && y < (int)tiling.height) {
-        global float *to =
-            dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
+        global float *to = dx + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width + x0;
         store_four(to, (float4)(value[0], value[1], value[2], value[3]), count);
         store_four(to + 4, (float4)(value[4], value[5], value[6], value[7]), count - 4);
       }
@@ -2444,8 +2442,8 @@ kernel void winograd_transposed_output(global const float *restrict products,
 // Weight gradients in Winograd's space, of both kinds of convolution. For processors: a GPU's are tiled_conv2d_weight_gradient.
 
 // The 4x4 tile's row i of a gradient under the sixteen tiles: columns 4 * tile column + k.
-static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane,
-    const Tiling tiling, const uint co, const int i) {
+static void four_columns(vec column[4], global const float *dy, const uint panel, const uint lane, const Tiling tiling,
+                         const uint co, const int i) {
   vec six[6];
   six_columns(six, dy, panel, lane, tiling, co, i, 0);
 #pragma unroll
@@ -2455,45 +2453,45 @@ static void four_columns(vec column[4], global const float *dy, const uint panel
 
 // A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
 // POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
-#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                         \
-  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) { \
-    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;           \
-    const uint panel = get_global_id(1);                                                           \
-    if (co >= tiling.channels || panel >= tiling.panels)                                                         \
-      return;                                                                                      \
-    vec d[4 * N];                                                                                  \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                      \
-      vec column[4];                                                                               \
-      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i); \
-      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                             \
-    }                                                                                              \
-    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                        \
-    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                     \
-    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                               \
-      vec out[N];                                                                                  \
-      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                     \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane); \
-    }                                                                                              \
+#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                                                     \
+  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {                      \
+    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;                                       \
+    const uint panel = get_global_id(1);                                                                                       \
+    if (co >= tiling.channels || panel >= tiling.panels)                                                                       \
+      return;                                                                                                                  \
+    vec d[4 * N];                                                                                                              \
+    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                                                  \
+      vec column[4];                                                                                                           \
+      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i);                                           \
+      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                                                         \
+    }                                                                                                                          \
+    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                                             \
+    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                                   \
+    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                                                           \
+      vec out[N];                                                                                                              \
+      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                                                 \
+      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane);                            \
+    }                                                                                                                          \
   }
 
 // The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
-#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                       \
-  do {                                                                                             \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
-    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                   \
-    OUT[0] = Y0;                                                                                   \
-    OUT[1] = p + q;                                                                                \
-    OUT[2] = p - q;                                                                                \
-    OUT[3] = s + t;                                                                                \
-    OUT[4] = s - t;                                                                                \
-    OUT[5] = Y3;                                                                                   \
+#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                                                   \
+  do {                                                                                                                         \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                                                        \
+    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                                               \
+    OUT[0] = Y0;                                                                                                               \
+    OUT[1] = p + q;                                                                                                            \
+    OUT[2] = p - q;                                                                                                            \
+    OUT[3] = s + t;                                                                                                            \
+    OUT[4] = s - t;                                                                                                            \
+    OUT[5] = Y3;                                                                                                               \
   } while (0)
 
 WINOGRAD_GRADIENT(winograd_gradient, 6, GRADIENT_POINTS)
 
 // dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
-kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw,
-                                     const uint outChannels, const uint channels) {
+kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw, const uint outChannels,
+                                     const uint channels) {
   const uint co = get_global_id(0);
   const uint ci = get_global_id(1);
   if (co >= outChannels || ci >= channels)
@@ -2522,24 +2520,24 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
 }
 
 // The transpose of A^T, of a gradient's tile.
-#define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                 \
-  do {                                                                                             \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                            \
-    OUT[0] = Y0;                                                                                   \
-    OUT[1] = p + q;                                                                                \
-    OUT[2] = p - q;                                                                                \
-    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                           \
-    OUT[4] = Y3;                                                                                   \
+#define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                                             \
+  do {                                                                                                                         \
+    const vec p = Y0 + Y2, q = Y1 + Y3;                                                                                        \
+    OUT[0] = Y0;                                                                                                               \
+    OUT[1] = p + q;                                                                                                            \
+    OUT[2] = p - q;                                                                                                            \
+    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                                                       \
+    OUT[4] = Y3;                                                                                                               \
   } while (0)
 
 WINOGRAD_GRADIENT(winograd_strided_gradient, 5, PHASE_GRADIENT_POINTS)
 
 // One pass of G^T over five vectors.
-#define PHASE_FILTER_GRADIENT(OUT0, OUT1, M0, M1, M2, M3, M4)                                      \
-  do {                                                                                             \
-    const float16 p = (1.0f / 6.0f) * M2;                                                          \
-    OUT0 = fma((float16)(1.0f / 6.0f), M3, 0.5f * (M0 - M1)) - p;                                  \
-    OUT1 = fma((float16)(1.0f / 3.0f), M3, p) + fma((float16)(-0.5f), M1, M4);                     \
+#define PHASE_FILTER_GRADIENT(OUT0, OUT1, M0, M1, M2, M3, M4)                                                                  \
+  do {                                                                                                                         \
+    const float16 p = (1.0f / 6.0f) * M2;                                                                                      \
+    OUT0 = fma((float16)(1.0f / 6.0f), M3, 0.5f * (M0 - M1)) - p;                                                              \
+    OUT1 = fma((float16)(1.0f / 3.0f), M3, p) + fma((float16)(-0.5f), M1, M4);                                                 \
   } while (0)
 
 // dw[co][ci][4][4] = G^T X G for each phase, with X = sums[25][4 * channels][outChannels]. A work-item makes sixteen
@@ -2571,7 +2569,7 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
       PHASE_FILTER_GRADIENT(taps[tap], taps[tap + 2], m[0], m[1], m[2], m[3], m[4]);
     }
   }
-  transpose(taps, 16);   // to the taps of each output channel
+  transpose(taps, 16); // to the taps of each output channel
 #pragma unroll
   for (uint j = 0; j < 16; ++j)
     if (co + j < outChannels)
@@ -2584,10 +2582,9 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
 // PyTorch), which only a gradient needs.
 // Windows are clipped to the image. A work-item makes RUN neighbours of a row, as the
 // lanes of a vector where RUN is 16. Global size: (ceil(outWidth / RUN), outHeight, planes).
-kernel void max_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
-                     const uint planes, const uint height, const uint width, const uint outHeight,
-                     const uint outWidth, const uint size, const uint stride, const uint padding,
-                     const uint hasWinners) {
+kernel void max_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners, const uint planes,
+                     const uint height, const uint width, const uint outHeight, const uint outWidth, const uint size,
+                     const uint stride, const uint padding, const uint hasWinners) {
   const uint first = get_global_id(0) * RUN;
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2634,8 +2631,8 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
 
 // dx[plane, i] = sum of dy over the windows whose winner is i, window by window: a work-item owns a plane, so that none
 // else adds to its pixels. For a processor, whose cores are fewer than the planes. Global size: (planes).
-kernel void max_pool_scatter(global const float *restrict dy, global const uint *restrict winners,
-                             global float *restrict dx, const uint planes, const uint area, const uint outArea) {
+kernel void max_pool_scatter(global const float *restrict dy, global const uint *restrict winners, global float *restrict dx,
+                             const uint planes, const uint area, const uint outArea) {
   const uint plane = get_global_id(0);
   if (plane >= planes)
     return;
@@ -2647,9 +2644,8 @@ kernel void max_pool_scatter(global const float *restrict dy, global const uint 
 }
 
 // The same as a gather, pixel by pixel, for a GPU and for few planes. Global size: (width, height, planes).
-kernel void max_pool_gradient(global const float *restrict dy, global const uint *restrict winners,
-                              global float *restrict dx, const uint planes, const uint height,
-                              const uint width, const uint outHeight, const uint outWidth,
+kernel void max_pool_gradient(global const float *restrict dy, global const uint *restrict winners, global float *restrict dx,
+                              const uint planes, const uint height, const uint width, const uint outHeight, const uint outWidth,
                               const uint size, const uint stride, const uint padding) {
   const uint x = get_global_id(0);
   const uint y = get_global_id(1);
@@ -2671,8 +2667,8 @@ kernel void max_pool_gradient(global const float *restrict dy, global const uint
 }
 
 // y[plane, o] = x[plane, winners[plane, o]]: the adjoint of max_pool_gradient. Global size: (outArea, planes).
-kernel void max_pool_gather(global const float *restrict x, global const uint *restrict winners,
-                            global float *restrict y, const uint planes, const uint area, const uint outArea) {
+kernel void max_pool_gather(global const float *restrict x, global const uint *restrict winners, global float *restrict y,
+                            const uint planes, const uint area, const uint outArea) {
   const uint o = get_global_id(0);
   const uint plane = get_global_id(1);
   if (o < outArea && plane < planes)
@@ -2683,8 +2679,7 @@ kernel void max_pool_gather(global const float *restrict x, global const uint *r
 // of an even count; winners as max_pool's. By counting, for each element, how many are less and how many equal: no window is
 // sorted or kept, so its size is free. Global size: (width, height, planes).
 kernel void median_pool(global const float *restrict x, global float *restrict y, global uint *restrict winners,
-                        const uint planes, const uint height, const uint width, const uint size,
-                        const uint hasWinners) {
+                        const uint planes, const uint height, const uint width, const uint size, const uint hasWinners) {
   const uint ox = get_global_id(0);
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2727,9 +2722,9 @@ static float pool_divisor(const uint oy, const uint ox, const uint size, const u
 }
 
 // Average pooling, zero padding counted in the mean. Global size: (outWidth, outHeight, planes).
-kernel void average_pool(global const float *restrict x, global float *restrict y, const uint planes,
-                         const uint height, const uint width, const uint outHeight, const uint outWidth,
-                         const uint size, const uint stride, const uint padding) {
+kernel void average_pool(global const float *restrict x, global float *restrict y, const uint planes, const uint height,
+                         const uint width, const uint outHeight, const uint outWidth, const uint size, const uint stride,
+                         const uint padding) {
   const uint ox = get_global_id(0);
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2748,8 +2743,8 @@ kernel void average_pool(global const float *restrict x, global float *restrict 
 
 // The adjoint of average_pool. Global size: (width, height, planes).
 kernel void average_pool_gradient(global const float *restrict dy, global float *restrict dx, const uint planes,
-                                  const uint height, const uint width, const uint outHeight,
-                                  const uint outWidth, const uint size, const uint stride, const uint padding) {
+                                  const uint height, const uint width, const uint outHeight, const uint outWidth,
+                                  const uint size, const uint stride, const uint padding) {
   const uint x = get_global_id(0);
   const uint y = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2799,8 +2794,8 @@ kernel void block_sum(global const float *restrict x, global float *restrict y, 
 }
 
 // Every pixel of block (r, c) of y = scale * x[r, c].
-kernel void block_spread(global const float *restrict x, global float *restrict y, const uint rows,
-                         const uint width, const uint side, const float scale) {
+kernel void block_spread(global const float *restrict x, global float *restrict y, const uint rows, const uint width,
+                         const uint side, const float scale) {
   const uint first = get_global_id(0) * BLOCKS;
   const uint row = get_global_id(1);
   if (first >= width || row >= rows)
@@ -2848,8 +2843,7 @@ static float resize_tap(const uint mode, const ResizeSource *source, const uint 
 }
 
 // What output index o reads; count <= 2 but for modes 3 and 4.
-static ResizeSource resize_source(const uint mode, const uint o, const uint input, const uint output,
-                                  const float scale) {
+static ResizeSource resize_source(const uint mode, const uint o, const uint input, const uint output, const float scale) {
   ResizeSource source = {0, 1, 1.0f, 0.0f, 0.0f, 1.0f, 1.0f};
   if (mode == 0) {
     source.first = min((uint)floor(o * scale), input - 1);
@@ -2888,9 +2882,8 @@ static float resize_weight(const uint mode, const uint o, const uint i, const ui
 
 // y[plane, oy, x] = the rows of x that output row oy reads, weighed: Ry of a resize. A work-item makes RUN columns.
 // Global size: (ceil(width / RUN), outHeight, planes).
-kernel void resize_rows(global const float *restrict x, global float *restrict y, const uint planes,
-                        const uint height, const uint width, const uint outHeight, const uint mode,
-                        const float scale) {
+kernel void resize_rows(global const float *restrict x, global float *restrict y, const uint planes, const uint height,
+                        const uint width, const uint outHeight, const uint mode, const float scale) {
   const uint column = get_global_id(0) * RUN;
   const uint oy = get_global_id(1);
   const uint plane = get_global_id(2);
@@ -2923,8 +2916,8 @@ kernel void resize_rows(global const float *restrict x, global float *restrict y
 
 // y[row, ox] = the columns of a row that output column ox reads, weighed: Rx of a resize. A work-item takes RUN rows, for
 // which what is read, and with what weights, is found once. Global size: (outWidth, ceil(rows / RUN)).
-kernel void resize_columns(global const float *restrict x, global float *restrict y, const uint rows,
-                           const uint width, const uint outWidth, const uint mode, const float scale) {
+kernel void resize_columns(global const float *restrict x, global float *restrict y, const uint rows, const uint width,
+                           const uint outWidth, const uint mode, const float scale) {
   const uint ox = get_global_id(0);
   const uint row = get_global_id(1) * RUN;
   if (ox >= outWidth || row >= rows)
@@ -2942,8 +2935,8 @@ kernel void resize_columns(global const float *restrict x, global float *restric
 
 // The outputs [*first, *last] that can read source pixel i along an axis: exact for mode 3, elsewhere one wider at either
 // end than rounding can need.
-static void resize_readers(const uint mode, const uint i, const uint input, const uint output, const float scale,
-                           uint *first, uint *last) {
+static void resize_readers(const uint mode, const uint i, const uint input, const uint output, const float scale, uint *first,
+                           uint *last) {
   if (mode == 3) {
     *first = i * output / input;
     *last = ((i + 1) * output + input - 1) / input - 1;
@@ -3017,7 +3010,9 @@ kernel void resize_columns_gradient(global const float *restrict dy, global floa
 
 // Counter-based random numbers, Philox4x32-10 (Salmon et al., 2011): block i of a stream is a bijection of the
 // counter (i, 0, stream) under the seed, so that any element can be made alone. The floats come from the bits
-// by exactly rounded steps (integer work, +, *, fma) alone: the same bits on every device.
+// by exactly rounded steps (integer work, +, *, fma) alone, none contracted: the same bits on every device.
+#pragma OPENCL FP_CONTRACT OFF
+
 static uint4 philox(uint4 counter, uint2 key) {
   for (uint round = 0; round < 10; ++round) {
     const uint low0 = 0xD2511F53u * counter.s0, high0 = mul_hi(0xD2511F53u, counter.s0);
@@ -3057,7 +3052,7 @@ static float exact_sqrt(const float x) {
 
 // The standard normal quantile, from erf^-1 of Giles (2010), "Approximating the erfinv function".
 static float normal_from_bits(const uint bits) {
-  const float x = fma((float)(bits >> 8), 0x1p-23f, 0x1p-24f - 1.0f);   // in (-1, 1), never +-1
+  const float x = fma((float)(bits >> 8), 0x1p-23f, 0x1p-24f - 1.0f); // in (-1, 1), never +-1
   float w = -exact_log(fma(-x, x, 1.0f));
   float p;
   if (w < 5.0f) {
@@ -3084,36 +3079,54 @@ static float normal_from_bits(const uint bits) {
   return 1.41421356f * p * x;
 }
 
-// y[4 i ..< 4 i + 4] from block i of (seed, stream). One work-item a block.
-#define RANDOM(NAME, FROM_BITS)                                                                    \
-  kernel void random_##NAME(global float *restrict y, const uint count, const uint seedLow,        \
-                            const uint seedHigh, const uint streamLow, const uint streamHigh) {    \
-    const uint block = get_global_id(0);                                                           \
-    const uint first = block * 4;                                                                  \
-    if (first >= count)                                                                            \
-      return;                                                                                      \
-    const uint4 bits = philox((uint4)(block, 0, streamLow, streamHigh), (uint2)(seedLow, seedHigh)); \
-    y[first] = FROM_BITS(bits.s0);                                                                 \
-    if (first + 1 < count)                                                                         \
-      y[first + 1] = FROM_BITS(bits.s1);                                                           \
-    if (first + 2 < count)                                                                         \
-      y[first + 2] = FROM_BITS(bits.s2);                                                           \
-    if (first + 3 < count)                                                                         \
-      y[first + 3] = FROM_BITS(bits.s3);                                                           \
+// The four values of a block, as far as y has them.
+static void store_block(global float *y, const uint count, const uint block, const float4 values) {
+  const uint first = block * 4;
+  if (first + 4 <= count) {
+    vstore4(values, block, y);
+    return;
   }
+  y[first] = values.s0;
+  if (first + 1 < count)
+    y[first + 1] = values.s1;
+  if (first + 2 < count)
+    y[first + 2] = values.s2;
+}
 
-#pragma OPENCL FP_CONTRACT OFF
-RANDOM(uniform, uniform_from_bits)
-RANDOM(normal, normal_from_bits)
+// y[4 i ..< 4 i + 4] from block i of (seed, stream): uniform in [0, 1). One work-item a block.
+kernel void random_uniform(global float *restrict y, const uint count, const uint seedLow, const uint seedHigh,
+                           const uint streamLow, const uint streamHigh) {
+  const uint block = get_global_id(0);
+  if (block * 4 >= count)
+    return;
+  const uint4 bits = philox((uint4)(block, 0, streamLow, streamHigh), (uint2)(seedLow, seedHigh));
+  store_block(
+      y, count, block,
+      (float4)(uniform_from_bits(bits.s0), uniform_from_bits(bits.s1), uniform_from_bits(bits.s2), uniform_from_bits(bits.s3)));
+}
+
+// The same, standard normal.
+kernel void random_normal(global float *restrict y, const uint count, const uint seedLow, const uint seedHigh,
+                          const uint streamLow, const uint streamHigh) {
+  const uint block = get_global_id(0);
+  if (block * 4 >= count)
+    return;
+  const uint4 bits = philox((uint4)(block, 0, streamLow, streamHigh), (uint2)(seedLow, seedHigh));
+  store_block(
+      y, count, block,
+      (float4)(normal_from_bits(bits.s0), normal_from_bits(bits.s1), normal_from_bits(bits.s2), normal_from_bits(bits.s3)));
+}
+
+#pragma OPENCL FP_CONTRACT ON
 
 // == section: optimise ==
 
 // One step of Adam (Kingma and Ba, 2015), in place: m and v are the moments, corrections = 1 - beta^t, and
 // scale[0] multiplies the gradient (gradient clipping without a read-back). One work-item an element.
 kernel void adam_step(global const float *restrict gradient, global const float *restrict scale,
-                      global float *restrict parameter, global float *restrict m, global float *restrict v,
-                      const uint count, const float learningRate, const float beta1, const float beta2,
-                      const float epsilon, const float correction1, const float correction2) {
+                      global float *restrict parameter, global float *restrict m, global float *restrict v, const uint count,
+                      const float learningRate, const float beta1, const float beta2, const float epsilon,
+                      const float correction1, const float correction2) {
   const uint i = get_global_id(0);
   if (i >= count)
     return;
@@ -3128,9 +3141,8 @@ kernel void adam_step(global const float *restrict gradient, global const float 
 // One projected sign step, in place: m <- gradient * scale[0] + momentum * m;
 // parameter <- clamp(parameter - stepSize * sign(m), centre - bound, centre + bound). One work-item an element.
 kernel void sign_step(global const float *restrict gradient, global const float *restrict scale,
-                      global const float *restrict centre, global float *restrict parameter,
-                      global float *restrict m, const uint count, const float stepSize,
-                      const float momentum, const float bound) {
+                      global const float *restrict centre, global float *restrict parameter, global float *restrict m,
+                      const uint count, const float stepSize, const float momentum, const float bound) {
   const uint i = get_global_id(0);
   if (i >= count)
     return;
@@ -3156,17 +3168,17 @@ typedef float4 peak_vec;
 #define PEAK_LANES 4
 #define PEAK_STORE(V, P) vstore4(V, 0, P)
 #endif
-#define PEAK_FMA(COUNT)                                                                            \
-  kernel void peak_fma_##COUNT(global float *restrict y, const uint rounds, const float a, const float b) { \
-    const uint i = get_global_id(0);                                                               \
-    peak_vec v[COUNT];                                                                             \
-    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = (float)(i + j);                      \
-    const peak_vec m = a, c = b;                                                                   \
-    for (uint r = 0; r < rounds; ++r)                                                              \
-      _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                   \
-    peak_vec sum = 0.0f;                                                                           \
-    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                \
-    PEAK_STORE(sum, y + PEAK_LANES * i);                                                           \
+#define PEAK_FMA(COUNT)                                                                                                        \
+  kernel void peak_fma_##COUNT(global float *restrict y, const uint rounds, const float a, const float b) {                    \
+    const uint i = get_global_id(0);                                                                                           \
+    peak_vec v[COUNT];                                                                                                         \
+    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = (float)(i + j);                                                  \
+    const peak_vec m = a, c = b;                                                                                               \
+    for (uint r = 0; r < rounds; ++r)                                                                                          \
+      _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                                               \
+    peak_vec sum = 0.0f;                                                                                                       \
+    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                                            \
+    PEAK_STORE(sum, y + PEAK_LANES * i);                                                                                       \
   }
 
 PEAK_FMA(5)

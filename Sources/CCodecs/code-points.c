@@ -15,16 +15,25 @@ static const double *chromaticities(int primaries) {
                       p3[] = {0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06},
                       ebu3213[] = {0.3127, 0.329, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077};
   switch (primaries) {
-  case 4: return bt470m;
-  case 5: return bt470bg;
+  case 4:
+    return bt470m;
+  case 5:
+    return bt470bg;
   case 6:
-  case 7: return bt601;
-  case 8: return film;
-  case 9: return bt2020;
-  case 11: return p3_theatre;
-  case 12: return p3;
-  case 22: return ebu3213;
-  default: return srgb;
+  case 7:
+    return bt601;
+  case 8:
+    return film;
+  case 9:
+    return bt2020;
+  case 11:
+    return p3_theatre;
+  case 12:
+    return p3;
+  case 22:
+    return ebu3213;
+  default:
+    return srgb;
   }
 }
 

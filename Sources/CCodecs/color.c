@@ -40,8 +40,7 @@ static void mix_inks(uint8_t *pixels, size_t count, int bit_depth) {
     }
 }
 
-int tsdf_cmyk_to_srgb(const uint8_t *profile, size_t size, uint8_t *pixels, size_t count, int bit_depth,
-                      tsdf_report *report) {
+int tsdf_cmyk_to_srgb(const uint8_t *profile, size_t size, uint8_t *pixels, size_t count, int bit_depth, tsdf_report *report) {
   cmsHTRANSFORM transform = make_transform(profile, size, bit_depth);
   if (!transform) {
     mix_inks(pixels, count, bit_depth);
@@ -79,11 +78,11 @@ static uint16_t lab_sample(int is_icc, int is_wide, const uint8_t *pixels, size_
 int tsdf_lab_to_srgb(int is_icc, const tsdf_picture *picture, uint8_t *pixels, tsdf_report *report) {
   const int is_wide = picture->bit_depth == 16, channels = picture->channels;
   const size_t count = (size_t)picture->width * picture->height, part = 4096;
-  cmsHPROFILE from = cmsCreateLab4Profile(NULL), to = cmsCreate_sRGBProfile();   // of D50
+  cmsHPROFILE from = cmsCreateLab4Profile(NULL), to = cmsCreate_sRGBProfile(); // of D50
   // Not optimized into a table, in which greys get a cast.
-  cmsHTRANSFORM transform = from && to ? cmsCreateTransform(from, TYPE_Lab_16, to, TYPE_RGB_16, INTENT_RELATIVE_COLORIMETRIC,
-                                                            cmsFLAGS_NOOPTIMIZE)
-                                       : NULL;
+  cmsHTRANSFORM transform =
+      from && to ? cmsCreateTransform(from, TYPE_Lab_16, to, TYPE_RGB_16, INTENT_RELATIVE_COLORIMETRIC, cmsFLAGS_NOOPTIMIZE)
+                 : NULL;
   uint16_t *row = transform ? malloc(part * 3 * sizeof(uint16_t)) : NULL;
   for (size_t first = 0; row && first < count; first += part) {
     const size_t length = count - first < part ? count - first : part;
@@ -117,7 +116,8 @@ int tsdf_make_profile(const double c[8], double gamma, tsdf_bytes *bytes) {
   const cmsCIExyY white = {c[0], c[1], 1};
   const cmsCIExyYTRIPLE primaries = {{c[2], c[3], 1}, {c[4], c[5], 1}, {c[6], c[7], 1}};
   const double srgb[] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
-  cmsToneCurve *curve = gamma > 0 ? cmsBuildGamma(NULL, gamma) : cmsBuildParametricToneCurve(NULL, 4, srgb), *curves[] = {curve, curve, curve};
+  cmsToneCurve *curve = gamma > 0 ? cmsBuildGamma(NULL, gamma) : cmsBuildParametricToneCurve(NULL, 4, srgb),
+               *curves[] = {curve, curve, curve};
   cmsHPROFILE profile = curve ? cmsCreateRGBProfile(&white, &primaries, curves) : NULL;
   cmsUInt32Number size = 0;
   int result = 0;

@@ -128,7 +128,7 @@ int tsdf_gif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, uin
   int transparent = NO_TRANSPARENT_COLOR, pictures = 0, failed = 0;
   for (GifRecordType record = UNDEFINED_RECORD_TYPE; !failed && pictures < 2 && record != TERMINATE_RECORD_TYPE;) {
     if (DGifGetRecordType(gif, &record) == GIF_ERROR)
-      break;   // the end is missing
+      break; // the end is missing
     if (record == IMAGE_DESC_RECORD_TYPE && ++pictures == 1)
       failed = decode_image(gif, picture, transparent, pixels);
     else if (record == EXTENSION_RECORD_TYPE)

@@ -25,7 +25,7 @@ static int describe(const struct heif_image_handle *handle, tsdf_picture *pictur
   const int bits = heif_image_handle_get_luma_bits_per_pixel(handle);
   picture->precision = bits > 8 ? bits : 8;
   picture->bit_depth = bits > 8 ? 16 : 8;
-  picture->orientation = 1;   // libheif turns what it decodes
+  picture->orientation = 1; // libheif turns what it decodes
   return bits > 16 ? tsdf_fail(report, "has more than 16 bits a sample") : 0;
 }
 
@@ -121,7 +121,7 @@ static int has_film(const uint8_t *data, size_t size) {
     if (!memcmp(data + at + 4, "mpvd", 4) || !memcmp(data + at + 4, "moov", 4))
       return 1;
     if (length < 8)
-      return 0;   // to the end, or of 64 bits
+      return 0; // to the end, or of 64 bits
     at += length;
   }
   return 0;
@@ -131,8 +131,7 @@ static int left_out(struct heif_context *context, const struct heif_image_handle
   int found = 0;
   if (heif_image_handle_get_number_of_thumbnails(handle) > 0)
     found |= TSDF_LEFT_OUT_THUMBNAIL;
-  if (heif_context_get_number_of_top_level_images(context) > 1 ||
-      heif_image_handle_get_number_of_depth_images(handle) > 0 ||
+  if (heif_context_get_number_of_top_level_images(context) > 1 || heif_image_handle_get_number_of_depth_images(handle) > 0 ||
       heif_image_handle_get_number_of_auxiliary_images(handle, LIBHEIF_AUX_IMAGE_FILTER_OMIT_ALPHA) > 0)
     found |= TSDF_LEFT_OUT_PAGES;
   if (has_film(data, size))
@@ -146,7 +145,8 @@ int tsdf_heif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
   struct heif_image *image = NULL;
   struct heif_image_handle *handle = open_heif(data, size, &context, report);
   int result = -1;
-  if (handle && !tsdf_heif_failed(heif_decode_image(handle, &image, heif_colorspace_RGB, tsdf_heif_form(picture), NULL), report))
+  if (handle &&
+      !tsdf_heif_failed(heif_decode_image(handle, &image, heif_colorspace_RGB, tsdf_heif_form(picture), NULL), report))
     result = copy_rows(image, picture, pixels) || take_metadata(handle, picture, metadata) ? -1 : 0;
   if (!result)
     picture->left_out = left_out(context, handle, data, size);

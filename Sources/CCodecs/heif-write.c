@@ -15,9 +15,9 @@ static int written_precision(enum heif_compression_format format, const tsdf_pic
 static struct heif_image *make_image(const tsdf_picture *picture, int precision, const uint8_t *pixels) {
   struct heif_image *image = NULL;
   int stride;
-  if (heif_image_create(picture->width, picture->height, heif_colorspace_RGB, tsdf_heif_form(picture), &image).code != heif_error_Ok ||
-      heif_image_add_plane(image, heif_channel_interleaved, picture->width, picture->height, precision).code !=
-          heif_error_Ok) {
+  if (heif_image_create(picture->width, picture->height, heif_colorspace_RGB, tsdf_heif_form(picture), &image).code !=
+          heif_error_Ok ||
+      heif_image_add_plane(image, heif_channel_interleaved, picture->width, picture->height, precision).code != heif_error_Ok) {
     heif_image_release(image);
     return NULL;
   }
@@ -63,7 +63,8 @@ static void set_code_points(struct heif_image *image, const tsdf_picture *pictur
 static int add_metadata(struct heif_context *context, const struct heif_image_handle *handle, const tsdf_metadata *metadata,
                         tsdf_report *report) {
   return (metadata->exif.size &&
-          tsdf_heif_failed(heif_context_add_exif_metadata(context, handle, metadata->exif.data, metadata->exif.size), report)) ||
+          tsdf_heif_failed(heif_context_add_exif_metadata(context, handle, metadata->exif.data, metadata->exif.size),
+                           report)) ||
          (metadata->xmp.size &&
           tsdf_heif_failed(heif_context_add_XMP_metadata(context, handle, metadata->xmp.data, metadata->xmp.size), report));
 }

@@ -13,11 +13,16 @@ static const char *error_text(int code) {
   case JERR_FRACT_SAMPLE_NOTIMPL:
   case JERR_ARITH_NOTIMPL:
   case JERR_NOTIMPL:
-  case JERR_NOT_COMPILED: return "is of a kind of JPEG that is not read";
-  case JERR_EMPTY_IMAGE: return "has no pixels";
-  case JERR_IMAGE_TOO_BIG: return "has more pixels than a JPEG file can have";
-  case JERR_OUT_OF_MEMORY: return "out of memory";
-  default: return "is truncated or damaged";
+  case JERR_NOT_COMPILED:
+    return "is of a kind of JPEG that is not read";
+  case JERR_EMPTY_IMAGE:
+    return "has no pixels";
+  case JERR_IMAGE_TOO_BIG:
+    return "has more pixels than a JPEG file can have";
+  case JERR_OUT_OF_MEMORY:
+    return "out of memory";
+  default:
+    return "is truncated or damaged";
   }
 }
 
@@ -34,7 +39,7 @@ static void on_message(j_common_ptr common, int level) {
   if (level >= 0 || code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR)
     return;
   tsdf_note(errors->report, code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER ? "is cut short: what is missing is grey or coarse"
-                                                                          : "is damaged: shown as far as it goes");
+                                                                             : "is damaged: shown as far as it goes");
 }
 
 struct jpeg_error_mgr *tsdf_jpeg_use(tsdf_jpeg_errors *errors, tsdf_report *report) {

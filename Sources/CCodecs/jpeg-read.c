@@ -11,7 +11,7 @@
 typedef struct {
   tsdf_metadata *metadata;
   tsdf_buffer texts, iptc;
-  tsdf_bytes profile[256];   // parts, whose numbers start at 1
+  tsdf_bytes profile[256]; // parts, whose numbers start at 1
   int left_out, has_extension;
 } segments;
 
@@ -155,7 +155,7 @@ int tsdf_jpeg_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
   take_segments(&jpeg, &found);
   open_jpeg(&jpeg, data, size);
   jpeg_start_decompress(&jpeg);
-  const int is_inverted = picture->is_cmyk && jpeg.saw_Adobe_marker;   // Adobe writes CMYK upside down
+  const int is_inverted = picture->is_cmyk && jpeg.saw_Adobe_marker; // Adobe writes CMYK upside down
   const size_t stride = (size_t)jpeg.output_width * jpeg.output_components;
   while (jpeg.output_scanline < jpeg.output_height) {
     uint8_t *row = pixels + jpeg.output_scanline * stride;

@@ -10,7 +10,8 @@ static void write_segment(j_compress_ptr jpeg, int marker, const char *head, siz
   if (!bytes->size)
     return;
   if (length + bytes->size > 65533) {
-    tsdf_note(((tsdf_jpeg_errors *)jpeg->err)->report, "the copy is without metadata (%s) that are too large for a JPEG file", head);
+    tsdf_note(((tsdf_jpeg_errors *)jpeg->err)->report, "the copy is without metadata (%s) that are too large for a JPEG file",
+              head);
     return;
   }
   jpeg_write_m_header(jpeg, marker, length + bytes->size);

@@ -14,11 +14,30 @@ namespace {
 
 // The tags of a file's first directory that describe the photo, not how a file stores it.
 bool isAboutThePhoto(uint16_t tag) {
-  static const std::set<uint16_t> tags = {
-      0x010d /* document name */, 0x010e /* description */, 0x010f /* make */, 0x0110 /* model */, 0x0112 /* orientation */,
-      0x011a, 0x011b, 0x0128 /* resolution */, 0x011d /* page name */, 0x0131 /* software */, 0x0132 /* date */,
-      0x013b /* artist */, 0x013c /* host */, 0x4746, 0x4749 /* rating */, 0x8298 /* copyright */, 0x8769, 0x8825 /* the directories below */,
-      0x9003 /* date taken */, 0x9c9b, 0x9c9c, 0x9c9d, 0x9c9e, 0x9c9f /* title, comment, author, keywords, subject */};
+  static const std::set<uint16_t> tags = {0x010d /* document name */,
+                                          0x010e /* description */,
+                                          0x010f /* make */,
+                                          0x0110 /* model */,
+                                          0x0112 /* orientation */,
+                                          0x011a,
+                                          0x011b,
+                                          0x0128 /* resolution */,
+                                          0x011d /* page name */,
+                                          0x0131 /* software */,
+                                          0x0132 /* date */,
+                                          0x013b /* artist */,
+                                          0x013c /* host */,
+                                          0x4746,
+                                          0x4749 /* rating */,
+                                          0x8298 /* copyright */,
+                                          0x8769,
+                                          0x8825 /* the directories below */,
+                                          0x9003 /* date taken */,
+                                          0x9c9b,
+                                          0x9c9c,
+                                          0x9c9d,
+                                          0x9c9e,
+                                          0x9c9f /* title, comment, author, keywords, subject */};
   return tags.count(tag);
 }
 
@@ -44,7 +63,8 @@ void clean(Exiv2::ExifData &exif, int *leftOut) {
     }
     Exiv2::DataBuf bytes(datum.size());
     datum.copy(bytes.pData_, Exiv2::littleEndian);
-    const bool isText = datum.typeId() == Exiv2::asciiString || datum.tag() == 0x9286 || (datum.tag() >= 0x9c9b && datum.tag() <= 0x9c9f);
+    const bool isText =
+        datum.typeId() == Exiv2::asciiString || datum.tag() == 0x9286 || (datum.tag() >= 0x9c9b && datum.tag() <= 0x9c9f);
     if (tsdf::holdsPicture(bytes.pData_, bytes.size_) || (bytes.size_ > 4096 && !isText) || bytes.size_ > 60000)
       *leftOut |= TSDF_LEFT_OUT_METADATA;
     else
@@ -58,9 +78,9 @@ std::string root(const std::string &key) { return key.substr(0, key.find_first_o
 
 void clean(Exiv2::XmpData &xmp, int *leftOut) {
   // These hold pictures, or say where in the file others lie.
-  static const std::set<std::string> prefixes = {"GImage", "GDepth", "GAudio", "GCamera", "GContainer", "Container", "Item",
-                                                 "hdrgm", "HDRGainMap", "apdi", "xmpGImg", "xapGImg", "xmpNote", "GCreations",
-                                                 "Device", "Camera", "Cameras", "Profile", "DepthMap"};
+  static const std::set<std::string> prefixes = {
+      "GImage",  "GDepth",  "GAudio",  "GCamera",    "GContainer", "Container", "Item",    "hdrgm",   "HDRGainMap", "apdi",
+      "xmpGImg", "xapGImg", "xmpNote", "GCreations", "Device",     "Camera",    "Cameras", "Profile", "DepthMap"};
   std::set<std::string> dropped;
   for (const auto &datum : xmp) {
     const std::string key = datum.key(), value = datum.toString();
@@ -169,12 +189,12 @@ void cleanTexts(tsdf_metadata *metadata, int *leftOut) {
   metadata->texts = {kept.data, kept.size};
 }
 
-}  // namespace
+} // namespace
 
 void tsdf_clean_metadata(tsdf_metadata *metadata, const uint8_t *tiff, size_t tiffSize, int *orientation, int *leftOut) {
   tsdf_clean_profile(&metadata->profile, leftOut);
   if (tiff && tsdf_tiff_is_big(tiff, tiffSize))
-    tiff = nullptr;   // whose metadata were read as those of other types
+    tiff = nullptr; // whose metadata were read as those of other types
   if (!tiff && !metadata->exif.size && !metadata->xmp.size && !metadata->iptc.size && !metadata->texts.size) {
     *orientation = 1;
     return;

@@ -75,7 +75,8 @@ void Metadata::writeExif(tsdf_metadata *to) const {
 void Metadata::writeXMP(tsdf_metadata *to) const {
   std::string packet;
   trying([&] {
-    if (!xmp.empty() && Exiv2::XmpParser::encode(packet, xmp, Exiv2::XmpParser::useCompactFormat | Exiv2::XmpParser::readOnlyPacket))
+    if (!xmp.empty() &&
+        Exiv2::XmpParser::encode(packet, xmp, Exiv2::XmpParser::useCompactFormat | Exiv2::XmpParser::readOnlyPacket))
       packet.clear();
   });
   set(&to->xmp, packet.data(), packet.size());
@@ -91,7 +92,7 @@ void Metadata::writeIPTC(tsdf_metadata *to) const {
   });
 }
 
-}  // namespace tsdf
+} // namespace tsdf
 
 using tsdf::Metadata;
 using tsdf::Use;
@@ -145,8 +146,7 @@ int tsdf_add_to_tiff(tsdf_bytes *file, const tsdf_metadata *metadata) {
     for (const auto &datum : added.exif)
       whole.exif[datum.key()] = datum;
     Exiv2::MemIo out;
-    const auto method =
-        Exiv2::TiffParser::encode(out, file->data, file->size, whole.order, whole.exif, added.iptc, added.xmp);
+    const auto method = Exiv2::TiffParser::encode(out, file->data, file->size, whole.order, whole.exif, added.iptc, added.xmp);
     if (method == Exiv2::wmNonIntrusive)
       return 0;
     out.seek(0, Exiv2::BasicIo::beg);

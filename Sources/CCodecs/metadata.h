@@ -40,7 +40,7 @@ struct Metadata {
   void writeIPTC(tsdf_metadata *to) const;
 };
 
-}  // namespace tsdf
+} // namespace tsdf
 
 // Leaves of a grey or RGB profile what the standard names; nothing of one of whose texts one holds a picture.
 void tsdf_clean_profile(tsdf_bytes *profile, int *leftOut);

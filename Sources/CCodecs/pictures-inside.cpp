@@ -10,9 +10,10 @@ namespace tsdf {
 using namespace std::string_literals;
 
 // Where a file of a type begins, but for JPEG's and bitmaps, which have more to tell by.
-static const std::string beginnings[] = {"\x89PNG\r\n\x1a\n"s, "GIF87a"s, "GIF89a"s, "WEBPVP8"s, "II*\0"s, "MM\0*"s, "II+\0\b\0"s,
-                                         "MM\0+\0\b"s, "ftyphei"s, "ftyphev"s, "ftypavi"s, "ftypmif1"s, "ftypmsf1"s, "JXL \r\n\x87\n"s,
-                                         "jP  \r\n\x87\n"s, "8BPS\0\x01"s};
+static const std::string beginnings[] = {
+    "\x89PNG\r\n\x1a\n"s, "GIF87a"s,         "GIF89a"s,         "WEBPVP8"s,   "II*\0"s,   "MM\0*"s,
+    "II+\0\b\0"s,         "MM\0+\0\b"s,      "ftyphei"s,        "ftyphev"s,   "ftypavi"s, "ftypmif1"s,
+    "ftypmsf1"s,          "JXL \r\n\x87\n"s, "jP  \r\n\x87\n"s, "8BPS\0\x01"s};
 
 // A start, a marker, and where there are so many bytes (`isWhole`) the next one behind its segment.
 static bool isJPEG(const uint8_t *at, size_t left, bool isWhole) {
@@ -88,7 +89,7 @@ static bool base64HoldsPicture(const std::string &text) {
   for (size_t i = 0; i < text.size(); ++i) {
     uint8_t c = text[i];
     if (i + 2 < text.size() && c == '%' && digit16(text[i + 1]) >= 0 && digit16(text[i + 2]) >= 0) {
-      c = static_cast<uint8_t>(digit16(text[i + 1]) << 4 | digit16(text[i + 2]));   // as URLs write it
+      c = static_cast<uint8_t>(digit16(text[i + 1]) << 4 | digit16(text[i + 2])); // as URLs write it
       i += 2;
     }
     const int digit = digit64(c);
@@ -115,7 +116,7 @@ static bool base16HoldsPicture(const std::string &text) {
     if (digit >= 0) {
       run.push_back(static_cast<char>(digit));
     } else if (c == 'x') {
-      if (!run.empty() && !run.back())   // 0x
+      if (!run.empty() && !run.back()) // 0x
         run.pop_back();
     } else if (!isSkipped(c) && c != ':' && c != ',' && c != '-') {
       if (run.size() >= shortest && decodesToPicture(run, 4))
@@ -149,7 +150,7 @@ bool isPlainXML(const std::string &packet) {
   for (size_t at = packet.find('<'); at != std::string::npos; at = packet.find('<', at + 1)) {
     const size_t end = packet.find_first_of("<>", at + 1);
     if (end == std::string::npos)
-      return true;   // cut off: readers stop here too
+      return true; // cut off: readers stop here too
     if (packet[at + 1] == '?' || packet[at + 1] == '!')
       continue;
     if (packet[at + 1] == '/') {
@@ -182,4 +183,4 @@ bool holdsPlainXML(const uint8_t *data, size_t size) {
   return true;
 }
 
-}  // namespace tsdf
+} // namespace tsdf

@@ -22,6 +22,6 @@ bool isPlainXML(const std::string &packet);
 // The same of what XMP lies somewhere in bytes.
 bool holdsPlainXML(const uint8_t *data, size_t size);
 
-}  // namespace tsdf
+} // namespace tsdf
 
 #endif

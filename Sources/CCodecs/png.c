@@ -120,7 +120,7 @@ static void take_metadata(png_structp png, png_infop info, const source *from, t
   png_bytep bytes;
   png_uint_32 size, x, y;
   int method, unit, failed = 0;
-  if (from->has_code_points && picture->channels >= 3)   // which the standard has go before all else
+  if (from->has_code_points && picture->channels >= 3) // which the standard has go before all else
     failed |= tsdf_take_code_points(from->primaries, from->transfer, picture, &metadata->profile);
   else if (png_get_iCCP(png, info, &name, &method, &bytes, &size))
     failed |= tsdf_copy(&metadata->profile, bytes, size);
@@ -216,7 +216,7 @@ static png_text make_text(const char *keyword, const char *value) {
 static void set_texts(png_structp png, png_infop info, const tsdf_metadata *metadata, tsdf_buffer *all) {
   int failed = 0;
   const char *keyword, *text;
-  if (metadata->xmp.size) {   // with a 0 behind the packet, which Swift sees to
+  if (metadata->xmp.size) { // with a 0 behind the packet, which Swift sees to
     const png_text packet = make_text("XML:com.adobe.xmp", (const char *)metadata->xmp.data);
     failed |= tsdf_append(all, &packet, sizeof packet);
   }
@@ -288,7 +288,7 @@ int tsdf_png_encode(const tsdf_picture *picture, const uint8_t *pixels, int qual
   const size_t stride = (size_t)picture->width * picture->channels * picture->bit_depth / 8;
   for (uint32_t y = 0; y < picture->height; ++y)
     png_write_row(png, pixels + y * stride);
-  png_write_end(png, NULL);   // all of `info` is written
+  png_write_end(png, NULL); // all of `info` is written
   png_destroy_write_struct(&png, &info);
   free(texts.data);
   *file = (tsdf_bytes){out.data, out.size};

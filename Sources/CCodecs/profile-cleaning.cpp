@@ -27,10 +27,11 @@ void setNumber(Bytes &bytes, size_t at, uint32_t value) {
 
 // ICC.1:2022, 9.2, and what version 2 had besides.
 bool isKnownTag(const Bytes &name) {
-  static const std::set<Bytes> names = {
-      "A2B0", "A2B1", "A2B2", "B2A0", "B2A1", "B2A2", "B2D0", "B2D1", "B2D2", "B2D3", "D2B0", "D2B1", "D2B2", "D2B3", "bXYZ", "bTRC",
-      "gXYZ", "gTRC", "rXYZ", "rTRC", "kTRC", "wtpt", "bkpt", "chad", "chrm", "cicp", "cprt", "desc", "dmdd", "dmnd", "calt", "clro",
-      "ciis", "gamt", "lumi", "meas", "pre0", "pre1", "pre2", "rig0", "rig2", "resp", "targ", "tech", "view", "vued"};
+  static const std::set<Bytes> names = {"A2B0", "A2B1", "A2B2", "B2A0", "B2A1", "B2A2", "B2D0", "B2D1", "B2D2", "B2D3",
+                                        "D2B0", "D2B1", "D2B2", "D2B3", "bXYZ", "bTRC", "gXYZ", "gTRC", "rXYZ", "rTRC",
+                                        "kTRC", "wtpt", "bkpt", "chad", "chrm", "cicp", "cprt", "desc", "dmdd", "dmnd",
+                                        "calt", "clro", "ciis", "gamt", "lumi", "meas", "pre0", "pre1", "pre2", "rig0",
+                                        "rig2", "resp", "targ", "tech", "view", "vued"};
   return names.count(name);
 }
 
@@ -38,8 +39,8 @@ bool isText(const Bytes &type) { return type == "text" || type == "desc" || type
 
 // Types (10) whose values are numbers.
 bool isNumbers(const Bytes &type) {
-  static const std::set<Bytes> types = {"XYZ ", "curv", "para", "mft1", "mft2", "mAB ", "mBA ", "mpet", "sf32", "chrm",
-                                        "cicp", "clro", "dtim", "meas", "sig ", "view", "rcs2"};
+  static const std::set<Bytes> types = {"XYZ ", "curv", "para", "mft1", "mft2", "mAB ", "mBA ", "mpet", "sf32",
+                                        "chrm", "cicp", "clro", "dtim", "meas", "sig ", "view", "rcs2"};
   return types.count(type);
 }
 
@@ -64,7 +65,7 @@ struct Profile {
 Profile clean(const Bytes &from) {
   Profile result;
   const size_t count = number(from, 128);
-  std::map<std::pair<size_t, size_t>, size_t> places;   // of values, which tags may share
+  std::map<std::pair<size_t, size_t>, size_t> places; // of values, which tags may share
   Bytes table, values;
   size_t kept = 0;
   for (size_t i = 0; i < count && 144 + 12 * i <= from.size(); ++i) {
@@ -103,7 +104,7 @@ Profile clean(const Bytes &from) {
   return result;
 }
 
-}  // namespace
+} // namespace
 
 void tsdf_clean_profile(tsdf_bytes *profile, int *leftOut) {
   // Others are in no copy.

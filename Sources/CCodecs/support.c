@@ -57,9 +57,8 @@ int tsdf_copy(tsdf_bytes *bytes, const void *data, size_t size) {
 
 int tsdf_append_text(tsdf_buffer *texts, const char *keyword, const void *text, size_t size) {
   size = strnlen(text, size);
-  return tsdf_append(texts, keyword, strlen(keyword) + 1) || tsdf_append(texts, text, size) || tsdf_append(texts, NULL, 1)
-             ? -1
-             : 0;
+  return tsdf_append(texts, keyword, strlen(keyword) + 1) || tsdf_append(texts, text, size) || tsdf_append(texts, NULL, 1) ? -1
+                                                                                                                           : 0;
 }
 
 const char *tsdf_next_text(const tsdf_bytes *texts, size_t *at, const char **text) {

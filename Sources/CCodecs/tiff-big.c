@@ -5,7 +5,14 @@
 #include <string.h>
 
 // Tags with places of their own, and those that lead to further directories of metadata.
-enum { TAG_XMP = 700, TAG_IPTC = 33723, TAG_RESOURCES = 34377, TAG_EXIF = 34665, TAG_GPS = 34853, TAG_INTEROPERABILITY = 40965 };
+enum {
+  TAG_XMP = 700,
+  TAG_IPTC = 33723,
+  TAG_RESOURCES = 34377,
+  TAG_EXIF = 34665,
+  TAG_GPS = 34853,
+  TAG_INTEROPERABILITY = 40965
+};
 // Larger values are not kept of any file; nor are there so many tags.
 enum { LARGEST_VALUE = 60000, LARGEST_PACKET = 16 << 20, MOST_ENTRIES = 1000, MOST_DIRECTORIES = 8 };
 
@@ -14,7 +21,7 @@ typedef struct {
   size_t size;
   int is_little, directories;
   tsdf_metadata *metadata;
-  tsdf_buffer out;   // a classic TIFF file of the same byte order
+  tsdf_buffer out; // a classic TIFF file of the same byte order
 } big;
 
 // A value of a directory.
@@ -162,7 +169,8 @@ int tsdf_tiff_take_big_metadata(const uint8_t *data, size_t size, tsdf_metadata 
   uint8_t head[8] = {data[0], data[0]};
   uint32_t place = 0;
   put(&file, head + 2, 42, 2);
-  int result = tsdf_append(&file.out, head, sizeof head) || add_directory(&file, number(&file, data + 8, 8), 0, &place) ? -1 : 0;
+  int result =
+      tsdf_append(&file.out, head, sizeof head) || add_directory(&file, number(&file, data + 8, 8), 0, &place) ? -1 : 0;
   if (!result && place) {
     put(&file, file.out.data + 4, place, 4);
     metadata->exif = (tsdf_bytes){file.out.data, file.out.size};

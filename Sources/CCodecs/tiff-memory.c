@@ -51,7 +51,8 @@ static int map_nothing(thandle_t handle, void **base, toff_t *size) {
 static void unmap_nothing(thandle_t handle, void *base, toff_t size) { (void)handle, (void)base, (void)size; }
 
 static void fail(tsdf_tiff_memory *memory) {
-  tsdf_fail(memory->report, memory->out ? "cannot be written as TIFF" : "is truncated, damaged or a kind of TIFF file that is not read");
+  tsdf_fail(memory->report,
+            memory->out ? "cannot be written as TIFF" : "is truncated, damaged or a kind of TIFF file that is not read");
 }
 
 // What libtiff says of a fault is for programmers.

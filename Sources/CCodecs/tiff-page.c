@@ -23,7 +23,7 @@ static void go_to_picture(TIFF *tiff, tsdf_tiff_page *page, tsdf_report *report)
       page->number = number;
   if (!page->number)
     TIFFSetDirectory(tiff, 0);
-  report->error[0] = 0;   // pages that cannot be read are none
+  report->error[0] = 0; // pages that cannot be read are none
 }
 
 // Cameras' raw files are TIFF files whose first picture is a preview, of the samples that lie in directories below.
@@ -46,10 +46,10 @@ static void read_fields(TIFF *tiff, tsdf_tiff_page *page) {
 }
 
 static int refuse(const tsdf_tiff_page *page, tsdf_report *report) {
-  const char *kind = page->format == SAMPLEFORMAT_IEEEFP    ? "floating-point numbers"
-                     : page->format == SAMPLEFORMAT_INT     ? "signed numbers"
-                     : page->format == SAMPLEFORMAT_UINT    ? "numbers"
-                                                            : "numbers of an unknown kind";
+  const char *kind = page->format == SAMPLEFORMAT_IEEEFP ? "floating-point numbers"
+                     : page->format == SAMPLEFORMAT_INT  ? "signed numbers"
+                     : page->format == SAMPLEFORMAT_UINT ? "numbers"
+                                                         : "numbers of an unknown kind";
   return tsdf_fail(report, "stores its samples as %s of %d bits, which are not read", kind, page->bits);
 }
 

@@ -32,9 +32,10 @@ static void set_fields(TIFF *tiff, const tsdf_picture *picture, const tsdf_metad
   TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, TIFFDefaultStripSize(tiff, 0));
   if (tsdf_is_stated(&metadata->density)) {
     const double scale = metadata->density.unit == 3 ? 0.0254 : 1;
-    TIFFSetField(tiff, TIFFTAG_RESOLUTIONUNIT, metadata->density.unit == 2   ? RESUNIT_CENTIMETER
-                                               : metadata->density.unit == 0 ? RESUNIT_NONE
-                                                                             : RESUNIT_INCH);
+    TIFFSetField(tiff, TIFFTAG_RESOLUTIONUNIT,
+                 metadata->density.unit == 2   ? RESUNIT_CENTIMETER
+                 : metadata->density.unit == 0 ? RESUNIT_NONE
+                                               : RESUNIT_INCH);
     TIFFSetField(tiff, TIFFTAG_XRESOLUTION, metadata->density.x * scale);
     TIFFSetField(tiff, TIFFTAG_YRESOLUTION, metadata->density.y * scale);
   }

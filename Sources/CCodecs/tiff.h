@@ -7,17 +7,17 @@
 #include <tiffio.h>
 
 typedef struct {
-  const uint8_t *data;   // for reading
-  tsdf_buffer *out;      // for writing
+  const uint8_t *data; // for reading
+  tsdf_buffer *out;    // for writing
   size_t size, position;
   tsdf_report *report;
 } tsdf_tiff_memory;
 
 // How a page's samples are stored.
 typedef struct {
-  int number;   // of the page, the first is 0
+  int number; // of the page, the first is 0
   uint16_t bits, samples, photometric, planar, format, orientation;
-  int is_direct;   // samples that are taken as they are, spread over 8 or 16 bits; else libtiff makes 8-bit RGB of what is stored
+  int is_direct; // samples that are taken as they are, spread over 8 or 16 bits; else libtiff makes 8-bit RGB of what is stored
   int has_alpha, is_premultiplied, is_lab;
 } tsdf_tiff_page;
 

@@ -115,13 +115,13 @@ int tsdf_webp_encode(const tsdf_picture *picture, const uint8_t *pixels, int qua
   if (!WebPConfigInit(&config) || !WebPPictureInit(&source))
     return tsdf_fail(report, "libwebp has another version than its headers");
   config.lossless = source.use_argb = picture->is_lossless;
-  config.exact = 1;   // what lies under transparent pixels stays
+  config.exact = 1; // what lies under transparent pixels stays
   config.quality = picture->is_lossless ? 50 : quality;
   source.width = picture->width;
   source.height = picture->height;
   const int stride = picture->width * picture->channels;
-  int done = picture->channels == 4 ? WebPPictureImportRGBA(&source, pixels, stride)
-                                    : WebPPictureImportRGB(&source, pixels, stride);
+  int done =
+      picture->channels == 4 ? WebPPictureImportRGBA(&source, pixels, stride) : WebPPictureImportRGB(&source, pixels, stride);
   WebPMemoryWriterInit(&writer);
   source.writer = WebPMemoryWrite;
   source.custom_ptr = &writer;

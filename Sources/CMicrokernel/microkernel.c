@@ -21,12 +21,13 @@ static inline __attribute__((always_inline)) void multiply(PARAMETERS, const int
         const int last = n + tile <= panels ? tile - 1 : 0;
         const float *left = a + (m * depth + k0) * ROWS;
         const float *right[] = {b + (n * depth + k0) * COLUMNS, b + ((n + last) * depth + k0) * COLUMNS};
-        lanes *to[] = {
-            (lanes *)(c + (n * rowPanels + m) * ROWS * COLUMNS), (lanes *)(c + ((n + last) * rowPanels + m) * ROWS * COLUMNS)};
+        lanes *to[] = {(lanes *)(c + (n * rowPanels + m) * ROWS * COLUMNS),
+                       (lanes *)(c + ((n + last) * rowPanels + m) * ROWS * COLUMNS)};
         lanes sums[2][ROWS] = {0};
         if (k0 > 0) {
           for (int p = 0; p < tile; ++p) {
-            for (int r = 0; r < ROWS; ++r) sums[p][r] = to[p][r];
+            for (int r = 0; r < ROWS; ++r)
+              sums[p][r] = to[p][r];
           }
         }
         for (long k = 0; k < count; ++k) {
@@ -34,11 +35,13 @@ static inline __attribute__((always_inline)) void multiply(PARAMETERS, const int
           for (int p = 0; p < tile; ++p) {
             const lanes v = *(const lanes *)(right[p] + k * COLUMNS);
 #pragma clang loop unroll(full)
-            for (int r = 0; r < ROWS; ++r) sums[p][r] += v * left[k * ROWS + r];
+            for (int r = 0; r < ROWS; ++r)
+              sums[p][r] += v * left[k * ROWS + r];
           }
         }
         for (int p = 0; p <= last; ++p) {
-          for (int r = 0; r < ROWS; ++r) to[p][r] = sums[p][r];
+          for (int r = 0; r < ROWS; ++r)
+            to[p][r] = sums[p][r];
         }
       }
     }
@@ -51,14 +54,13 @@ __attribute__((target("avx512f,fma"))) static void multiply_avx512(PARAMETERS) {
   multiply(a, b, c, rowPanels, depth, panels, 2);
 }
 
-__attribute__((target("avx2,fma"))) static void multiply_avx2(PARAMETERS) {
-  multiply(a, b, c, rowPanels, depth, panels, 1);
-}
+__attribute__((target("avx2,fma"))) static void multiply_avx2(PARAMETERS) { multiply(a, b, c, rowPanels, depth, panels, 1); }
 #endif
 
 void tsdf_gemm_panels(PARAMETERS) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return multiply_avx512(a, b, c, rowPanels, depth, panels);
+  if (__builtin_cpu_supports("avx512f"))
+    return multiply_avx512(a, b, c, rowPanels, depth, panels);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     return multiply_avx2(a, b, c, rowPanels, depth, panels);
   }

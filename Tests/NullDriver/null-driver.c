@@ -15,8 +15,8 @@ struct object {
 };
 
 enum count { LAUNCHES, ARGUMENTS, SUB_BUFFERS, BUFFERS, WRITES, READS, FILLS, FLUSHES, FINISHES, KERNELS, COUNTS };
-static const char *const names[COUNTS] = {"launches", "arguments", "sub-buffers", "buffers", "writes",
-                                          "reads", "fills", "flushes", "finishes", "kernels"};
+static const char *const names[COUNTS] = {"launches", "arguments", "sub-buffers", "buffers",  "writes",
+                                          "reads",    "fills",     "flushes",     "finishes", "kernels"};
 static unsigned long counts[COUNTS];
 static cl_icd_dispatch table;
 static struct object platform = {&table, 1}, device = {&table, 1};
@@ -169,8 +169,7 @@ static cl_mem create_sub_buffer(cl_mem buffer, cl_mem_flags flags, cl_buffer_cre
   return make(SUB_BUFFERS, status);
 }
 
-static cl_program create_program(cl_context context, cl_uint count, const char **texts, const size_t *lengths,
-                                 cl_int *status) {
+static cl_program create_program(cl_context context, cl_uint count, const char **texts, const size_t *lengths, cl_int *status) {
   (void)context, (void)count, (void)texts, (void)lengths;
   return make(COUNTS, status);
 }
@@ -226,8 +225,8 @@ static cl_int finish_command(enum count kind, cl_event *event) {
   return CL_SUCCESS;
 }
 
-static cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t *offset,
-                     const size_t *global, const size_t *local, cl_uint count, const cl_event *waited, cl_event *event) {
+static cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t *offset, const size_t *global,
+                     const size_t *local, cl_uint count, const cl_event *waited, cl_event *event) {
   (void)queue, (void)kernel, (void)dimensions, (void)offset, (void)global, (void)local, (void)count, (void)waited;
   return finish_command(LAUNCHES, event);
 }
@@ -245,8 +244,8 @@ static cl_int enqueue_read(cl_command_queue queue, cl_mem buffer, cl_bool waits,
   return finish_command(READS, event);
 }
 
-static cl_int enqueue_fill(cl_command_queue queue, cl_mem buffer, const void *pattern, size_t width, size_t offset,
-                           size_t size, cl_uint count, const cl_event *waited, cl_event *event) {
+static cl_int enqueue_fill(cl_command_queue queue, cl_mem buffer, const void *pattern, size_t width, size_t offset, size_t size,
+                           cl_uint count, const cl_event *waited, cl_event *event) {
   (void)queue, (void)buffer, (void)pattern, (void)width, (void)offset, (void)size, (void)count, (void)waited;
   return finish_command(FILLS, event);
 }

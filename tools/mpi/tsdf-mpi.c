@@ -12,12 +12,17 @@ static int rank, count;
 int tsdf_mpi_begin(int *own_rank, int *member_count, int *rank_on_machine) {
   int provided, code;
   MPI_Comm machine;
-  if ((code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided))) return code;
-  if (provided < MPI_THREAD_SERIALIZED) return MPI_ERR_OTHER;
+  if ((code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided)))
+    return code;
+  if (provided < MPI_THREAD_SERIALIZED)
+    return MPI_ERR_OTHER;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  if ((code = MPI_Comm_rank(MPI_COMM_WORLD, &rank))) return code;
-  if ((code = MPI_Comm_size(MPI_COMM_WORLD, &count))) return code;
-  if ((code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &machine))) return code;
+  if ((code = MPI_Comm_rank(MPI_COMM_WORLD, &rank)))
+    return code;
+  if ((code = MPI_Comm_size(MPI_COMM_WORLD, &count)))
+    return code;
+  if ((code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &machine)))
+    return code;
   code = MPI_Comm_rank(machine, rank_on_machine);
   MPI_Comm_free(&machine);
   *own_rank = rank;
@@ -30,7 +35,8 @@ int tsdf_mpi_begin(int *own_rank, int *member_count, int *rank_on_machine) {
 static int sum_round(float *values, int length) {
   int *counts = malloc(4 * count * sizeof(int));
   int code = MPI_ERR_NO_MEM;
-  if (!counts) return code;
+  if (!counts)
+    return code;
   int *starts = counts + count, *own_counts = counts + 2 * count, *own_starts = counts + 3 * count;
   for (int r = 0; r < count; r++) {
     starts[r] = (int)((long long)length * r / count);
@@ -48,7 +54,8 @@ static int sum_round(float *values, int length) {
     if (!code) {
       memcpy(total, pieces, (size_t)own * sizeof(float));
       for (int r = 1; r < count; r++)
-        for (int i = 0; i < own; i++) total[i] += pieces[(size_t)own * r + i];
+        for (int i = 0; i < own; i++)
+          total[i] += pieces[(size_t)own * r + i];
       code = MPI_Allgatherv(total, own, MPI_FLOAT, values, counts, starts, MPI_FLOAT, MPI_COMM_WORLD);
     }
   }
@@ -62,7 +69,8 @@ int tsdf_mpi_sum(float *values, size_t length) {
   for (size_t done = 0; done < length; done += LARGEST_ROUND) {
     size_t left = length - done;
     int code = sum_round(values + done, left < LARGEST_ROUND ? (int)left : LARGEST_ROUND);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return 0;
 }
@@ -71,7 +79,8 @@ int tsdf_mpi_broadcast(float *values, size_t length) {
   for (size_t done = 0; done < length; done += LARGEST_ROUND) {
     size_t left = length - done;
     int code = MPI_Bcast(values + done, left < LARGEST_ROUND ? (int)left : LARGEST_ROUND, MPI_FLOAT, 0, MPI_COMM_WORLD);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return 0;
 }

@@ -23,42 +23,42 @@ typedef struct {
 
 // What a file holds that its copy will not.
 enum {
-  TSDF_LEFT_OUT_THUMBNAIL = 1,     // a small picture of the same
-  TSDF_LEFT_OUT_ANIMATION = 2,     // frames after the first
-  TSDF_LEFT_OUT_PAGES = 4,         // pages after the first, further pictures, gain maps, depth
-  TSDF_LEFT_OUT_TRAILER = 8,       // data behind the picture's end
-  TSDF_LEFT_OUT_MAKER_NOTE = 16,   // what a camera's maker stores in a form of his own, previews among it
-  TSDF_LEFT_OUT_METADATA = 32,     // metadata that hold a picture, or that do not unpack within the limit
+  TSDF_LEFT_OUT_THUMBNAIL = 1,   // a small picture of the same
+  TSDF_LEFT_OUT_ANIMATION = 2,   // frames after the first
+  TSDF_LEFT_OUT_PAGES = 4,       // pages after the first, further pictures, gain maps, depth
+  TSDF_LEFT_OUT_TRAILER = 8,     // data behind the picture's end
+  TSDF_LEFT_OUT_MAKER_NOTE = 16, // what a camera's maker stores in a form of his own, previews among it
+  TSDF_LEFT_OUT_METADATA = 32,   // metadata that hold a picture, or that do not unpack within the limit
 };
 
 // How samples lie in memory: interleaved, rows from top to bottom, 16 bits in the processor's order.
 typedef struct {
   uint32_t width, height;
-  int channels;       // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or CMYK
-  int bit_depth;      // 8 or 16
-  int is_cmyk;        // 0 is no ink
-  int precision;      // how many of the bits the file has: 10 or 12 of 16 in HEIC and AVIF
-  int is_lossless;    // WebP: whether it was compressed without loss
-  int compression;    // TIFF: its tag of this name
-  int subsampling;    // JPEG, to be written: samples of lightness for one of colour in each direction, 0 for 1
-  int orientation;    // TIFF: its tag of this name; else 1
-  int primaries, transfer;   // of high dynamic range, as ITU-T H.273 numbers them; else 0
-  int left_out;       // of the above
+  int channels;            // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or CMYK
+  int bit_depth;           // 8 or 16
+  int is_cmyk;             // 0 is no ink
+  int precision;           // how many of the bits the file has: 10 or 12 of 16 in HEIC and AVIF
+  int is_lossless;         // WebP: whether it was compressed without loss
+  int compression;         // TIFF: its tag of this name
+  int subsampling;         // JPEG, to be written: samples of lightness for one of colour in each direction, 0 for 1
+  int orientation;         // TIFF: its tag of this name; else 1
+  int primaries, transfer; // of high dynamic range, as ITU-T H.273 numbers them; else 0
+  int left_out;            // of the above
 } tsdf_picture;
 
 // Samples to a unit of length, as the file has it.
 typedef struct {
-  int unit;   // 0 unknown: the ratio of both counts; 1 inch, 2 centimetre, 3 metre
+  int unit; // 0 unknown: the ratio of both counts; 1 inch, 2 centimetre, 3 metre
   double x, y;
 } tsdf_density;
 
 // What a file says beside the pixels, each as its own standard lays it out.
 typedef struct {
-  tsdf_bytes profile;   // ICC
-  tsdf_bytes exif;      // from the TIFF header on; of a TIFF file, nothing: the file is it
-  tsdf_bytes xmp;       // the packet
-  tsdf_bytes iptc;      // Photoshop's image resources (8BIM)
-  tsdf_bytes texts;     // keyword, 0, text, 0, and so on: comments have the keyword "Comment"
+  tsdf_bytes profile; // ICC
+  tsdf_bytes exif;    // from the TIFF header on; of a TIFF file, nothing: the file is it
+  tsdf_bytes xmp;     // the packet
+  tsdf_bytes iptc;    // Photoshop's image resources (8BIM)
+  tsdf_bytes texts;   // keyword, 0, text, 0, and so on: comments have the keyword "Comment"
   tsdf_density density;
 } tsdf_metadata;
 

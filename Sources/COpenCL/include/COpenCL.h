@@ -4,7 +4,7 @@
 
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
-#include <malloc.h>   // mallopt, for HostMemory.swift
+#include <malloc.h> // mallopt, for HostMemory.swift
 #include <stddef.h>
 
 // The text of kernels.cl, not terminated; its length in bytes goes to *length.
