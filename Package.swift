@@ -21,7 +21,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.0.0"),
   ],
@@ -36,7 +35,7 @@ let package = Package(
     .target(
       name: "Kernels",
       dependencies: [
-        "COpenCL", "CMicrokernel", "CCrypto", systemPackage, .product(name: "Logging", package: "swift-log"),
+        "COpenCL", "CMicrokernel", "CCrypto", systemPackage,
       ],
       swiftSettings: threading),
     // The picture libraries, some of which report errors by longjmp or exceptions, which Swift cannot unwind: thin fronts.
@@ -57,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "tsdf",
       dependencies: [
-        "TSDF", "Networks", "Pictures", "Kernels", systemPackage, .product(name: "Logging", package: "swift-log"),
+        "TSDF", "Networks", "Pictures", "Kernels", systemPackage,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Sources/CLI"),

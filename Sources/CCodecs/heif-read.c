@@ -114,28 +114,13 @@ static int take_metadata(const struct heif_image_handle *handle, tsdf_picture *p
   return result;
 }
 
-// Whether a file's outermost boxes hold a film: a phone's moving photo, or a sequence.
-static int has_film(const uint8_t *data, size_t size) {
-  for (size_t at = 0; at + 8 <= size;) {
-    const uint64_t length = (uint64_t)data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3];
-    if (!memcmp(data + at + 4, "mpvd", 4) || !memcmp(data + at + 4, "moov", 4))
-      return 1;
-    if (length < 8)
-      return 0; // to the end, or of 64 bits
-    at += length;
-  }
-  return 0;
-}
-
-static int left_out(struct heif_context *context, const struct heif_image_handle *handle, const uint8_t *data, size_t size) {
+static int left_out(struct heif_context *context, const struct heif_image_handle *handle) {
   int found = 0;
   if (heif_image_handle_get_number_of_thumbnails(handle) > 0)
     found |= TSDF_LEFT_OUT_THUMBNAIL;
   if (heif_context_get_number_of_top_level_images(context) > 1 || heif_image_handle_get_number_of_depth_images(handle) > 0 ||
       heif_image_handle_get_number_of_auxiliary_images(handle, LIBHEIF_AUX_IMAGE_FILTER_OMIT_ALPHA) > 0)
     found |= TSDF_LEFT_OUT_PAGES;
-  if (has_film(data, size))
-    found |= TSDF_LEFT_OUT_ANIMATION;
   return found;
 }
 
@@ -149,7 +134,7 @@ int tsdf_heif_decode(const uint8_t *data, size_t size, tsdf_picture *picture, ui
       !tsdf_heif_failed(heif_decode_image(handle, &image, heif_colorspace_RGB, tsdf_heif_form(picture), NULL), report))
     result = copy_rows(image, picture, pixels) || take_metadata(handle, picture, metadata) ? -1 : 0;
   if (!result)
-    picture->left_out = left_out(context, handle, data, size);
+    picture->left_out = left_out(context, handle);
   else
     tsdf_metadata_free(metadata);
   heif_image_release(image);

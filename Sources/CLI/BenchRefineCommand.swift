@@ -56,7 +56,7 @@ struct BenchRefineCommand: ParsableCommand {
         let pictures = try (0..<count).map { number -> Image in
           try squareImage(found[number % found.count].picture().image, size: size, device: device)
         }
-        try protector(steps: 1, batch: batch, on: device).protect(Array(pictures.prefix(batch))).forEach { _ in }
+        _ = try protector(steps: 1, batch: batch, on: device).protect(Array(pictures.prefix(batch)))
         let protector = try protector(steps: steps, batch: batch, on: device)
         let start = DispatchTime.now().uptimeNanoseconds
         for first in stride(from: 0, to: count, by: batch) {

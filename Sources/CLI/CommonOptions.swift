@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Kernels
-import Logging
 import Pictures
 import SystemPackage
 
@@ -22,9 +21,6 @@ struct CommonOptions: ParsableArguments {
 
   @Flag(help: "No progress on stderr; results and errors only.")
   var quiet = false
-
-  @Option(help: "trace, debug, info, notice, warning, error or critical.")
-  var logLevel: Logger.Level = .info
 
   func validate() throws {
     // In MiB: up to 2^50 bytes.
@@ -100,11 +96,8 @@ struct CommonOptions: ParsableArguments {
     StandardStreams.writeError(memory)
   }
 
-  /// Whether progress is wanted.
-  var showsProgress: Bool { !quiet && logLevel <= .info }
-
   /// Where progress goes.
-  var progress: Progress { Progress(isQuiet: !showsProgress) }
+  var progress: Progress { Progress(isQuiet: quiet) }
 }
 
 extension KeptPrecision: ExpressibleByArgument {}
@@ -114,8 +107,6 @@ struct GradientOptions: ParsableArguments {
   @Option(help: "How activations are kept for gradients: single, or half for half the memory. (default: single)")
   var keptPrecision: KeptPrecision?
 }
-
-extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 /// Lines about what is going on, on stderr: one that is rewritten on a terminal, an occasional plain one elsewhere.
 final class Progress {

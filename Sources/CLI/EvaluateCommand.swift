@@ -3,6 +3,7 @@ import Foundation
 import Kernels
 import Networks
 import Pictures
+import SystemPackage
 import TSDF
 
 struct EvaluateCommand: ParsableCommand {
@@ -16,7 +17,7 @@ struct EvaluateCommand: ParsableCommand {
       original, edit of the protected, detections on both).
       """)
 
-  @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String
+  @Option(help: "A labelled folder (list_attr*.txt) or a folder of face images.") var data: String?
   @Option(
     name: [.customLong("perturbation"), .customLong("compare")], parsing: .upToNextOption,
     help: "Perturbations to judge, in one table. (default: weights/perturbation.safetensors)")
@@ -58,12 +59,27 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(name: .shortAndLong, help: "A folder for report.json, report.csv, sheet.png and index.html.") var output:
     String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      Judge only part I, from 0 on, of N, and write what it gave to measured.I-of-N.jsonl in --output; see --merge. slurm: as in \
+      protect.
+      """, valueName: "i/n|slurm"), transform: parseShard) var shard: Shard?
+  @Option(
+    parsing: .upToNextOption,
+    help: "Judge nothing: put together what the shards of one evaluation wrote. The figures are those of one run.")
+  var merge: [String] = []
   @Flag(help: "The report as JSON on stdout instead of the table.") var json = false
   @OptionGroup var generatorOptions: GeneratorOptions
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
+    guard (data == nil) != merge.isEmpty else {
+      throw ValidationError("evaluate takes --data, or --merge for what shards measured")
+    }
+    if shard != nil, output == nil { throw ValidationError("--shard writes what it measured to --output") }
+    if shard != nil, !merge.isEmpty { throw ValidationError("--merge puts shards together, and is none") }
     try require("--count", count, 1...largestCount)
     try require("--size", size, 64...8192)
     try require("--refine", refine, 0...1_000_000)
@@ -75,76 +91,6 @@ struct EvaluateCommand: ParsableCommand {
       throw ValidationError("there is no metric \(name); there are \(known.joined(separator: ", "))")
     }
     if !jpeg.allSatisfy((1...100).contains) { throw ValidationError("--jpeg takes qualities from 1 to 100") }
-  }
-
-  private struct Report: Encodable {
-    var tsdf: String, data: String
-    var holdOut: Int, size: Int, seed: UInt64
-    var region: ProtectedRegion
-    var perturbations: [String: String]
-    var variants: [VariantReport]
-  }
-
-  private func generatorsToRefine(_ judged: [(name: String, generator: any Generator)], on device: any Device) throws
-    -> [any Generator]
-  {
-    if let refineGenerators {
-      return try GeneratorOptions.load(items(of: refineGenerators), on: device).map(\.generator)
-    }
-    let breakable = judged.map(\.generator).filter { GeneratorOptions.breakable.contains(type(of: $0).name) }
-    return breakable.isEmpty ? judged.map(\.generator) : breakable
-  }
-
-  /// What is judged, and the SHA-256 of each perturbation's file.
-  private func variants(_ generators: [(name: String, generator: any Generator)], on device: any Device) throws -> (
-    [ProtectionVariant], hashes: [String: String]
-  ) {
-    let targets = try models.loadDetectors(refineDetectors, on: device).map(\.detector)
-    let refined = refine > 0 ? try generatorsToRefine(generators, on: device) : []
-    let refiner =
-      refine > 0
-      ? try refinement.refiner(generators: refined, detectors: targets, on: device) : nil
-    func variant(_ name: String, _ perturbation: Tensor, _ epsilon: Float, steps: Int = 0) throws -> ProtectionVariant {
-      var settings = ProtectionSettings()
-      (settings.region, settings.epsilon, settings.refineSteps, settings.seed) = (region, epsilon, steps, seed)
-      try refinement.apply(to: &settings)
-      return .protector(
-        try Protector(
-          perturbation: perturbation, settings: settings, detectors: targets, refiner: steps > 0 ? refiner : nil,
-          device: device), name: name)
-    }
-    var variants: [ProtectionVariant] = clean ? [.none] : []
-    var hashes: [String: String] = [:]
-    let paths = perturbation.isEmpty ? ["weights/perturbation.safetensors"] : perturbation
-    for (index, path) in paths.enumerated() {
-      let url = locate(path)
-      let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
-      let name = url.deletingPathExtension().lastPathComponent
-      hashes[name] = sha256(try Data(contentsOf: url)).hexadecimal
-      if index == 0, noise {
-        var random = RandomStream(seed: seed)
-        let values = try random.uniform(universal.shape, in: -epsilon..<epsilon, device: device)
-        variants.append(try variant("noise", values, epsilon))
-      }
-      if let recipe, recipe.method == .pgd {
-        guard region == .image else {
-          throw ValidationError("\(path) is PGD's, which perturbs aligned faces: --region image")
-        }
-        let pgd = ImagePGD(generators: generators.map(\.generator), recipe: recipe, device: device)
-        variants.append(
-          .pgd(pgd, name: name, steps: recipe.imageSteps, epsilon: epsilon, seed: seed, on: device))
-      } else {
-        variants.append(try variant(name, universal, epsilon))
-        // An item is a model, or MODEL=FILE.
-        let targets = recipe.map { Set($0.generators.map { String($0.prefix { $0 != "=" }) }) }
-        variants[variants.count - 1].targets = targets
-        if index == paths.count - 1, refine > 0 {
-          variants.append(try variant("\(name) + \(refine) steps", universal, epsilon, steps: refine))
-          variants[variants.count - 1].targets = targets?.union(refined.map { type(of: $0).name })
-        }
-      }
-    }
-    return (variants, hashes)
   }
 
   private func networks(on device: any Device) throws -> MetricNetworks {
@@ -159,66 +105,119 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     StopSignal.listen()
-    let results = try output.map {
-      try resultFolder($0, for: ["report.json", "report.csv", "sheet.png", "index.html"])
+    if !merge.isEmpty {
+      let results = try openResults(["report.json", "report.csv"])
+      let (head, sum) = try MeasurementFile.merged(merge)
+      return try write(sum, head.conditions, to: results)
     }
+    let results = try openResults(
+      shard.map { [MeasurementFile.name(of: $0)] } ?? ["report.json", "report.csv", "sheet.png", "index.html"])
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
     let found = try models.loadFinders(detectors, on: device)
-    let dataset = try loadFaces(data)
-    let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
-    let chosen = dataset[first..<min(dataset.count, first + count)]
-    if region == .image { try requireMemory(forFaces: chosen.count, size: size, batch: 1) }
-    let photos: [JudgedPhoto]
-    switch region {
-    case .image: photos = try JudgedPhoto.aligned(chosen, size: size)
-    case .faces:
-      guard let finder = found.first?.detector else { throw ValidationError("--region faces needs a detector") }
-      photos = try JudgedPhoto.photos(chosen, detector: finder, on: device)
-      guard !photos.isEmpty else { throw FileError(data, "no face found") }
-      if photos.count < chosen.count { progress.note("\(chosen.count - photos.count) photos without a face left out") }
-    }
-
+    let photos = try photos(detector: found.first?.detector, on: device)
     let evaluator = Evaluator(
       generators: generators, detectors: found,
       networks: try networks(on: device), seed: seed, device: device)
-    let report = { (phase: String, done: Int) in
-      try StopSignal.exitIfPending()
-      progress.update("\(phase): \(done)/\(photos.count) photos")
-    }
     let attacks = try purifiers.load(
       (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
         + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
         + purifiers.recipes(), on: device)
-    let baseline = try evaluator.baseline(photos, progress: report)
     let (variants, hashes) = try variants(generators, on: device)
-    var reports: [VariantReport] = []
-    var shown: [Image] = []
-    for variant in variants {
-      let (found, images) = try evaluator.evaluate(variant, baseline, attacks: attacks, progress: report)
-      reports += robustness ? found.withRobustness() : found
-      shown = images
+    let plan = evaluator.plan(variants, attacks: attacks)
+    let conditions = try conditions(perturbations: hashes)
+    let part = shard?.range(of: photos.count) ?? 0..<photos.count
+    var pace = EvaluationPace(of: part)
+    func tell(_ index: Int, _ phase: String) throws {
+      try StopSignal.exitIfPending()
+      progress.update(pace.text(index, phase))
     }
-    let whole = try jsonText(
-      Report(
-        tsdf: tsdfVersion, data: data, holdOut: holdOut, size: size, seed: seed, region: region, perturbations: hashes,
-        variants: reports))
-    print(json ? whole : EvaluationTable.text(reports))
-    if let results {
-      try results.write(Data(whole.utf8), to: "report.json")
-      try results.write(Data(EvaluationTable.csv(reports).utf8), to: "report.csv")
-      let sheet = try evaluator.sheet(baseline, protected: shown, rows: 6, cell: size)
-      try results.write(encodePNG(sheet), to: "sheet.png")
+    if let shard, let results {
+      progress.note("shard \(shard.index) of \(shard.count): \(part.count) of \(photos.count) photos")
+      let head = MeasurementFile.Head(conditions: conditions, plan: plan, photos: photos.count, shards: shard.count)
+      var file = try MeasurementFile(head, shard: shard)
+      try evaluator.measure(photos, part, variants, attacks: attacks, progress: tell) { photo, _ in
+        try file.add(photo)
+        pace.finish()
+      }
+      try results.write(file.data, to: FilePath(MeasurementFile.name(of: shard)))
+    } else {
+      var sum = EvaluationSum(plan)
+      var sheet = PictureSheet(cell: size)
       var page = ProtectionPage(
         ProtectionPage.Purpose(
           generators: variants.last?.targets?.sorted() ?? [],
           detectors: refine > 0 ? items(of: refineDetectors).filter { $0 != "none" } : []))
-      for account in try evaluator.accounts(baseline, protected: shown, cell: ProtectionPage.cell) {
-        try page.add(account)
+      try evaluator.measure(photos, part, variants, attacks: attacks, progress: tell) { photo, judgement in
+        sum.add(photo)
+        pace.finish()
+        guard results != nil, let judgement else { return }
+        try evaluator.add(judgement, to: &sheet, rows: 6)
+        try page.add(evaluator.account(of: judgement, cell: ProtectionPage.cell))
       }
-      try results.write(Data(page.html().utf8), to: "index.html")
+      if sum.withoutFace == photos.count { throw FileError(data!, "no face found") }
+      if sum.withoutFace > 0 { progress.note("\(sum.withoutFace) photos without a face left out") }
+      try write(sum, conditions, to: results)
+      try results?.write(encodePNG(sheet.image()), to: "sheet.png")
+      try results?.write(Data(page.html().utf8), to: "index.html")
     }
     try common.reportProfile(of: device)
+  }
+
+  private func openResults(_ names: [String]) throws -> ResultFolder? {
+    try output.map { try resultFolder($0, for: names.map { FilePath($0) }) }
+  }
+
+  /// What is judged, of all shards.
+  private func photos(detector: (any FaceFinder)?, on device: any Device) throws -> JudgedPhotos {
+    let dataset = try loadFaces(data!)
+    let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
+    let chosen = dataset[first..<min(dataset.count, first + count)]
+    switch region {
+    case .image: return .aligned(chosen, size: size)
+    case .faces:
+      guard let detector else { throw ValidationError("--region faces needs a detector") }
+      return .whole(chosen, detector: detector, on: device)
+    }
+  }
+
+  private struct Report: Encodable {
+    var conditions: EvaluationConditions
+    var variants: [VariantReport]
+
+    private enum Key: CodingKey { case variants }
+
+    func encode(to encoder: any Encoder) throws {
+      try conditions.encode(to: encoder)
+      var container = encoder.container(keyedBy: Key.self)
+      try container.encode(variants, forKey: .variants)
+    }
+  }
+
+  /// Prints what all photos gave, and writes it for machines.
+  private func write(_ sum: EvaluationSum, _ conditions: EvaluationConditions, to results: ResultFolder?) throws {
+    let reports = sum.reports.withRobustness()
+    let whole = try jsonText(Report(conditions: conditions, variants: reports))
+    print(json ? whole : EvaluationTable.text(reports))
+    try results?.write(Data(whole.utf8), to: "report.json")
+    try results?.write(Data(EvaluationTable.csv(reports).utf8), to: "report.csv")
+  }
+}
+
+/// How far an evaluation is, and how long the rest will take.
+private struct EvaluationPace {
+  private let part: Range<Int>
+  private let start = Date()
+  private var finished = 0
+
+  init(of part: Range<Int>) { self.part = part }
+
+  mutating func finish() { finished += 1 }
+
+  func text(_ index: Int, _ phase: String) -> String {
+    let seconds = Date().timeIntervalSince(start) / Double(max(1, finished))
+    let rest = finished > 0 ? String(format: ", %.0f s to go", seconds * Double(part.count - finished)) : ""
+    return "photo \(index - part.lowerBound + 1)/\(part.count), \(phase)\(rest)"
   }
 }

@@ -92,7 +92,7 @@ extension CommonOptions {
   }
 
   private func progress(of group: any ReductionGroup) -> Progress {
-    Progress(isQuiet: group.rank > 0 || !showsProgress)
+    Progress(isQuiet: group.rank > 0 || quiet)
   }
 }
 

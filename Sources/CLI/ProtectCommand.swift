@@ -131,7 +131,8 @@ struct ProtectCommand: ParsableCommand {
     settings.perturbation = try fileDigest(perturbationURL)
     let run = ProtectRun(
       copies: copies, shard: shard, settings: try CopySettings(self, settings).digest, region: region,
-      options: .init(format: format, quality: quality, isMarking: mark, copiesOthers: copyOthers),
+      options: .init(
+        format: format, quality: quality, isMarking: mark, copiesOthers: copyOthers, isReported: report != nil),
       progress: common.progress)
     var used: SharedProtector?
     let summary = try run.protect(work) {

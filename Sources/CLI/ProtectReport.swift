@@ -44,9 +44,8 @@ struct ProtectReport {
           original.image.upright(from: original.orientation), copy.image.upright(from: copy.orientation)
         )
         let judged = try judged(before, name: photo.name)
-        let account = try evaluator.accounts(
-          evaluator.baseline([judged]) { _, _ in }, protected: [after.eightBitRGB], cell: ProtectionPage.cell)
-        try page.add(account[0])
+        let judgement = try evaluator.judge(judged, protected: after.eightBitRGB)
+        try page.add(evaluator.account(of: judgement, cell: ProtectionPage.cell))
       } catch {
         progress.note("the report leaves \(photo.name) out (\(error))")
       }

@@ -17,6 +17,8 @@ final class ProtectRun: Sendable {
     var isMarking = true
     /// Whether files that are no pictures are copied.
     var copiesOthers = false
+    /// Whether `finished` will be asked for.
+    var isReported = false
   }
 
   /// An input and its copy.
@@ -38,7 +40,7 @@ final class ProtectRun: Sendable {
     var summary = Summary()
     var pace = ProtectPace()
     var psnr = Mean(), ssim = Mean()
-    /// Those whose copies are there, for a report.
+    /// Those whose copies are there, where a report asks for them.
     var finished: [Job] = []
     /// Those whose copies are to be made.
     var missing: [Job] = []
@@ -101,8 +103,9 @@ final class ProtectRun: Sendable {
       }
     }
     forEach(jobs, look)
-    let missing = shared.withLock { $0.missing }.sorted {
-      $0.item.path.bytes.lexicographicallyPrecedes($1.item.path.bytes)
+    let missing = shared.withLock { shared in
+      defer { shared.missing = [] }
+      return shared.missing.sorted { $0.number < $1.number }
     }
     let (pending, plain) = (missing.filter(\.isPicture), missing.filter { !$0.isPicture })
     forEach(plain) { job in
@@ -190,7 +193,7 @@ final class ProtectRun: Sendable {
         $0.summary.copied += 1
         return
       }
-      $0.finished.append(job)
+      if options.isReported { $0.finished.append(job) }
       if isNew { $0.summary.done += 1 } else { $0.summary.skipped += 1 }
       $0.summary.faces += entry.faces
       if let still = entry.stillFound { $0.summary.stillFound = ($0.summary.stillFound ?? 0) + still }

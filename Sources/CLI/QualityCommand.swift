@@ -54,9 +54,9 @@ struct QualityCommand: ParsableCommand {
     let networks = try MetricNetworks(
       names.compactMap(MetricName.init), from: { models.weights(of: $0) }, on: device)
     let quality = try GeneratorQuality(
-      of: generator, faces: JudgedPhoto.aligned(dataset[first..<middle], size: generator.imageSize),
+      of: generator, faces: JudgedPhotos.aligned(dataset[first..<middle], size: generator.imageSize).all(),
       others: names.contains(MetricName.fid.rawValue)
-        ? JudgedPhoto.aligned(dataset[middle..<dataset.count], size: generator.imageSize) : [],
+        ? JudgedPhotos.aligned(dataset[middle..<dataset.count], size: generator.imageSize).all() : [],
       classifier: loadClassifier(locate(classifier ?? AttributeClassifier.shipped), on: device), networks: networks,
       seed: seed, device: device
     ) { done, all in

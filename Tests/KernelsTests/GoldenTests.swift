@@ -3,7 +3,8 @@ import Kernels
 import TestSupport
 import XCTest
 
-/// Every operation against PyTorch's float64: forward, first and second derivative, on every device present.
+/// Every operation against PyTorch's float64: forward, first and second derivative, on every device present. TSDF_GOLDEN names one
+/// case to be run alone.
 final class GoldenTests: XCTestCase {
   private typealias Function = ([Tensor]) throws -> Tensor
 
@@ -140,6 +141,10 @@ final class GoldenTests: XCTestCase {
       cases["batch_norm_eval"] = { try $0[0].normalized(mean: mean, variance: variance, gamma: $0[1], beta: $0[2]) }
       let named = Set(golden.names.map { String($0.prefix { $0 != "/" }) }).subtracting(["adam"])
       XCTAssertEqual(named, Set(cases.keys), "cases and goldens differ")
+      if let wanted = ProcessInfo.processInfo.environment["TSDF_GOLDEN"] {
+        XCTAssertNotNil(cases[wanted], "there is no case \(wanted)")
+        cases = cases.filter { $0.key == wanted }
+      }
       for (name, function) in cases.sorted(by: { $0.key < $1.key }) {
         do {
           try check(name, function, golden, device, tolerance)

@@ -36,6 +36,23 @@ final class DetectionTests: XCTestCase {
       detector: "blazeface-full", width: 301, height: 437, box: [173.8069, 70.2060, 278.2691, 174.6635], score: 0.95270),
   ]
 
+  /// What an untrained network says of sizes may overflow; a mask that leaves it out must not make NaN of it.
+  func testBoxesOfOverflowingSizes() throws {
+    for device in try testDevices() {
+      let yunet = try YuNet(seed: 1, isSmall: true, device: device)
+      let count = yunet.priorBoxes(height: 64, width: 64).count
+      let values = (0..<4 * count).map { Float($0 % 4 < 2 ? 1 : $0 % 8 < 4 ? 300 : -300) }
+      let location = try Tensor(values, shape: [1, count, 4], device: device).requiringGradient()
+      let boxes = try yunet.decodedBoxes(location, height: 64, width: 64)
+      XCTAssertTrue(try boxes.values().allSatisfy(\.isFinite), device.name)
+      let mask = try Tensor(repeating: 0, shape: boxes.shape, device: device)
+      let loss = try (boxes.abs() * mask).sum()
+      XCTAssertEqual(try loss.values(), [0], device.name)
+      let gradient = try gradients(of: loss, withRespectTo: [location])[0]
+      XCTAssertTrue(try gradient.values().allSatisfy { $0 == 0 }, device.name)
+    }
+  }
+
   func testAgainstTheirPrograms() throws {
     let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
     for device in try testDevices() {

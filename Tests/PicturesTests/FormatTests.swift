@@ -120,8 +120,11 @@ final class FormatTests: XCTestCase {
       XCTAssertEqual(file.leftOut, .trailer, "\(type)")
       XCTAssertNil(try file.encoded(as: type).range(of: film), "\(type)")
     }
-    for box in ["mpvd", "moov"] {
-      let file = try read(source.encoded(as: .heic) + Data([0, 0, 0, 22]) + Data(box.utf8) + film)
+    // A box whose length has 64 bits, as large ones have it.
+    let long = Data([0, 0, 0, 1]) + Data("free".utf8) + Data([0, 0, 0, 0, 0, 0, 0, 20, 1, 2, 3, 4])
+    XCTAssertEqual(try read(source.encoded(as: .heic) + long).leftOut, [])
+    for (box, before) in [("mpvd", Data()), ("moov", long)] {
+      let file = try read(source.encoded(as: .heic) + before + Data([0, 0, 0, 22]) + Data(box.utf8) + film)
       XCTAssertEqual(file.leftOut, .animation)
       XCTAssertNil(try file.encoded(as: .heic).range(of: film))
     }

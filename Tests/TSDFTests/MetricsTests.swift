@@ -87,12 +87,27 @@ final class MetricsTests: XCTestCase {
     }
   }
 
+  /// What a variant comes to, and what it makes of the photos.
+  private func judge(
+    _ photos: [JudgedPhoto], by evaluator: Evaluator, _ variant: ProtectionVariant, attacks: [Purification] = []
+  ) throws -> (reports: [VariantReport], protected: [Image]) {
+    var sum = EvaluationSum(evaluator.plan([variant], attacks: attacks))
+    var protected: [Image] = []
+    try evaluator.measure(
+      JudgedPhotos(photos), photos.indices, [variant], attacks: attacks, progress: { _, _ in },
+      each: { photo, judgement in
+        sum.add(photo)
+        protected.append(try XCTUnwrap(judgement).protected)
+      })
+    return (sum.reports, protected)
+  }
+
   /// Where one detector is blind and another is not, any detector finds the face.
   func testAnyDetector() throws {
     let device = try selectDevice().device
     let folder = try TemporaryFolder()
     try folder.write(try Data(contentsOf: projectURL("photos/astronaut.png")), "astronaut.png")
-    let photos = try JudgedPhoto.aligned(Dataset(images: folder.url), size: 256)
+    let photos = try JudgedPhotos.aligned(Dataset(images: folder.url), size: 256).all()
     let names = ["retinaface", "mtcnn"]
     let detectors = try names.map {
       (name: $0, detector: try loadDetector($0, from: projectURL("models"), on: device))
@@ -106,9 +121,7 @@ final class MetricsTests: XCTestCase {
       (settings.region, settings.refineSteps) = (.image, 20)
       let protector = try Protector(
         perturbation: universal, settings: settings, detectors: [], refiner: refiner, device: device)
-      return try evaluator.evaluate(
-        .protector(protector, name: "hidden"), evaluator.baseline(photos) { _, _ in }, attacks: []
-      ) { _, _ in }.reports[0]
+      return try judge(photos, by: evaluator, .protector(protector, name: "hidden")).reports[0]
     }
     let both = try report(names)
     XCTAssertEqual(both.detectors.map(\.name), names + [VariantReport.anyDetector])
@@ -206,7 +219,7 @@ final class MetricsTests: XCTestCase {
     for name in ["astronaut", "coffee"] {
       try folder.write(try Data(contentsOf: projectURL("photos/\(name).png")), "\(name).png")
     }
-    let photos = try JudgedPhoto.aligned(Dataset(images: folder.url), size: 64)
+    let photos = try JudgedPhotos.aligned(Dataset(images: folder.url), size: 64).all()
     let generator = try StarGANGenerator(
       width: 8, blocks: 1, attributes: ["a", "b"], imageSize: 64, seed: 3, device: device)
     let lpips = try LPIPS(weights("lpips", on: device))
@@ -216,8 +229,7 @@ final class MetricsTests: XCTestCase {
       networks: MetricNetworks(
         inception: try InceptionV3(weights("inception", on: device)), lpips: lpips, identity: identity),
       seed: 1, device: device)
-    let baseline = try evaluator.baseline(photos) { _, _ in }
-    let same = try evaluator.evaluate(.none, baseline, attacks: []) { _, _ in }.reports[0]
+    let same = try judge(photos, by: evaluator, .none).reports[0]
     XCTAssertEqual(same.watermarkLPIPS, 0)
     XCTAssertEqual(same.generators[0].lpips, 0)
     XCTAssertEqual(try XCTUnwrap(same.generators[0].identity), 1, accuracy: 1e-5)
@@ -229,12 +241,11 @@ final class MetricsTests: XCTestCase {
     let protector = try Protector(
       perturbation: random.uniform([1, 3, 64, 64], in: -0.1..<0.1, device: device), settings: settings, detectors: [],
       refiner: nil, device: device)
-    let (reports, protected) = try evaluator.evaluate(
-      .protector(protector, name: "noise"), baseline,
+    let (reports, protected) = try judge(
+      photos, by: evaluator, .protector(protector, name: "noise"),
       attacks: [
         Purification(PurificationRecipe("jpeg:50@photo"), denoiser: URL(fileURLWithPath: "/nowhere"), on: device)
-      ]
-    ) { _, _ in }
+      ])
     // What the report says is what the networks say of the pictures.
     let originals = try Tensor.concatenated(photos.map { try $0.image.tensor(on: device) }, axis: 0)
     let changed = try Tensor.concatenated(protected.map { try $0.tensor(on: device) }, axis: 0)

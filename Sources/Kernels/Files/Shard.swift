@@ -18,4 +18,11 @@ public struct Shard: Sendable, Equatable {
   public func contains(_ path: FilePath) -> Bool {
     sha256(Data(path.bytes)).leadingNumber % UInt64(count) == UInt64(index)
   }
+
+  /// The part of things that are counted, in their order: those of all shards follow one another.
+  /// - Parameter count: of all of them, at least 0.
+  public func range(of count: Int) -> Range<Int> {
+    func start(_ index: Int) -> Int { count / self.count * index + min(count % self.count, index) }
+    return start(index)..<start(index + 1)
+  }
 }

@@ -13,20 +13,28 @@ public struct KernelTuner {
 
   private let info: OpenCLDeviceInfo
   private let isProcessor: Bool
+  private let shapes: [Convolution]
   private var best: KernelParameters
 
   /// - Parameter device: a device that is open; other contexts on it are made for the candidates.
-  public init(_ device: OpenCLDevice) {
+  public init(_ device: OpenCLDevice) { self.init(device, shapes: Self.modelShapes) }
+
+  /// - Parameter shapes: the convolutions whose algorithms are chosen; the first two choose the rest, vectors with the next two.
+  package init(_ device: OpenCLDevice, shapes: [Convolution]) {
     info = device.info
+    self.shapes = shapes
     isProcessor = device.isCPU
     best = KernelParameters(for: device.info, isProcessor: device.isCPU)
   }
 
-  /// Convolutions of the generators and detectors here: [N, C, H, W], [out, C, k, k], stride, padding.
-  private static let convolutions: [([Int], [Int], Int, Int)] = [
-    ([1, 3, 256, 256], [64, 3, 7, 7], 1, 3), ([1, 64, 256, 256], [3, 64, 7, 7], 1, 3),
-    ([1, 64, 256, 256], [128, 64, 4, 4], 2, 1), ([1, 128, 128, 128], [256, 128, 4, 4], 2, 1),
-    ([1, 256, 64, 64], [256, 256, 3, 3], 1, 1), ([16, 64, 32, 32], [64, 64, 3, 3], 1, 1),
+  /// [N, C, H, W], [out, C, k, k], stride, padding.
+  package typealias Convolution = ([Int], [Int], Int, Int)
+
+  /// Those of the generators and detectors here: the generators' inner ones first, then their first and last.
+  private static let modelShapes: [Convolution] = [
+    ([1, 256, 64, 64], [256, 256, 3, 3], 1, 1), ([1, 64, 256, 256], [128, 64, 4, 4], 2, 1),
+    ([1, 64, 256, 256], [3, 64, 7, 7], 1, 3), ([1, 3, 256, 256], [64, 3, 7, 7], 1, 3),
+    ([1, 128, 128, 128], [256, 128, 4, 4], 2, 1), ([16, 64, 32, 32], [64, 64, 3, 3], 1, 1),
     ([16, 64, 16, 16], [128, 64, 4, 4], 2, 1), ([16, 256, 8, 8], [512, 256, 4, 4], 2, 1),
     ([1, 64, 135, 240], [32, 64, 3, 3], 1, 1), ([1, 16, 68, 120], [16, 16, 3, 3], 1, 1),
     ([1, 10, 320, 570], [16, 10, 3, 3], 1, 0), ([1, 64, 34, 60], [64, 64, 3, 3], 1, 1),
@@ -36,8 +44,12 @@ public struct KernelTuner {
   /// - Parameter report: gets every choice as it is made.
   /// - Returns: the file, or nil where nothing is kept (an empty TSDF_CACHE).
   public mutating func run(report: (Finding) -> Void) throws -> URL? {
-    let heavy = [4, 2].map { Self.convolutions[$0] }
-    let large = [1, 0].map { Self.convolutions[$0] }
+    try run(keptIn: cacheDirectory(), report: report)
+  }
+
+  /// - Parameter folder: where what was found is stored; nil for nowhere.
+  package mutating func run(keptIn folder: URL?, report: (Finding) -> Void) throws -> URL? {
+    let (heavy, large) = (Array(shapes.prefix(2)), Array(shapes.dropFirst(2).prefix(2)))
     try choose("elements a work-item", \.run, [1, 16], report, elementwise)
     if isProcessor {
       try choose("floats of a vector", \.vectorLanes, [8, 16], report, convolutions(large + heavy))
@@ -51,8 +63,8 @@ public struct KernelTuner {
     try choose("tiles a work-item", \.lanes, [1, 16], report, convolutions(heavy))
     try choose(
       "floats in flight", \.winogradScratch, [1, 2, 4, 8, 32].map { $0 << 20 }, report, convolutions(heavy))
-    for convolution in Self.convolutions { try chooseAlgorithm(convolution, report) }
-    return try TuningStore(device: info, isProcessor: isProcessor).store(best)
+    for convolution in shapes { try chooseAlgorithm(convolution, report) }
+    return try TuningStore(device: info, isProcessor: isProcessor, folder: folder).store(best)
   }
 
   private typealias Workload = (OpenCLDevice) throws -> [Tensor]
@@ -75,7 +87,7 @@ public struct KernelTuner {
     report(Finding(choice: "\(name): \(winner.value)", seconds: winner.seconds, before: reference.seconds))
   }
 
-  private mutating func chooseAlgorithm(_ convolution: ([Int], [Int], Int, Int), _ report: (Finding) -> Void) throws {
+  private mutating func chooseAlgorithm(_ convolution: Convolution, _ report: (Finding) -> Void) throws {
     let (x, w, stride, padding) = convolution
     let geometry = Conv2dGeometry(
       batch: x[0], channels: x[1], height: x[2], width: x[3], outChannels: w[0], kernelHeight: w[2],
@@ -131,7 +143,7 @@ public struct KernelTuner {
   }
 
   /// Forward and both gradients of some convolutions.
-  private func convolutions(_ shapes: [([Int], [Int], Int, Int)]) -> Workload {
+  private func convolutions(_ shapes: [Convolution]) -> Workload {
     { device in
       var random = RandomStream(seed: 2)
       return try shapes.flatMap { input, weight, stride, padding -> [Tensor] in

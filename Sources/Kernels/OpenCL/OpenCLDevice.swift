@@ -64,7 +64,7 @@ public final class OpenCLDevice: Device {
     return try body()
   }
 
-  let parameters: KernelParameters
+  package let parameters: KernelParameters
   let context: cl_context
   let queue: cl_command_queue
   fileprivate let arena: Arena<Slab>
@@ -83,7 +83,7 @@ public final class OpenCLDevice: Device {
 
   /// - Parameters:
   ///   - parameters: instead of the stored or the built-in ones.
-  ///   - folder: where compiled programs are kept, and builds marked.
+  ///   - folder: where compiled programs and what was tuned are kept, and builds marked.
   package init(
     _ info: OpenCLDeviceInfo, parameters given: KernelParameters?, memoryLimit: Int? = nil,
     folder: URL? = cacheDirectory()
@@ -91,7 +91,8 @@ public final class OpenCLDevice: Device {
     self.info = info
     isCPU = Self.isProcessor(info)
     parameters =
-      given ?? TuningStore(device: info, isProcessor: isCPU).load() ?? KernelParameters(for: info, isProcessor: isCPU)
+      given ?? TuningStore(device: info, isProcessor: isCPU, folder: folder).load()
+      ?? KernelParameters(for: info, isProcessor: isCPU)
     let limit = min(memoryLimit ?? .max, info.globalMemoryBytes)
     derivedBudget = DerivedBudget(bytes: min(parameters.derivedBytes, limit / 16))
     arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes, limit: limit)

@@ -1,6 +1,5 @@
 import COpenCL
 import Foundation
-import Logging
 
 /// Where what is worth keeping between runs lies: `TSDF_CACHE` (empty: nothing is kept), else `XDG_CACHE_HOME/tsdf`, else
 /// `~/.cache/tsdf`.
@@ -58,11 +57,8 @@ package struct ProgramCache {
 
   /// The same of a binary that is at hand.
   package func store(_ binary: Data, to file: URL) {
-    do {
-      try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try (sha256(binary) + binary).write(to: file, options: .atomic)
-    } catch {
-      Logger(label: "tsdf").debug("program cache: \(error.localizedDescription)")
-    }
+    let folder = file.deletingLastPathComponent()
+    try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    try? (sha256(binary) + binary).write(to: file, options: .atomic)
   }
 }

@@ -147,8 +147,7 @@ public final class CenterFace: FaceDetector {
     let grid = Grid(height: height, width: width)
     let cell = try Tensor([grid.cellWidth, grid.cellHeight], shape: [1, 1, 2], device: location.device)
     let center = try SingleShot.centers(of: priorBoxes(height: height, width: width), on: location.device)
-    return try Tensor.concatenated(
-      [center + location.sliced(axis: 2, 0..<2) * cell, location.sliced(axis: 2, 2..<4).exp() * cell], axis: 2)
+    return try SingleShot.decoded(location, around: center, unit: cell)
   }
 
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {

@@ -44,18 +44,11 @@ extension DlibDetector {
   /// The two smallest windows: on all others a false face would not be small.
   public var inventablePriorArea: Float? { 100 * 100 }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    let found = try Autograd.withoutRecording { try heads(image.detached()) }
-    return try SingleShot.detections(
-      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold,
-      suppress: { found in
-        let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
-        return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }
-      })
+    try SingleShot.detections(of: self, in: image, threshold: threshold) { found in
+      let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
+      return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }
+    }
   }
 
   /// Margins of scores of any shape.

@@ -62,6 +62,11 @@ public protocol FaceDetector: FaceFinder {
 extension FaceDetector {
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
+  /// Regressions in units of the priors, as most detectors of one shot have them.
+  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
+  }
+
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 
   public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? { nil }

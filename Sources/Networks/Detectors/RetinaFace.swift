@@ -170,10 +170,6 @@ public final class RetinaFace: FaceDetector {
     }
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let levels = try Autograd.withoutRecording { try features(image.detached()) }
     let landmarks = try head(levels, "LandmarkHead", values: 10).values()

@@ -48,7 +48,19 @@ enum SingleShot {
     let sizes = priors.flatMap { [$0.width, $0.height] }
     let size = try Tensor(sizes, shape: [1, priors.count, 2], device: location.device)
     let moved = try centers(of: priors, on: location.device) + location.sliced(axis: 2, 0..<2) * size * 0.1
-    return try Tensor.concatenated([moved, (location.sliced(axis: 2, 2..<4) * 0.2).exp() * size], axis: 2)
+    return try Tensor.concatenated([moved, sides(ofLogarithms: location.sliced(axis: 2, 2..<4) * 0.2) * size], axis: 2)
+  }
+
+  /// The same of how far boxes lie from centres [1, priors, 2] and the logarithms of their sides, in units that broadcast to those.
+  static func decoded(_ location: Tensor, around centers: Tensor, unit: Tensor) throws -> Tensor {
+    let moved = try centers + location.sliced(axis: 2, 0..<2) * unit
+    return try Tensor.concatenated([moved, sides(ofLogarithms: location.sliced(axis: 2, 2..<4)) * unit], axis: 2)
+  }
+
+  /// Sides of boxes from their logarithms, at most e^10 units, more than any picture has: where an untrained network's overflowed, a
+  /// mask that leaves them out made NaN of them.
+  private static func sides(ofLogarithms logarithms: Tensor) throws -> Tensor {
+    try logarithms.clamped(to: -10...10).exp()
   }
 
   /// The priors' centres, x and y: [1, priors, 2].
@@ -65,6 +77,16 @@ enum SingleShot {
     try detections(
       heads, priors, threshold: threshold,
       suppress: { suppressed($0, threshold: suppression) }, landmarks: landmarks)
+  }
+
+  /// The faces that a detector without landmarks finds in an image.
+  /// - Parameter suppress: what is left of the faces found, best first.
+  static func detections(
+    of detector: some FaceDetector, in image: Tensor, threshold: Float, suppress: ([Detection]) -> [Detection]
+  ) throws -> [Detection] {
+    try detections(
+      Autograd.withoutRecording { try detector.heads(image.detached()) },
+      detector.priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppress: suppress)
   }
 
   /// - Parameter suppress: what is left of the faces found, best first.
@@ -193,14 +215,8 @@ extension VGGDetector {
 
   public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    let found = try Autograd.withoutRecording { try heads(image.detached()) }
-    return try SingleShot.detections(
-      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppression: 0.3)
+    try SingleShot.detections(of: self, in: image, threshold: threshold) { SingleShot.suppressed($0, threshold: 0.3) }
   }
 }
 

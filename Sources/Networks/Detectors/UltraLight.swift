@@ -202,15 +202,10 @@ public final class UltraLight: FaceDetector {
     return boxes
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
-    try SingleShot.decoded(location, priorBoxes(height: height, width: width))
-  }
-
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    let found = try Autograd.withoutRecording { try heads(image.detached()) }
-    return try SingleShot.detections(
-      found, priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold,
-      suppression: Self.suppression)
+    try SingleShot.detections(of: self, in: image, threshold: threshold) {
+      SingleShot.suppressed($0, threshold: Self.suppression)
+    }
   }
 }
 

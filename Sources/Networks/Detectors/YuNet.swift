@@ -167,8 +167,7 @@ public final class YuNet: FaceDetector {
     let cell = try Tensor(
       priors.map { $0.width / Self.priorSide }, shape: [1, priors.count, 1], device: location.device)
     let centers = try SingleShot.centers(of: priors, on: location.device)
-    return try Tensor.concatenated(
-      [centers + location.sliced(axis: 2, 0..<2) * cell, location.sliced(axis: 2, 2..<4).exp() * cell], axis: 2)
+    return try SingleShot.decoded(location, around: centers, unit: cell)
   }
 
   public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {

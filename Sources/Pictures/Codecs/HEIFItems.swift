@@ -186,6 +186,11 @@ func checkItems(of file: UnsafeBufferPointer<UInt8>, _ path: String) throws {
   }
 }
 
+/// Whether a HEIC or AVIF file holds a film beside its picture: a phone's moving photo, or a sequence.
+func holdsFilm(_ file: UnsafeBufferPointer<UInt8>) -> Bool {
+  FileBox.all(in: ByteReader(file, 0..<file.count)).contains { $0.type == "mpvd" || $0.type == "moov" }
+}
+
 /// A box of a file: a type and a body.
 private struct FileBox {
   let type: String

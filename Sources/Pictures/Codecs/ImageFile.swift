@@ -126,7 +126,8 @@ private func decode(_ file: UnsafeBufferPointer<UInt8>, _ type: ImageType, _ cod
   -> Decoded
 {
   let (start, count) = (file.baseAddress!, file.count)
-  if type == .heic || type == .avif { try checkItems(of: file, path) }
+  let isHEIF = type == .heic || type == .avif
+  if isHEIF { try checkItems(of: file, path) }
   var (notes, picture) = ([String](), tsdf_picture())
   try tsdf_report.calling(path, notes: &notes) { codec.readHeader(start, count, &picture, $0) }
   notes = []
@@ -145,9 +146,10 @@ private func decode(_ file: UnsafeBufferPointer<UInt8>, _ type: ImageType, _ cod
     initialized = size
   }
   var leftOut = picture.left_out
+  let film: LeftOut = isHEIF && holdsFilm(file) ? .animation : []
   let isTIFF = type == .tiff
   var (metadata, orientation) = PictureMetadata.cleaned(
-    &data, file: isTIFF ? file : nil, isTurned: type == .heic || type == .avif, leftOut: &leftOut)
+    &data, file: isTIFF ? file : nil, isTurned: isHEIF, leftOut: &leftOut)
   if isTIFF { orientation = Int(picture.orientation) }
   if picture.is_cmyk != 0 {
     try tsdf_report.calling(path, notes: &notes) { report in
@@ -166,7 +168,7 @@ private func decode(_ file: UnsafeBufferPointer<UInt8>, _ type: ImageType, _ cod
     metadata = metadata.withoutProfile()
     notes.append("its colour profile is not for such a picture: left out of the copy")
   }
-  return (image, orientation, notes, LeftOut(leftOut), metadata, picture)
+  return (image, orientation, notes, LeftOut(leftOut).union(film), metadata, picture)
 }
 
 /// Refuses a header that promises more pixels than are handled.

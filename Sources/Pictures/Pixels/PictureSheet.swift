@@ -7,6 +7,9 @@ public struct PictureSheet: Sendable {
   /// Cells of `cell` pixels a side.
   public init(cell: Int) { self.cell = cell }
 
+  /// Rows that it has.
+  public var rowCount: Int { rows.count }
+
   /// Adds a row; nil leaves a cell empty. Every picture is 8-bit RGB and `cell` pixels a side.
   public mutating func addRow(_ pictures: [Image?]) { rows.append(pictures) }
 

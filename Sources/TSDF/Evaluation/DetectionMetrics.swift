@@ -4,7 +4,7 @@ import Pictures
 
 /// How far protection breaks a detector (method section 5), the clean image's detections being the truth; accumulated
 /// over images.
-public struct DetectionMetrics: Sendable {
+public struct DetectionMetrics: Codable, Sendable {
   /// Images judged.
   public private(set) var count = 0
   /// Clean images in which the detector found no face.
@@ -40,6 +40,19 @@ public struct DetectionMetrics: Sendable {
     protectedBoxes += found.count
     cleanScore += truth.reduce(0) { $0 + Double($1.score) }
     protectedScore += found.reduce(0) { $0 + Double($1.score) }
+  }
+
+  /// Adds what other images gave.
+  public mutating func add(_ other: DetectionMetrics) {
+    count += other.count
+    withoutFace += other.withoutFace
+    precisionSum += other.precisionSum
+    recallSum += other.recallSum
+    duqSum += other.duqSum
+    cleanBoxes += other.cleanBoxes
+    protectedBoxes += other.protectedBoxes
+    cleanScore += other.cleanScore
+    protectedScore += other.protectedScore
   }
 
   /// In percent.

@@ -35,50 +35,69 @@ public final class Evaluator {
     var detections: [[Detection]]
   }
 
-  /// What the unprotected photos give, computed once.
-  public struct Baseline: Sendable {
-    let photos: [JudgedPhoto]
-    let looks: [Look]
+  /// A photo, what was made of it and what models make of both.
+  public struct Judgement {
+    public let photo: JudgedPhoto, protected: Image
+    let clean: Look, seen: Look
   }
 
-  /// - Parameter progress: called with a phase and photos done; what it throws ends the work.
-  public func baseline(_ photos: [JudgedPhoto], progress: (String, Int) throws -> Void) throws -> Baseline {
-    let looks = try photos.enumerated().map { index, photo in
-      let look = try look(View(photo, device: device))
-      try progress("clean", index + 1)
-      return look
-    }
-    return Baseline(photos: photos, looks: looks)
+  /// What each photo is measured for.
+  public func plan(_ variants: [ProtectionVariant], attacks: [Purification]) -> EvaluationPlan {
+    EvaluationPlan(
+      generators: generators.map { .init(name: $0.name, model: type(of: $0.generator).name) },
+      detectors: detectors.map(\.name), measuresFID: networks.inception != nil,
+      variants: variants.map { .init(name: $0.name, refineSteps: $0.refineSteps, targets: $0.targets) },
+      attacks: [nil] + attacks.map(\.recipe.name))
   }
 
-  /// Protects every photo once and judges it as it is and after each attack: one report each, the plain one first, and the protected
-  /// photos. An attacker who learns from other protected photos gets those that follow, from the first again after the last.
-  public func evaluate(
-    _ variant: ProtectionVariant, _ baseline: Baseline, attacks: [Purification], progress: (String, Int) throws -> Void
-  ) throws -> (reports: [VariantReport], protected: [Image]) {
-    var protected: [Image] = []
-    while protected.count < baseline.photos.count {
-      protected += try variant.protect(Array(baseline.photos.dropFirst(protected.count).prefix(variant.batch)))
-      try progress(variant.name, protected.count)
+  /// Protects each photo of a part once by each variant, and judges it as it is and after each attack. An attacker who learns from
+  /// other protected photos gets those that follow, from the first again after the last, whatever the part is.
+  /// - Parameters:
+  ///   - part: in 0 ..< the number of photos.
+  ///   - progress: called with the photo's number and what was done; what it throws ends the work.
+  ///   - each: is given what each photo gave, in their order, and what the last variant made of it; nil for a photo without a face.
+  public func measure(
+    _ photos: JudgedPhotos, _ part: Range<Int>, _ variants: [ProtectionVariant], attacks: [Purification],
+    progress: (Int, String) throws -> Void, each: (MeasuredPhoto, Judgement?) throws -> Void
+  ) throws {
+    let learning = attacks.contains { $0.recipe.learnsFromOthers }
+    let protected = variants.map { variant in
+      ProtectedCopies(photos, part, of: variant, isKeeping: learning)
     }
-    let cleanFeatures = generators.indices.map { i in baseline.looks.flatMap { $0.features[i] } }
-    let reports = try ([nil] + attacks).map { attack in
-      var tally = Tally(attack: attack?.recipe.name, generators.count, detectors.count)
-      for (index, (photo, clean)) in zip(baseline.photos, baseline.looks).enumerated() {
-        let view = try View(of: index, in: protected, baseline.photos, attack, seed: seed, device: device)
-        let seen = try look(view)
-        tally.add(view.image, seen, photo, clean, generators.map(\.generator.imageSize))
-        try compare(clean, seen, photo, view.image, in: &tally)
-        if let attack { try progress("\(variant.name), \(attack.recipe.name)", index + 1) }
+    for index in part {
+      guard let photo = try photos[index] else {
+        try each(MeasuredPhoto(index: index, cleanFeatures: [], tallies: []), nil)
+        continue
       }
-      let distances = generators.indices.map { i in
-        networks.inception.map { _ in frechetDistance(cleanFeatures[i], tally.features[i]) }
+      let clean = try look(View(photo, device: device))
+      try progress(index, "clean")
+      var tallies: [[EvaluationTally]] = []
+      var shown: Judgement?
+      for (variant, protected) in zip(variants, protected) {
+        let image = try protected(index, photo: photo)!.image
+        try progress(index, variant.name)
+        let tally = try ([nil] + attacks).map { attack in
+          let view = try View(
+            photo, image, after: attack, others: protected.others(than: index), seed: seed &+ UInt64(index),
+            device: device)
+          let seen = try look(view)
+          if attack == nil { shown = Judgement(photo: photo, protected: image, clean: clean, seen: seen) }
+          if let attack { try progress(index, "\(variant.name), \(attack.recipe.name)") }
+          return EvaluationTally(
+            of: view.image, seen, photo, clean, sides: generators.map(\.generator.imageSize),
+            networks: try opinion(of: clean, seen, photo, view.image))
+        }
+        tallies.append(tally)
       }
-      return tally.report(
-        variant, distances, generators.map(\.name), models: generators.map { type(of: $0.generator).name },
-        detectors.map(\.name))
+      try each(MeasuredPhoto(index: index, cleanFeatures: clean.features, tallies: tallies), shown)
     }
-    return (reports, protected)
+  }
+
+  /// What generators and detectors make of a photo and of what was made of it, by whomever.
+  public func judge(_ photo: JudgedPhoto, protected: Image) throws -> Judgement {
+    Judgement(
+      photo: photo, protected: protected, clean: try look(View(photo, device: device)),
+      seen: try look(View(photo, image: protected, device: device)))
   }
 
   /// Every generator's edits of every face, and every detector's faces.
@@ -109,125 +128,46 @@ public final class Evaluator {
     return (0..<count).map { Edit(input: given, output: Array(values[$0 * size..<($0 + 1) * size])) }
   }
 
-  /// What networks say of edits of a photo and of what was made of it, and of both.
-  private func compare(_ clean: Look, _ seen: Look, _ photo: JudgedPhoto, _ image: Image, in tally: inout Tally) throws
-  {
-    for (index, generator) in generators.map(\.generator).enumerated() {
-      let (before, after) = (clean.edits[index].map(\.output), seen.edits[index].map(\.output))
-      tally.lpips[index] += try networks.distances(before, after, side: generator.imageSize, on: device)
-      tally.similarities[index] += try networks.similarities(before, after, side: generator.imageSize, on: device)
-    }
-    for face in photo.faces {
-      let side = Int(face.width)
-      tally.visibleDistances += try networks.distances(
-        [photo.image.cropped(to: face).planes()], [image.cropped(to: face).planes()], side: side, on: device)
-    }
+  /// What networks say of edits of a photo and of what was made of it, for each generator, and of both faces.
+  struct NetworkOpinion {
+    var distances: [[Double]], similarities: [[Double]]
+    /// LPIPS between faces and what was made of them.
+    var visibleDistances: [Double]
   }
 
-  /// What is added up over the photos, as they are or after one attack.
-  private struct Tally {
-    let attack: String?
-    var photos = 0
-    var interruption: [InterruptionMetrics]
-    var features: [[[Float]]]
-    var detection: [DetectionMetrics]
-    /// Of all detectors together; boxes of different detectors for one face overlap less than those of one.
-    var anyDetection = DetectionMetrics(overlap: 0.5)
-    var visibility: [(psnr: Double, ssim: Double)] = []
-    /// Of each generator's edits; empty without the networks.
-    var lpips: [[Double]], similarities: [[Double]]
-    /// LPIPS between faces and what was made of them.
-    var visibleDistances: [Double] = []
-
-    init(attack: String?, _ generators: Int, _ detectors: Int) {
-      self.attack = attack
-      interruption = .init(repeating: InterruptionMetrics(), count: generators)
-      features = .init(repeating: [], count: generators)
-      lpips = .init(repeating: [], count: generators)
-      similarities = .init(repeating: [], count: generators)
-      detection = .init(repeating: DetectionMetrics(), count: detectors)
-    }
-
-    mutating func add(_ image: Image, _ look: Look, _ photo: JudgedPhoto, _ clean: Look, _ sides: [Int]) {
-      photos += 1
-      for face in photo.faces {
-        let (after, before) = (image.cropped(to: face).planes(), photo.image.cropped(to: face).planes())
-        visibility.append(
-          (
-            psnr(after, before),
-            ssim(after, before, height: Int(face.height), width: Int(face.width), range: 1)
-          ))
+  private func opinion(of clean: Look, _ seen: Look, _ photo: JudgedPhoto, _ image: Image) throws -> NetworkOpinion {
+    func each(_ measure: ([[Float]], [[Float]], Int) throws -> [Double]) throws -> [[Double]] {
+      try generators.indices.map {
+        try measure(clean.edits[$0].map(\.output), seen.edits[$0].map(\.output), generators[$0].generator.imageSize)
       }
-      for (i, side) in sides.enumerated() {
-        features[i] += look.features[i]
-        for (edit, broken) in zip(clean.edits[i], look.edits[i]) {
-          interruption[i].add(
-            original: edit.input, edit: edit.output, protectedEdit: broken.output, height: side, width: side)
-        }
-      }
-      for i in detection.indices { detection[i].add(clean: clean.detections[i], protected: look.detections[i]) }
-      func any(_ found: [[Detection]]) -> [Detection] {
-        combined(found.map { ("", $0) }, votes: 1).map(\.detection)
-      }
-      anyDetection.add(clean: any(clean.detections), protected: any(look.detections))
     }
-
-    func report(
-      _ variant: ProtectionVariant, _ distances: [Double?], _ generators: [String], models: [String],
-      _ detectors: [String]
-    )
-      -> VariantReport
-    {
-      let finite = visibility.map(\.psnr).filter(\.isFinite)
-      return VariantReport(
-        variant: variant.name, attack: attack, photos: photos, faces: visibility.count,
-        refineSteps: variant.refineSteps,
-        watermarkPSNR: finite.isEmpty ? .infinity : finite.reduce(0, +) / Double(finite.count),
-        watermarkSSIM: visibility.map(\.ssim).reduce(0, +) / Double(max(1, visibility.count)),
-        watermarkLPIPS: mean(visibleDistances),
-        transfer: variant.targets.flatMap { targets in
-          mean(models.indices.filter { !targets.contains(models[$0]) }.map { interruption[$0].successRate })
-        },
-        generators: generators.indices.map { index in
-          let metrics = interruption[index]
-          return .init(
-            name: generators[index], edits: metrics.count, emptyMasks: metrics.emptyMasks, l2Mask: metrics.l2Mask,
-            successRate: metrics.successRate, ssim: metrics.ssimMean, psnr: metrics.psnrMean, fid: distances[index],
-            lpips: mean(lpips[index]), identity: mean(similarities[index]))
-        },
-        detectors: zip(
-          detectors + (detectors.count > 1 ? [VariantReport.anyDetector] : []), detection + [anyDetection]
-        ).map { name, metrics in
-          .init(
-            name: name, images: metrics.count, withoutFace: metrics.withoutFace, precision: metrics.precision,
-            recall: metrics.recall, f1: metrics.f1, duq: metrics.duq, confidenceChange: metrics.confidenceChange,
-            boxCountChange: metrics.boxCountChange)
-        })
-    }
+    return NetworkOpinion(
+      distances: try each { try networks.distances($0, $1, side: $2, on: device) },
+      similarities: try each { try networks.similarities($0, $1, side: $2, on: device) },
+      visibleDistances: try photo.faces.flatMap { face in
+        try networks.distances(
+          [photo.image.cropped(to: face).planes()], [image.cropped(to: face).planes()], side: Int(face.width),
+          on: device)
+      })
   }
 
   // MARK: Pictures
 
-  /// A row a face: original, protected, difference x10, edit of the original, edit of the protected, detections of the
-  /// first detector on both. Cells of `cell` pixels a side.
-  public func sheet(_ baseline: Baseline, protected: [Image], rows: Int, cell: Int) throws -> Image {
-    var sheet = PictureSheet(cell: cell)
-    let faces = baseline.photos.indices.flatMap { photo in
-      baseline.photos[photo].faces.indices.map { (photo, $0) }
-    }
-    for (index, face) in faces.prefix(rows) {
-      let (photo, clean, changed) = (baseline.photos[index], baseline.looks[index], protected[index])
-      let square = photo.faces[face]
-      let look = try look(View(photo, image: changed, device: device))
+  /// Adds a row a face to a sheet, as far as there is room: original, protected, difference x10, edit of the original, edit of the
+  /// protected, detections of the first detector on both.
+  /// - Parameter rows: as many at most.
+  public func add(_ judgement: Judgement, to sheet: inout PictureSheet, rows: Int) throws {
+    let (photo, clean, seen, cell) = (judgement.photo, judgement.clean, judgement.seen, sheet.cell)
+    for (face, square) in photo.faces.enumerated() where sheet.rowCount < rows {
       func cut(_ image: Image) throws -> Image {
         try squareImage(image.cropped(to: square), size: cell, device: device)
       }
-      let (before, after) = (try cut(photo.image), try cut(changed))
+      let (before, after) = (try cut(photo.image), try cut(judgement.protected))
       let difference = zip(before.planes(), after.planes()).map { ($1 - $0) * 10 }
       var row: [Image?] = [before, after, Image(planes: difference, width: cell, height: cell)]
       if let (_, generator) = generators.first {
         let strongest = strongestEdit(of: 0, face: face, in: clean)
-        for edit in [clean.edits[0][strongest], look.edits[0][strongest]] {
+        for edit in [clean.edits[0][strongest], seen.edits[0][strongest]] {
           let planes = try Tensor(
             edit.output, shape: [1, 3, generator.imageSize, generator.imageSize], device: device)
           row.append(try Image.images(from: planes.resized(height: cell, width: cell))[0])
@@ -235,14 +175,13 @@ public final class Evaluator {
       }
       if !detectors.isEmpty {
         let scale = Float(cell) / square.width
-        for (image, found) in [(before, clean.detections[0]), (after, look.detections[0])] {
+        for (image, found) in [(before, clean.detections[0]), (after, seen.detections[0])] {
           row.append(
             image.drawing(found.map { $0.box.shifted(x: -square.x0, y: -square.y0).scaled(x: scale, y: scale) }))
         }
       }
       sheet.addRow(row)
     }
-    return sheet.image()
   }
 
   /// The edit of a face that shows most, the one that moves the picture furthest: its number in a look's edits.
@@ -259,7 +198,5 @@ public final class Evaluator {
 @available(*, unavailable)
 extension Evaluator: Sendable {}
 
-/// The mean; nil of none.
-private func mean(_ values: [Double]) -> Double? {
-  values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
-}
+@available(*, unavailable)
+extension Evaluator.Judgement: Sendable {}

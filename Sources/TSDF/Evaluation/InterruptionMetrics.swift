@@ -2,7 +2,7 @@ import Foundation
 import Pictures
 
 /// How far protection breaks a generator's edits (method section 5), accumulated over images.
-public struct InterruptionMetrics: Sendable {
+public struct InterruptionMetrics: Codable, Sendable {
   /// Edits judged.
   public private(set) var count = 0
   /// Edits left out because the generator changed nothing (an empty mask).
@@ -30,6 +30,17 @@ public struct InterruptionMetrics: Sendable {
       psnrSum += noise
       psnrCount += 1
     }
+  }
+
+  /// Adds what other images gave.
+  public mutating func add(_ other: InterruptionMetrics) {
+    count += other.count
+    emptyMasks += other.emptyMasks
+    l2Sum += other.l2Sum
+    successes += other.successes
+    ssimSum += other.ssimSum
+    psnrSum += other.psnrSum
+    psnrCount += other.psnrCount
   }
 
   /// Mean squared change of the edit inside the edited region; NaN without a judged edit.

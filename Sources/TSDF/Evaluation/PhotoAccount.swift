@@ -49,17 +49,10 @@ public struct PhotoAccount: Sendable {
 }
 
 extension Evaluator {
-  /// What was made of photos, one account each, in their order.
+  /// What was made of a photo.
   /// - Parameter cell: pixels a side of faces' pictures at most.
-  public func accounts(_ baseline: Baseline, protected: [Image], cell: Int) throws -> [PhotoAccount] {
-    try zip(zip(baseline.photos, baseline.looks), protected).map { photo, image in
-      try account(of: photo.0, photo.1, seen: look(View(photo.0, image: image, device: device)), image, cell: cell)
-    }
-  }
-
-  private func account(of photo: JudgedPhoto, _ clean: Look, seen: Look, _ image: Image, cell: Int) throws
-    -> PhotoAccount
-  {
+  public func account(of judgement: Judgement, cell: Int) throws -> PhotoAccount {
+    let (photo, clean, seen, image) = (judgement.photo, judgement.clean, judgement.seen, judgement.protected)
     let faces = try photo.faces.enumerated().map { number, square in
       let (before, after) = (photo.image.cropped(to: square), image.cropped(to: square))
       func shown(_ image: Image) throws -> Image {

@@ -8,8 +8,7 @@ struct View {
   /// The photo as it is stored, after what the attack does there.
   let image: Image
   private let attack: Purification?
-  /// Other protected photos, for attackers who learn from them, and their faces.
-  private let others: [(image: Image, face: Box)]
+  private let others: OtherPhotos
   private let seed: UInt64
   private let device: any Device
 
@@ -17,31 +16,27 @@ struct View {
   /// - Parameter image: what was made of it; itself by default.
   init(_ photo: JudgedPhoto, image: Image? = nil, device: any Device) {
     (self.photo, self.image, self.device) = (photo, image ?? photo.image, device)
-    (attack, others, seed) = (nil, [], 0)
+    (attack, seed) = (nil, 0)
+    others = { _, _ in [] }
   }
 
   /// A protected photo after an attack.
+  /// - Parameters:
+  ///   - protected: what was made of the photo.
+  ///   - others: those that the attack may learn from.
+  ///   - seed: of what the attack draws.
   init(
-    of index: Int, in protected: [Image], _ photos: [JudgedPhoto], _ attack: Purification?, seed: UInt64,
+    _ photo: JudgedPhoto, _ protected: Image, after attack: Purification?, others: @escaping OtherPhotos, seed: UInt64,
     device: any Device
   ) throws {
-    (photo, self.attack, self.device) = (photos[index], attack, device)
-    self.seed = seed &+ UInt64(index)
-    let following = Array(index + 1..<photos.count) + Array(0..<index)
-    others = following.map { (protected[$0], photos[$0].faces[0]) }
-    let (all, stored) = (others, protected[index])
-    var random = RandomStream(seed: self.seed)
+    (self.photo, self.attack, self.others, self.seed, self.device) = (photo, attack, others, seed, device)
+    var random = RandomStream(seed: seed)
     image =
       try attack?(
-        stored,
+        protected,
         collection: { count in
-          try Self.joined(Self.alike(all, stored).prefix(count).map { try $0.tensor(on: device) })
-        }, random: &random, on: device) ?? stored
-  }
-
-  /// The photos of an image's size.
-  private static func alike(_ photos: [(image: Image, face: Box)], _ image: Image) -> some Sequence<Image> {
-    photos.lazy.map(\.image).filter { $0.width == image.width && $0.height == image.height }
+          try Self.joined(others(count, protected).map { try $0.image.tensor(on: device) })
+        }, random: &random, on: device) ?? protected
   }
 
   private static func joined(_ images: [Tensor]) throws -> Tensor? {
@@ -55,7 +50,7 @@ struct View {
       try embedded.input(image.cropped(to: box).tensor(on: device))
     }
     return try purified(input(image, photo.faces[face])) { count in
-      try Self.joined(others.prefix(count).map { try input($0.image, $0.face) })
+      try Self.joined(others(count, nil).map { try input($0.image, $0.face) })
     }
   }
 
@@ -65,7 +60,7 @@ struct View {
     return try detector.detect(image, on: device) { seen in
       try purified(seen) { count in
         try Self.joined(
-          Self.alike(others, image).prefix(count).map { try $0.tensor(shrunkTo: defaultLongestSide, on: device) })
+          others(count, image).map { try $0.image.tensor(shrunkTo: defaultLongestSide, on: device) })
       }
     }
   }

@@ -128,7 +128,7 @@ public final class PersistenceExperiment {
       try loadGenerator(models.locate(recipe.generator), named: recipe.model, on: device),
       classifier: try loadClassifier(models.locate(recipe.classifier), on: device),
       networks: try MetricNetworks(recipe.judgingNetworks, from: { models.metric($0) }, on: device),
-      photos: try JudgedPhoto.aligned(judged, size: recipe.size), device: device)
+      photos: try JudgedPhotos.aligned(judged, size: recipe.size).all(), device: device)
     judge = made
     return made
   }

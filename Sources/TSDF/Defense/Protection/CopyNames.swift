@@ -17,10 +17,7 @@ public struct CopyNames: Sendable {
     -> [FilePath]
   {
     let writtenAs = items.map(kind)
-    var names = zip(items, writtenAs).map { item, kind in
-      let origin = item.origin
-      return candidates(item, kind).prefix(64).first { copies.journal[$0]?.origin == origin }
-    }
+    var names = zip(items, writtenAs).map { known($0, as: $1) }
     taken.formUnion(names.compactMap { $0 })
     // Names that stay as they are go before those that get another ending.
     let kept = names.indices.filter { writtenAs[$0] == items[$0].kind }
@@ -32,6 +29,23 @@ public struct CopyNames: Sendable {
     return names.map { $0! }
   }
 
+  /// The name that an item's copy has from an earlier run. Where two names in a row were never given, neither were those behind them:
+  /// most items are looked up once, in a collection of any size.
+  private func known(_ item: WorkList.Item, as kind: FileKind) -> FilePath? {
+    let origin = item.origin
+    var unknown = 0
+    for name in candidates(item, kind).prefix(64) {
+      guard let entry = copies.journal[name] else {
+        unknown += 1
+        if unknown == 2 { return nil }
+        continue
+      }
+      if entry.origin == origin { return name }
+      unknown = 0
+    }
+    return nil
+  }
+
   /// Whether no other input has a name, neither in this run nor in an earlier one. An input that was moved since keeps it.
   private func isFree(_ name: FilePath, for item: WorkList.Item) throws -> Bool {
     guard !taken.contains(name) else { return false }
@@ -40,7 +54,7 @@ public struct CopyNames: Sendable {
     return (try? copies.source(of: item, known: [entry]))?.digest == entry.source
   }
 
-  /// Names from the natural one on, without end.
+  /// Names from the natural one on, without end, each made when it is asked for.
   private func candidates(_ item: WorkList.Item, _ kind: FileKind) -> some Sequence<FilePath> {
     let ending = kind == item.kind ? nil : kind.type?.pathExtensions[0]
     var natural = item.relativePath
@@ -51,16 +65,23 @@ public struct CopyNames: Sendable {
       longer.setEnding(ending, keepingOld: true)
       names.append(longer)
     }
-    var folder = item.path
-    for _ in item.relativePath.components { folder.removeLastComponent() }
-    while let last = folder.lastComponent {
-      natural = FilePath(last).pushing(natural)
-      names.append(natural)
-      folder.removeLastComponent()
+    let shortest = natural
+    let deeper = {
+      var folder = item.path
+      for _ in item.relativePath.components { folder.removeLastComponent() }
+      return sequence(state: (folder, shortest)) { state -> FilePath? in
+        guard let last = state.0.lastComponent else { return nil }
+        state.0.removeLastComponent()
+        state.1 = FilePath(last).pushing(state.1)
+        return state.1
+      }
     }
-    let longest = natural
-    let numbered = (2...).lazy.map { FilePath("\($0)").pushing(longest) }
-    return AnySequence([AnySequence(names), AnySequence(numbered)].joined())
+    let numbered = {
+      let longest = deeper().reduce(shortest) { $1 }
+      return (2...).lazy.map { FilePath("\($0)").pushing(longest) }
+    }
+    let all = [{ AnySequence(names) }, { AnySequence(deeper()) }, { AnySequence(numbered()) }]
+    return all.lazy.map { $0() }.joined()
   }
 }
 
