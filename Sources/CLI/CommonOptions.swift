@@ -115,6 +115,8 @@ struct GradientOptions: ParsableArguments {
   var keptPrecision: KeptPrecision?
 }
 
+// No other module of the executable conforms it.
+// swift-format-ignore: AvoidRetroactiveConformances
 extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 /// Lines about what is going on, on stderr: one that is rewritten on a terminal, an occasional plain one elsewhere.

@@ -54,7 +54,7 @@ struct JournalFiles {
         found.append((name, file))
       }
     } catch {
-      found.forEach { try? $0.1.close() }
+      for (_, file) in found { try? file.close() }
       throw error
     }
     if left == name { try common.close() }

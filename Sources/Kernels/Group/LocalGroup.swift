@@ -53,7 +53,7 @@ public final class LocalGroup: ReductionGroup {
 
   public func abandon() {
     meeting.state.withLock { $0.isAbandoned = true }
-    meeting.arrivals.forEach { $0.signal() }
+    for arrival in meeting.arrivals { arrival.signal() }
   }
 
   private func exchanging(_ values: [Float], _ body: ([[Float]]) throws -> [Float]) throws -> [Float] {
