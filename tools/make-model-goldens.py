@@ -1,4 +1,4 @@
-"""Golden outputs and input gradients of whole networks, computed with PyTorch in float64 (tools/reference_models.py).
+"""Golden outputs and input gradients of whole networks, computed with PyTorch in float64 (tools/tsdf_tools/reference).
 
 Inputs, and the larger networks' weights, are not stored: both sides draw them from the same Philox streams. Outputs are
 stored at a stride. The weights of RetinaFace, MTCNN, CenterFace, BlazeFace, dlib's detectors, LPIPS and the identity network are
@@ -14,7 +14,36 @@ import sys
 import torch
 from safetensors.torch import load_file, save_file
 
-from reference_models import *
+from tsdf_tools.reference.attgan import declare_attgan, run_attgan
+from tsdf_tools.reference.dlib import run_dlib_cnn, run_dlib_hog
+from tsdf_tools.reference.hisd import declare_hisd, run_hisd
+from tsdf_tools.reference.metrics import (
+    declare_inception,
+    run_identity,
+    run_inception,
+    run_lpips,
+)
+from tsdf_tools.reference.mobile_detectors import (
+    run_blazeface,
+    run_centerface,
+    run_mtcnn,
+)
+from tsdf_tools.reference.retinaface import run_retinaface
+from tsdf_tools.reference.sources import Source, gradient, image, uniform
+from tsdf_tools.reference.stargan import (
+    declare_attentiongan,
+    declare_stargan,
+    run_attentiongan,
+    run_stargan,
+)
+from tsdf_tools.reference.ultralight import declare_ultralight, run_ultralight
+from tsdf_tools.reference.vgg_detectors import (
+    declare_dsfd,
+    declare_s3fd,
+    run_dsfd,
+    run_s3fd,
+)
+from tsdf_tools.reference.yunet import declare_yunet, run_yunet
 
 models, goldens = sys.argv[1:3]
 results = {}

@@ -12,7 +12,15 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-from reference_models import *
+from tsdf_tools.reference.attgan import declare_attgan, declare_attgan_critic
+from tsdf_tools.reference.hisd import declare_hisd, declare_hisd_critic
+from tsdf_tools.reference.sources import Source, image, uniform
+from tsdf_tools.reference.stargan import (
+    declare_attentiongan,
+    declare_stargan,
+    declare_stargan_critic,
+)
+from tsdf_tools.reference.training import training_step
 
 SIZE, COUNT, ATTRIBUTES = 16, 3, 2
 STARGAN = dict(width=4, attributes=ATTRIBUTES, blocks=1)

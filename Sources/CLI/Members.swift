@@ -29,9 +29,8 @@ struct GroupOptions: ParsableArguments {
   }
 
   private func joined() throws -> MPIGroup {
-    let own = Bundle.main.executableURL?.resolvingSymlinksInPath() ?? URL(fileURLWithPath: CommandLine.arguments[0])
     let given = ProcessInfo.processInfo.environment["TSDF_MPI"].map { URL(fileURLWithPath: $0) }
-    return try MPIGroup(library: given ?? own.deletingLastPathComponent().appendingPathComponent("tsdf-mpi.so"))
+    return try MPIGroup(library: given ?? executable.deletingLastPathComponent().appendingPathComponent("tsdf-mpi.so"))
   }
 }
 

@@ -112,21 +112,6 @@ func generatorFile(_ item: String) throws -> (name: String?, url: URL) {
 /// The SHA-256 of a file.
 func fileDigest(_ url: URL) throws -> String { try withRegularFile(FilePath(url.path)) { try sha256(of: $0) } }
 
-/// A path as given if it exists, else the same relative path in the folder of the executable or one above it: so that
-/// `tsdf` finds what it came with from wherever it is run.
-func locate(_ path: String) -> URL {
-  let given = URL(fileURLWithPath: path)
-  guard !path.hasPrefix("/"), !FileManager.default.fileExists(atPath: given.path) else { return given }
-  let executable = Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments[0])
-  var folder = executable.resolvingSymlinksInPath().deletingLastPathComponent()
-  for _ in 0..<5 {
-    let candidate = folder.appendingPathComponent(path)
-    if FileManager.default.fileExists(atPath: candidate.path) { return candidate }
-    folder.deleteLastPathComponent()
-  }
-  return given
-}
-
 /// JSON for people and machines alike: sorted keys, one value a line.
 func jsonText(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()

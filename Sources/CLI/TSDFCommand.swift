@@ -1,10 +1,9 @@
 import ArgumentParser
-import Kernels
 
 @main
 struct TSDFCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: tsdfVersion,
+    commandName: "tsdf", abstract: "Keeps face photos out of deepfakes.", version: versionText(),
     subcommands: [
       ProtectCommand.self, CraftCommand.self, EvaluateCommand.self, DetectCommand.self, EditCommand.self,
       PrepareCommand.self, TrainCommand.self, RetrainCommand.self, QualityCommand.self, PersistCommand.self,

@@ -55,7 +55,7 @@ def compiled(program: Program, device: str) -> list[Usage]:
         if text.strip().startswith("Intel_"):
             continue  # the compiler's own
 
-        def number(field: str) -> int:
+        def number(field: str, text: str = text) -> int:
             found = re.search(rf"\b{field}: +(\d+)", text)
             return int(found[1]) if found else 0
 

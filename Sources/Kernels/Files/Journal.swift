@@ -78,7 +78,7 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   }
 
   deinit {
-    state.withLock { state in for one in [state.own] + state.others { try? one.file.close() } }
+    state.withLock { state in for part in [state.own] + state.others { try? part.file.close() } }
     try? common?.close()
   }
 
@@ -100,7 +100,7 @@ public final class Journal<Entry: JournalEntry>: Sendable {
       try files.parts(besides: name).map { try Part($0) }
     }
     state.withLock {
-      for other in $0.others { try? other.file.close() }
+      for part in $0.others { try? part.file.close() }
       $0.others = found
     }
   }

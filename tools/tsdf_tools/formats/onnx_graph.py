@@ -5,7 +5,8 @@ Needs Python 3.8, no more.
 
 import array
 
-from weight_formats import floats, packed, read_onnx
+from .floats import floats, packed
+from .onnx import read_onnx
 
 
 class GraphError(Exception):
