@@ -10,7 +10,9 @@ struct EvaluationTally: Codable {
 
     var value: Double? { count > 0 ? sum / Double(count) : nil }
 
-    mutating func add(_ values: [Double]) { values.forEach { add(Mean(sum: $0, count: 1)) } }
+    mutating func add(_ values: [Double]) {
+      for value in values { add(Mean(sum: value, count: 1)) }
+    }
     mutating func add(_ other: Mean) { (sum, count) = (sum + other.sum, count + other.count) }
 
     init() {}
