@@ -74,12 +74,19 @@ extension Tensor {
     }
   }
 
+  /// Each element negated.
   public static prefix func - (x: Tensor) throws -> Tensor { try x.scaled(by: -1) }
+  /// The number added to each element.
   public static func + (x: Tensor, b: Float) throws -> Tensor { try x.scaled(by: 1, plus: b) }
+  /// The number taken from each element.
   public static func - (x: Tensor, b: Float) throws -> Tensor { try x.scaled(by: 1, plus: -b) }
+  /// Each element taken from the number.
   public static func - (a: Float, x: Tensor) throws -> Tensor { try x.scaled(by: -1, plus: a) }
+  /// Each element times the number.
   public static func * (x: Tensor, a: Float) throws -> Tensor { try x.scaled(by: a) }
+  /// Each element times the number.
   public static func * (a: Float, x: Tensor) throws -> Tensor { try x.scaled(by: a) }
+  /// Each element times the reciprocal of the number.
   public static func / (x: Tensor, a: Float) throws -> Tensor { try x.scaled(by: 1 / a) }
 
   /// The elementwise larger value; where equal, the gradient goes to the second.

@@ -2,13 +2,16 @@ import Foundation
 
 /// Adam (Kingma and Ba, 2015) over named parameters, as PyTorch's `torch.optim.Adam`.
 public final class Adam {
+  /// The size of a step; it may change between steps.
   public var learningRate: Float
+  /// The decays of the means of gradients and of their squares, at least 0 and below 1, and what is added to the divisor.
   public let beta1: Float, beta2: Float, epsilon: Float
   /// Steps taken.
   public private(set) var stepCount: Int
   /// The moments by parameter name, for checkpoints: `NAME.m`, `NAME.v`.
   public private(set) var state: [String: Tensor]
 
+  /// An optimizer that has taken no step.
   public init(learningRate: Float, beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8) {
     (self.learningRate, self.beta1, self.beta2, self.epsilon) = (learningRate, beta1, beta2, epsilon)
     (stepCount, state) = (0, [:])

@@ -1,10 +1,12 @@
 /// A counter-based stream of random tensors (Philox4x32-10; Salmon, Moraes, Dror, Shaw, 2011): the same seed gives the
 /// same bits on every device. Its whole state is two numbers, so that a run resumes exactly.
 public struct RandomStream: Equatable, Sendable {
+  /// What all numbers of the stream follow from.
   public let seed: UInt64
   /// How many draws were made: each draw is a stream of its own.
   public var position: UInt64
 
+  /// A stream that goes on after `position` draws.
   public init(seed: UInt64, position: UInt64 = 0) {
     self.seed = seed
     self.position = position

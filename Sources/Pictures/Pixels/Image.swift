@@ -3,6 +3,7 @@ import Kernels
 
 /// A decoded picture: interleaved samples, rows top to bottom.
 public struct Image: Sendable {
+  /// In pixels.
   public let width: Int, height: Int
   /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
   public let channels: Int
@@ -11,6 +12,7 @@ public struct Image: Sendable {
   /// `width * height * channels` samples of one or two bytes (host order).
   public var bytes: [UInt8]
 
+  /// A picture of width x height x channels samples; `bytes` must fill it exactly.
   public init(width: Int, height: Int, channels: Int, bitDepth: Int = 8, bytes: [UInt8]) {
     precondition(bytes.count == width * height * channels * bitDepth / 8, "an image's bytes fill it")
     (self.width, self.height, self.channels, self.bitDepth, self.bytes) = (width, height, channels, bitDepth, bytes)
