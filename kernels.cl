@@ -4,44 +4,52 @@
 // Conventions
 // - Tensors are contiguous NCHW float32 unless a comment says otherwise; counts and offsets are in elements.
 // - Every kernel guards its ids, so the host may round global sizes up to any work-group size.
-// - Arguments come in one order: inputs, outputs, sizes, scalars. Outputs are overwritten unless said otherwise.
+// - Arguments come in one order: inputs, outputs, local memory, sizes and flags, scalars; an epilogue's come last. Outputs are
+//   overwritten unless said otherwise.
 // - No float atomics: gradients gather, so that a run repeats bit for bit.
-// - Above a kernel stands what it computes, its layouts and its global size.
 // - A section starts at a line `// == section: NAME ==`. Each becomes a program, with `prelude` before it, so that only what
 //   is needed is built; on a processor the commonest are one (KernelProgram.swift).
-
-// Contents: sections, in order
-//   prelude            what all of them share
-//   elementwise        one value in, one out; halves
-//   binary             two operands, broadcast by strides
-//   movement           copies by strides, gathers, padding
-//   reduce             sums, maxima, log-sum-exp over an axis
-//   norm               normalization over planes or channels, to second order
-//   pack, gemm         matrix products on processors: operands in panels, then their product
-//   tiled              matrix products and convolutions on GPUs: tiles in local memory
-//   lanes, conv        grouped convolutions; what convolutions share
-//   columns            convolutions as products: im2col, col2im
-//   direct             convolutions of stride 1 straight from padded strips
-//   tiles, winograd    Winograd's convolutions: what they share, stride 1
-//   winograd_strided   the same of stride 2, forward and transposed
-//   winograd_gradient  the same of the weights
-//   pool, blocks       pooling; pooling and resizing by whole numbers
-//   resample           resizing by other numbers, cutting out of boxes
-//   random             numbers by counters
-//   optimise           steps of optimizers
-//   peak               what a device can do at most
 //
-// Words, of one meaning each
-//   plane   height x width values: one channel of one image
-//   run     RUN neighbouring values of a plane, which one work-item takes
-//   strip   some rows of padded planes, which stay in a cache while they are worked on
-//   tile    a small rectangle that is computed at once: of a product (MR x NR in registers, more in local memory), or of an output (4 x 4
-//           by Winograd)
-//   panel   MR rows of A or NR columns of B, packed with the depth inside: what a register tile reads
-//   depth   what a product sums over
-//   lane    an element of a vector: one of the tiles, or pixels, that a work-item has side by side
-//   quad    four neighbouring lanes that are neighbouring tiles of one row
-//   phase   the pixels whose row and column leave given remainders by a stride or a dilation
+// Sections
+//   prelude            what all others share
+//   elementwise        functions of one tensor
+//   binary             functions of two, with broadcasting
+//   movement           strided copies, halves, spreading, gathering
+//   reduce             sums and extrema along an axis
+//   norm               normalization over groups of pixels, first and second derivatives
+//   pack               operands of matrix products into panels
+//   gemm               matrix products in registers: processors
+//   tiled              matrix products and convolutions in local memory: GPUs
+//   lanes              (shared) rows of an image as vectors
+//   conv               col2im and grouped convolutions
+//   columns            im2col: processors
+//   direct             convolutions of few channels, without im2col: processors
+//   tiles              (shared) the transforms of Winograd tiles
+//   winograd           3x3 convolutions, phases of dilated ones
+//   winograd_strided   4x4 convolutions of stride 2 and their input gradient
+//   winograd_gradient  weight gradients of both: processors
+//   pool               max, median and average pooling
+//   blocks             means over blocks, and their gradient
+//   resample           resizing
+//   random             random numbers
+//   optimise           steps of optimizers
+//   peak               what `tsdf bench` measures a device by
+//   loops              whether a device runs long loops to their ends
+//
+// Glossary
+//   element  a number of a tensor
+//   plane    the height x width elements of one channel of one image
+//   run      RUN neighbouring elements that one work-item takes
+//   lane     an element of a vector
+//   panel    MR rows of a packed left operand, or NR columns of a packed right one, in the order of the depth
+//   depth    what a matrix product sums over; `k` counts it, `m` the rows and `n` the columns of the result
+//   tile     what is worked on at once: of a matrix, the outputs of a work-item (`gemm`) or of a work-group (`tiled`); of an
+//            image, the outputs of one Winograd transform
+//   tap      a place in a convolution's kernel
+//   phase    the pixels whose places leave the same remainders by a stride or a dilation
+//   chunk    as much of a long axis as is worked on before the next
+//   strip    some rows of padded planes, worked on while they are in a cache
+//   quad     four neighbouring lanes that are neighbouring tiles of one row
 
 // == section: prelude ==
 
@@ -962,9 +970,9 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 #define TILED_KERNEL kernel
 #endif
 
-// The last arguments of every product: C, and the product as in gemm_packed (C is partial[batch * splits + split][m][n]
+// The last arguments of every product: the product as in gemm_packed (C is partial[batch * splits + split][m][n]
 // where splits > 1); as much of the depth as a split takes, a multiple of TILE_K.
-#define TILED_ARGUMENTS global float *c, const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
+#define TILED_ARGUMENTS const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
 
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
 // work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
@@ -1008,7 +1016,7 @@ INLINED void stash(local float4 *left, local float4 *right, const float *fromLef
 
 // Stores a work-item's part of C.
 INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN, const uint z,
-                        TILED_ARGUMENTS) {
+                        global float *c, TILED_ARGUMENTS) {
   const int isWhole = splits == 1;
   const uint blockStride = isWhole ? product.columnBlockStride : 0, block = isWhole ? product.columnBlock : product.columns;
   const uint stride = isWhole ? product.cRowStride : product.columns;
@@ -1078,7 +1086,8 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   store_tile(sum, lx, ly, firstM, firstN, z, c, product, depthRun, splits, bias, slopes, flags, slope)
 
 // Of operands as gemm_packed takes them.
-TILED_KERNEL void tiled_packed(global const float *restrict a, global const float *restrict b, TILED_ARGUMENTS) {
+TILED_KERNEL void tiled_packed(global const float *restrict a, global const float *restrict b, global float *c,
+                               TILED_ARGUMENTS) {
   TILED_START;
   const uint batch = z / splits;
   global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
@@ -1105,8 +1114,9 @@ TILED_KERNEL void tiled_packed(global const float *restrict a, global const floa
 // Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
 //   A = w[m * weightRow + ci * weightChannel + tap], taps last first where `flipped` (then the input gradient of stride 1),
 //   B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w, const Convolution conv,
-                               const uint weightRow, const uint weightChannel, const uint flipped, TILED_ARGUMENTS) {
+TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w, global float *c,
+                               const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
+                               TILED_ARGUMENTS) {
   TILED_START;
   const uint taps = conv.kernelHeight * conv.kernelWidth;
   const uint rightN = firstN + item % TILE_N, rightK = item / TILE_N;
@@ -1140,7 +1150,7 @@ TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const floa
 
 // The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
 //   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
-TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy,
+TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy, global float *c,
                                                const Convolution conv, TILED_ARGUMENTS) {
   TILED_START;
   const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
@@ -1180,7 +1190,7 @@ TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, g
 }
 
 // C from the partial products of a split depth. Global size: (columns, rows, batch).
-kernel void tiled_fold(global const float *restrict partial, TILED_ARGUMENTS) {
+kernel void tiled_fold(global const float *restrict partial, global float *c, TILED_ARGUMENTS) {
   const uint n = get_global_id(0), m = get_global_id(1), batch = get_global_id(2);
   if (n >= product.columns || m >= product.rows)
     return;
@@ -3196,4 +3206,16 @@ kernel void peak_copy(global const float *restrict x, global float *restrict y, 
     if (i < count / 16)
       y[i + j * (count / 16)] = x[i + j * (count / 16)];
 #endif
+}
+
+// == section: loops ==
+
+// sum[0] = `rounds` times one[0], in as many rounds of a loop: whether a device runs them all.
+kernel void count_rounds(global const float *restrict one, global float *restrict sum, const uint rounds) {
+  if (get_global_id(0) > 0)
+    return;
+  float total = 0.0f;
+  for (uint i = 0; i < rounds; ++i)
+    total += one[0];
+  sum[0] = total;
 }

@@ -19,14 +19,14 @@ extension DeviceChoice: Sendable {}
 /// - `opencl`, `opencl:P`, `opencl:P:D`: the first device; of platform P; device D of platform P.
 /// - anything else: the one device whose name or platform contains it, in any case.
 /// - Parameter memoryLimit: the most bytes to hold in tensors; nil for all that the device has.
-/// - Throws: `KernelsError.noDevice`, listing the devices there are.
+/// - Throws: `KernelsError.noDevice`, listing the devices there are, or saying why the one that is named gives wrong results.
 public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) throws -> DeviceChoice {
   let request = request ?? "auto"
   if request == "cpu" { return DeviceChoice(device: CPUDevice(memoryLimit: memoryLimit), reason: "asked for by name") }
   let found = try openCLDevices()
 
   if request == "auto" {
-    let complaints = found.map { $0.complaint() }
+    let complaints = found.map { $0.complaint() ?? $0.defect() }
     let usable = zip(found, complaints).filter { $1 == nil }.map(\.0)
     let complaint = complaints.compactMap { $0 }.joined(separator: "\n")
     func note(_ own: String?) -> String? {
@@ -44,7 +44,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
       device: CPUDevice(memoryLimit: memoryLimit),
       reason: found.isEmpty
         ? "no OpenCL platform; install the GPU's driver, or pocl-opencl-icd for a faster CPU device"
-        : "no OpenCL device whose driver builds the kernels", note: note(nil))
+        : "no OpenCL device whose driver builds the kernels and runs them right", note: note(nil))
   }
 
   let list =
@@ -66,6 +66,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   guard let first = matches.first else {
     throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
   }
+  if let defect = first.defect() { throw KernelsError.noDevice(defect) }
   return DeviceChoice(
     device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'",
     note: first.driverNote)

@@ -3,7 +3,7 @@ import COpenCL
 /// The sections of kernels.cl; built when first needed (`KernelProgram`).
 enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, pack, gemm, conv, columns, direct, winograd, pool, blocks, resample,
-    random, optimise, peak
+    random, optimise, peak, loops
   case winogradStrided = "winograd_strided"
   case winogradGradient = "winograd_gradient"
   /// The matrix products for GPUs, in three shapes of tile: one section of kernels.cl.

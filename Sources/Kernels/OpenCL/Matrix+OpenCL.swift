@@ -109,7 +109,7 @@ extension OpenCLDevice: MatrixKernels {
     product.target = target
     if parameters.tileItems > 0 {
       return try launch(
-        product, batch: batch, "tiled_packed", epilogue, into: c, [.buffer(a.buffer), .buffer(b)])
+        product, batch: batch, "tiled_packed", epilogue, [.buffer(a.buffer), .buffer(b)], into: c)
     }
     // A left operand that is larger than any cache is read once, all columns at a time; else rows are split only where a
     // few column panels a work-item leave units without work.

@@ -96,17 +96,18 @@ extension OpenCLDevice {
   }
 
   /// Queues a product; where its depth is split, into partial products that are then added.
-  /// - Parameter arguments: the kernel's own, before those that all products share.
+  /// - Parameters:
+  ///   - operands: what the kernel reads.
+  ///   - sizes: the kernel's own, before those that all products share.
   func launch(
-    _ product: MatrixProduct, batch: Int = 1, _ kernel: String, _ epilogue: Epilogue, into c: Buffer,
-    _ arguments: [Argument]
+    _ product: MatrixProduct, batch: Int = 1, _ kernel: String, _ epilogue: Epilogue, _ operands: [Argument],
+    into c: Buffer, _ sizes: [Argument] = []
   ) throws {
     let p = try plan(kernel, product, batch: batch)
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
-    func shared(_ c: Buffer) -> [Argument] {
-      [.buffer(c), .structure(product), .uint(p.depthRun), .uint(p.splits)]
-        + epilogue.arguments(unread: c, accumulating: product.target.accumulating)
-    }
+    let shared: [Argument] =
+      [.structure(product), .uint(p.depthRun), .uint(p.splits)]
+      + epilogue.arguments(unread: c, accumulating: product.target.accumulating)
     let items = parameters.tileItems
     let width = p.tile.width(items: items)
     let height = items / p.tile.width(items: items)
@@ -114,11 +115,12 @@ extension OpenCLDevice {
     let down = (p.rows + p.tile.rows(items: items) - 1) / p.tile.rows(items: items)
     try launch(
       p.tile.section, kernel, .tiles([width, height, 1]),
-      global: [across * width, down * height, p.batch * p.splits], ending: arguments + shared(partial))
+      global: [across * width, down * height, p.batch * p.splits],
+      ending: operands + [.buffer(partial)] + sizes + shared)
     if p.splits > 1 {
       try launch(
         p.tile.section, "tiled_fold", .elements, global: [p.columns, p.rows, p.batch],
-        ending: [.buffer(partial)] + shared(c))
+        ending: [.buffer(partial), .buffer(c)] + shared)
     }
   }
 
@@ -128,18 +130,14 @@ extension OpenCLDevice {
     product.target = MatrixTarget(columns: g.outArea)
     product.target.columnBlockStride = g.outChannels * g.outArea
     try launch(
-      product, "tiled_conv2d", epilogue, into: y,
-      [
-        .buffer(x), .buffer(w.buffer), .structure(g), .uint(w.rowStride), .uint(w.channelStride),
-        .uint(w.flipped ? 1 : 0),
-      ])
+      product, "tiled_conv2d", epilogue, [.buffer(x), .buffer(w.buffer)], into: y,
+      [.structure(g), .uint(w.rowStride), .uint(w.channelStride), .uint(w.flipped ? 1 : 0)])
   }
 
   /// The weight gradient of an ungrouped convolution, straight from the image.
   func tiledWeightGradient(_ x: Buffer, _ dy: Buffer, _ dw: Buffer, _ g: Conv2dGeometry) throws {
     let product = MatrixProduct(rows: g.outChannels, columns: g.channels * g.taps, depth: g.batch * g.outArea)
     try launch(
-      product, "tiled_conv2d_weight_gradient", Epilogue(), into: dw,
-      [.buffer(x), .buffer(dy), .structure(g)])
+      product, "tiled_conv2d_weight_gradient", Epilogue(), [.buffer(x), .buffer(dy)], into: dw, [.structure(g)])
   }
 }
