@@ -3149,7 +3149,8 @@ kernel void adam_step(global const float *restrict gradient, global const float 
 }
 
 // One projected sign step, in place: m <- gradient * scale[0] + momentum * m;
-// parameter <- clamp(parameter - stepSize * sign(m), centre - bound, centre + bound). One work-item an element.
+// parameter <- clamp(parameter - stepSize * sign(m), centre - bound, centre + bound). One work-item an element. NaN stays NaN,
+// which OpenCL's clamp makes a bound of.
 kernel void sign_step(global const float *restrict gradient, global const float *restrict scale,
                       global const float *restrict centre, global float *restrict parameter, global float *restrict m,
                       const uint count, const float stepSize, const float momentum, const float bound) {
@@ -3159,7 +3160,8 @@ kernel void sign_step(global const float *restrict gradient, global const float 
   const float g = fma(momentum, m[i], gradient[i] * scale[0]);
   m[i] = g;
   const float step = g > 0.0f ? stepSize : (g < 0.0f ? -stepSize : 0.0f);
-  parameter[i] = clamp(parameter[i] - step, centre[i] - bound, centre[i] + bound);
+  const float moved = parameter[i] - step, low = centre[i] - bound, high = centre[i] + bound;
+  parameter[i] = moved < low ? low : (moved > high ? high : moved);
 }
 
 // == section: peak ==

@@ -40,6 +40,20 @@ final class SignStepTests: XCTestCase {
     }
   }
 
+  /// What is no number must be seen, not be brought into bounds.
+  func testNaNStays() throws {
+    for device in try testDevices() {
+      let value = try Tensor([.nan, 0.5], shape: [2], device: device)
+      let (zero, velocity) = (
+        try Tensor(repeating: 0, shape: [2], device: device), try Tensor(repeating: 0, shape: [2], device: device)
+      )
+      try value.signStep(gradient: zero, centre: zero, velocity: velocity, stepSize: 0.1, momentum: 0, bound: 0.2)
+      let found = try value.values()
+      XCTAssertTrue(found[0].isNaN, device.name)
+      XCTAssertEqual(found[1], 0.2, device.name)
+    }
+  }
+
   func testShapesMustAgree() throws {
     for device in try testDevices() {
       let (a, b) = (

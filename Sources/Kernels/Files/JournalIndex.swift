@@ -4,22 +4,16 @@ import SystemPackage
 /// Where the lines of a journal are, by what each speaks of. It takes some forty bytes a line, however long lines are: they are read
 /// when somebody asks for them.
 struct JournalIndex<Entry: JournalEntry> {
-  /// A line's place in the file, and the line before it of the same hash.
-  private struct Place {
-    var start: UInt64, count: UInt32, previous: UInt32
-  }
-
-  private static var none: UInt32 { .max }
   /// No line is longer; what is, is none.
   private static var longestLine: Int { 16 << 20 }
 
-  private var places: [Place] = []
+  private var places: [JournalPlace] = []
   /// The last line of each key's hash.
   private var last: [UInt64: UInt32] = [:]
   /// What keys stand behind: no text in a line can have these bytes, for its quotes are escaped.
   private let field = Array("\"\(Entry.keyField)\":\"".utf8)
-  /// Where it was in the last line.
-  private var usualStart = 0
+  /// Where it was in the last line, and before that elsewhere: a file's two lines differ.
+  private var usualStarts = (0, 0)
   /// Lines that speak of nothing.
   private(set) var damagedLineCount = 0
   /// Whether the last line is whole.
@@ -72,14 +66,14 @@ struct JournalIndex<Entry: JournalEntry> {
       damagedLineCount += 1
       return
     }
-    places.append(Place(start: start, count: UInt32(line.count), previous: last[hash] ?? Self.none))
-    last[hash] = UInt32(places.count - 1)
+    let previous = last.updateValue(UInt32(places.count), forKey: hash) ?? noPlace
+    places.append(JournalPlace(start: start, count: UInt32(line.count), previous: previous))
   }
 
   /// All that was said of a key, the last word last. Lines that cannot be read are left out, and counted.
   mutating func entries(of key: FilePath, in file: FileDescriptor) -> [Entry] {
-    var (found, next) = ([Entry](), last[Self.hash(key)] ?? Self.none)
-    while next != Self.none {
+    var (found, next) = ([Entry](), last[Self.hash(key)] ?? noPlace)
+    while next != noPlace {
       let place = places[Int(next)]
       if let entry = read(place, in: file) {
         if entry.key == key { found.append(entry) }
@@ -94,7 +88,7 @@ struct JournalIndex<Entry: JournalEntry> {
   /// What every line says, in the order of the file.
   func entries(in file: FileDescriptor) -> [Entry] { places.compactMap { read($0, in: file) } }
 
-  private func read(_ place: Place, in file: FileDescriptor) -> Entry? {
+  private func read(_ place: JournalPlace, in file: FileDescriptor) -> Entry? {
     withUnsafeTemporaryAllocation(byteCount: Int(place.count), alignment: 1) { buffer in
       guard (try? file.read(fromAbsoluteOffset: Int64(place.start), into: buffer)) == buffer.count else { return nil }
       return Self.entry(UnsafeRawBufferPointer(buffer))
@@ -110,20 +104,28 @@ struct JournalIndex<Entry: JournalEntry> {
   /// The hash of the key of a line that is as runs write them, without decoding it; nil for any other.
   private mutating func quickHash(of line: UnsafeRawBufferPointer) -> UInt64? {
     guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
-    // Mostly it is where it was in the line before.
-    if !has(field, in: line, at: usualStart) {
-      var at = 0
-      while let found = UnsafeRawBufferPointer(rebasing: line[at...]).first("\""), !has(field, in: line, at: at + found)
-      {
-        at += found + 1
-      }
-      guard let found = UnsafeRawBufferPointer(rebasing: line[at...]).first("\"") else { return nil }
-      usualStart = at + found
-    }
-    let value = UnsafeRawBufferPointer(rebasing: line[(usualStart + field.count)...])
+    guard let start = fieldStart(in: line) else { return nil }
+    let value = UnsafeRawBufferPointer(rebasing: line[(start + field.count)...])
     guard let end = value.first("\"") else { return nil }
     let key = UnsafeRawBufferPointer(rebasing: value[..<end])
     return key.first("\\") == nil ? Self.hash(key) : nil
+  }
+
+  /// Where the field begins.
+  private mutating func fieldStart(in line: UnsafeRawBufferPointer) -> Int? {
+    if has(field, in: line, at: usualStarts.0) { return usualStarts.0 }
+    usualStarts = (usualStarts.1, usualStarts.0)
+    if has(field, in: line, at: usualStarts.0) { return usualStarts.0 }
+    var at = 0
+    while let found = UnsafeRawBufferPointer(rebasing: line[at...]).first("\"") {
+      at += found
+      if has(field, in: line, at: at) {
+        usualStarts.0 = at
+        return at
+      }
+      at += 1
+    }
+    return nil
   }
 
   private func has(_ pattern: [UInt8], in bytes: UnsafeRawBufferPointer, at start: Int) -> Bool {
@@ -139,6 +141,14 @@ struct JournalIndex<Entry: JournalEntry> {
 
   private static func hash(_ key: FilePath) -> UInt64 { key.bytes.withUnsafeBytes(hash) }
 }
+
+/// A line's place in the file, and the line before it of the same hash. Outside of the generic type, for which each line would look its
+/// type up.
+private struct JournalPlace {
+  var start: UInt64, count: UInt32, previous: UInt32
+}
+
+private let noPlace = UInt32.max
 
 extension UnsafeRawBufferPointer {
   /// Where a character first is.

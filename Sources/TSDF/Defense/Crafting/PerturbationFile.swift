@@ -3,7 +3,11 @@ import Kernels
 
 extension Crafter {
   /// The perturbation with everything that its making depended on.
+  /// - Throws: `FileError` where the file cannot be written, and where the perturbation holds what is no number: then it is not.
   public func write(to url: URL) throws {
+    guard try perturbation.values().allSatisfy(\.isFinite) else {
+      throw FileError(url.path, "is not written: crafting came to values that are no numbers")
+    }
     let metadata = try metadata(kind: "perturbation").merging(["weak_share": "\(weakShare())"]) { $1 }
     try Safetensors.write(["perturbation": perturbation], metadata: metadata, to: url)
   }
