@@ -8,7 +8,7 @@ typealias OtherPhotos = (_ count: Int, _ alike: Image?) throws -> [(image: Image
 /// - Parameters:
 ///   - count: of all photos.
 ///   - photo: one of them; nil where it cannot be learned from.
-func others(than index: Int, of count: Int, _ photo: @escaping (Int) throws -> (image: Image, face: Box)?)
+func followers(of index: Int, among count: Int, _ photo: @escaping (Int) throws -> (image: Image, face: Box)?)
   -> OtherPhotos
 {
   { wanted, alike in
@@ -83,6 +83,6 @@ final class ProtectedCopies {
   }
 
   func others(than index: Int) -> OtherPhotos {
-    TSDF.others(than: index, of: photos.count) { try self($0).map { ($0.image, $0.photo.faces[0]) } }
+    followers(of: index, among: photos.count) { try self($0).map { ($0.image, $0.photo.faces[0]) } }
   }
 }

@@ -160,7 +160,7 @@ final class Judge {
 
   /// Its protected copy, after the attack.
   private func input(_ face: Int, _ protected: [Image], _ attack: Purification?, seed: UInt64) throws -> Tensor {
-    let others = others(than: face, of: photos.count) { [photos] in (protected[$0], photos[$0].faces[0]) }
+    let others = followers(of: face, among: photos.count) { [photos] in (protected[$0], photos[$0].faces[0]) }
     return try View(
       photos[face], protected[face], after: attack, others: others, seed: seed &+ UInt64(face), device: device
     ).input(original, face: 0)
