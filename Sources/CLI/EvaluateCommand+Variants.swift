@@ -40,7 +40,7 @@ extension EvaluateCommand {
       let url = locate(path)
       let (universal, epsilon, recipe) = try loadPerturbation(url, on: device)
       let name = url.deletingPathExtension().lastPathComponent
-      hashes[name] = sha256(try Data(contentsOf: url)).hexadecimal
+      hashes[name] = try fileDigest(url)
       if index == 0, noise {
         var random = RandomStream(seed: seed)
         let values = try random.uniform(universal.shape, in: -epsilon..<epsilon, device: device)

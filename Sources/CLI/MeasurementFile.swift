@@ -21,13 +21,11 @@ struct MeasurementFile {
 
   static func name(of shard: Shard) -> String { "measured.\(shard.index)-of-\(shard.count).jsonl" }
 
-  private var lines: Data
+  private(set) var data: Data
 
-  init(_ head: Head, shard: Shard) throws { lines = try Self.line(FirstLine(head: head, shard: shard.index)) }
+  init(_ head: Head, shard: Shard) throws { data = try Self.line(FirstLine(head: head, shard: shard.index)) }
 
-  mutating func add(_ photo: MeasuredPhoto) throws { lines += try Self.line(photo) }
-
-  var data: Data { lines }
+  mutating func add(_ photo: MeasuredPhoto) throws { data += try Self.line(photo) }
 
   /// Adds up what all shards of an evaluation measured.
   /// - Throws: `FileError` where a file is none, is of another evaluation, is there twice or is missing.

@@ -30,6 +30,8 @@ struct Protection: Sendable {
   /// Regions that are refined one after the other.
   struct Round: Sendable {
     let regions: [Int]
+    /// Of each picture and round its own.
+    var seed: UInt64 = 0
     /// What saving does to pictures, where that is looked through.
     var view: PurificationRecipe?
     /// How many of the regions are done.
@@ -44,22 +46,19 @@ struct Protection: Sendable {
     if !isInRound { rounds += 1 }
   }
 
-  /// The picture with what is added so far, as it is saved.
-  struct Saved {
-    let image: Image, psnr: Double
-    let encoded: Data?
-  }
-
-  func saved(as encoding: PictureEncoding?) throws -> Saved {
-    let (made, psnr) = self.made
-    return Saved(image: made, psnr: psnr, encoded: try encoding?.encode(made))
-  }
-
-  func result(_ saved: Saved) -> ProtectionResult {
-    ProtectionResult(
-      image: saved.image, encoded: saved.encoded, regions: regions.map(\.box), faceCount: faceCount,
-      stillFound: still.map { $0.compactMap { regions[$0].face } }, psnr: saved.psnr,
-      ssim: sampledSSIM(saved.image, image))
+  /// Saves the picture as it is so far and, where faces are to be looked for, has it judged as others read it.
+  /// - Parameter judge: may begin another round.
+  /// - Returns: nil where there is another round.
+  mutating func concluded(
+    as encoding: PictureEncoding?, judge: (inout Protection, Image) throws -> Void
+  ) throws -> ProtectionResult? {
+    let (image, psnr) = made
+    let encoded = try encoding?.encode(image)
+    if isJudged { try judge(&self, encoded.map { try encoding!.decode($0) } ?? image) }
+    guard !isInRound else { return nil }
+    return ProtectionResult(
+      image: image, encoded: encoded, regions: regions.map(\.box), faceCount: faceCount,
+      stillFound: still.map { $0.compactMap { regions[$0].face } }, psnr: psnr, ssim: sampledSSIM(image, self.image))
   }
 
   /// The picture as it is protected so far, and how much that changed it.
@@ -68,11 +67,6 @@ struct Protection: Sendable {
     let sum = work.sum
     return (sum, sum.psnr(of: image))
   }
-}
-
-extension Protection.Saved {
-  /// As others read it.
-  func read(by encoding: PictureEncoding?) throws -> Image { try encoded.map { try encoding!.decode($0) } ?? image }
 }
 
 extension Image {

@@ -74,11 +74,9 @@ public final class Protector {
         for index in open { try settle(&protections[index], note: note) }
       }
       for index in open {
-        let saved = try protections[index].saved(as: encoding)
-        if protections[index].isJudged {
-          try judge(&protections[index], as: saved.read(by: encoding), view: encoding?.view, note: note)
+        results[index] = try protections[index].concluded(as: encoding) {
+          try judge(&$0, as: $1, view: encoding?.view, note: note)
         }
-        if !protections[index].isInRound { results[index] = protections[index].result(saved) }
       }
       open.removeAll { results[$0] != nil }
     }
@@ -151,7 +149,8 @@ public final class Protector {
   private func beginRound(
     _ regions: [Int], of protection: inout Protection, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
   ) throws {
-    protection.round = Protection.Round(regions: regions, view: view)
+    let seed = settings.seed &+ (settings.refineSteps == 0 ? 0 : protection.image.seed) &+ UInt64(protection.rounds)
+    protection.round = Protection.Round(regions: regions, seed: seed, view: view)
     try beginRegion(of: &protection, note: note)
   }
 
@@ -261,7 +260,7 @@ public final class Protector {
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
       isHidingFirst: protection.rounds > 0, saved: protection.round.view, steps: settings.refineSteps,
-      epsilon: settings.epsilon, seed: settings.seed &+ protection.image.seed &+ UInt64(protection.rounds))
+      epsilon: settings.epsilon, seed: protection.round.seed)
   }
 
   /// The universal perturbation at a region's size, cut to where its patch lies.

@@ -78,17 +78,16 @@ public final class SharedProtector: Sendable {
     _ image: Image, encoding: PictureEncoding? = nil, note: @Sendable (ProtectionProgress) -> Void = { _ in }
   ) throws -> ProtectionResult {
     var protection = Protection(image, budget: settings.epsilon)
+    let view = encoding?.view
     return try withMember { member in
       do {
         try member.takeTurn(&protection) { try $0.begin(&$1, note: note) }
         while true {
           while protection.isInRound { try member.takeTurn(&protection) { try $0.proceed(with: &$1, note: note) } }
-          let saved = try protection.saved(as: encoding)
-          if protection.isJudged {
-            let (read, view) = (try saved.read(by: encoding), encoding?.view)
-            try member.takeTurn(&protection) { try $0.judge(&$1, as: read, view: view, note: note) }
+          let result = try protection.concluded(as: encoding) { protection, saved in
+            try member.takeTurn(&protection) { try $0.judge(&$1, as: saved, view: view, note: note) }
           }
-          if !protection.isInRound { return protection.result(saved) }
+          if let result { return result }
         }
       } catch {
         member.takeTurn(&protection) { $0.abandon(&$1) }
