@@ -82,3 +82,8 @@ if Context.environment["TSDF_FUZZ"] != nil {
       path: "Tests/Fuzz"),
   ]
 }
+
+// tools/make-docs writes the library's documentation.
+if Context.environment["TSDF_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
+}

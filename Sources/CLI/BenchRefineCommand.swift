@@ -88,7 +88,7 @@ struct BenchRefineCommand: ParsableCommand {
     (settings.region, settings.refineSteps) = (.image, steps)
     settings.smoothShare = ProtectionLevel.standard.smoothShare
     let refiner = try Refiner(
-      generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
+      generators: generatorOptions.load(default: Protector.defaultGenerators, on: device).map(\.generator),
       detectors: models.loadDetectors(detectors, on: device).map(\.detector),
       classifier: loadClassifier(locate(AttributeClassifier.shipped), on: device), batch: batch, device: device)
     return try Protector(

@@ -31,7 +31,7 @@ struct CopySettings: Encodable {
     let used = isRefined || settings.region == .faces ? items(of: command.detectors) : []
     detectors = try used.map { [$0, try fileDigest(detectorWeights($0, in: command.models.directory))] }
     guard isRefined else { return }
-    let chosen = command.generatorOptions.generators.map(items(of:)) ?? GeneratorOptions.breakable
+    let chosen = command.generatorOptions.generators.map(items(of:)) ?? Protector.defaultGenerators
     generators = try chosen.map { [try fileDigest(generatorFile($0).url)] }
     goal = command.refinement.detectorGoal.rawValue
     views = try command.refinement.views().map(\.name)

@@ -11,7 +11,7 @@ extension EvaluateCommand {
     if let refineGenerators {
       return try GeneratorOptions.load(items(of: refineGenerators), on: device).map(\.generator)
     }
-    let breakable = judged.map(\.generator).filter { GeneratorOptions.breakable.contains(type(of: $0).name) }
+    let breakable = judged.map(\.generator).filter { Protector.defaultGenerators.contains(type(of: $0).name) }
     return breakable.isEmpty ? judged.map(\.generator) : breakable
   }
 

@@ -64,9 +64,6 @@ struct GeneratorOptions: ParsableArguments {
       weights/NAME.safetensors, files that say which they are, or NAME=FILE.
       """) var generators: String?
 
-  /// Those that perturbations were found to break: what protecting works against by default.
-  static let breakable = [StarGANGenerator.name, AttentionGANGenerator.name]
-
   /// The generators, each under a name of its own.
   func load(default names: [String] = generatorNames, on device: any Device) throws -> [(
     name: String, generator: any Generator

@@ -159,7 +159,7 @@ struct ProtectCommand: ParsableCommand {
     let device = try common.openDevice(named: common.deviceRequests()[0])
     let found = try models.loadFinders(detectors, on: device)
     return try ProtectReport(
-      generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device), detectors: found,
+      generators: generatorOptions.load(default: Protector.defaultGenerators, on: device), detectors: found,
       finder: region == .faces ? found.first?.detector : nil, classifier: refinement.loadClassifier(on: device),
       seed: seed, device: device
     ).page(of: photos, progress: common.progress)
@@ -175,7 +175,7 @@ struct ProtectCommand: ParsableCommand {
     let refiner =
       refine > 0
       ? try refinement.refiner(
-        generators: generatorOptions.load(default: GeneratorOptions.breakable, on: device).map(\.generator),
+        generators: generatorOptions.load(default: Protector.defaultGenerators, on: device).map(\.generator),
         detectors: found.map(\.detector), on: device)
       : nil
     return try Protector(

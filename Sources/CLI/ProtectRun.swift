@@ -224,7 +224,9 @@ final class ProtectRun: Sendable {
     }
     let type = copyType(of: file.type)
     var notes: [String] = []
-    let encoding = try encoding(of: file, as: type, item) { notes = $0 }
+    let encoding = try PictureEncoding(
+      of: file, as: type, quality: options.quality, isMarking: options.isMarking, path: item.path.shown
+    ) { notes = $0 }
     let result = try protector.protect(upright, encoding: encoding) { state in
       shared.withLock {
         $0.pace.inWork[job.number] = (item.path.lastComponent.map { FilePath($0).shown } ?? item.path.shown, state)
@@ -259,26 +261,6 @@ final class ProtectRun: Sendable {
     entry.ssim = result.ssim.isFinite ? result.ssim : nil
     entry.seconds = Date().timeIntervalSince(start)
     return try copies.put(result.encoded!, entry, for: item)
-  }
-
-  /// How the copy of a file is written and read again.
-  /// - Parameter note: is given what the copy cannot keep.
-  private func encoding(
-    of file: ImageFile, as type: ImageType, _ item: WorkList.Item, note: @escaping ([String]) -> Void
-  ) throws -> PictureEncoding {
-    // Types that lose something lose about what a JPEG does.
-    let model = type == .jpeg ? "jpeg444" : "jpeg"
-    return PictureEncoding(
-      view: type.isExact ? nil : try PurificationRecipe("\(model):\(options.quality)@photo"),
-      encode: { [options] picture in
-        var copy = file
-        copy.image = picture.stored(as: file.orientation)
-        copy.isMarkedProtected = options.isMarking
-        let (data, notes) = try copy.copy(as: type, quality: options.quality, path: item.path.shown)
-        note(notes)
-        return data
-      },
-      decode: { try ImageFile($0, path: item.path.shown).image.upright(from: file.orientation) })
   }
 
   /// A box as X, Y, W, H.

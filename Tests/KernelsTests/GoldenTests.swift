@@ -12,11 +12,15 @@ final class GoldenTests: XCTestCase {
     "conv_3x3": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1) },
     "conv_3x3_wide": { try $0[0].convolved(with: $0[1], padding: 1) },
     "conv_4x4_s2": { try $0[0].convolved(with: $0[1], bias: $0[2], stride: 2, padding: 1) },
-    "conv_rectified_3x3": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1, slope: 0.1) },
-    "conv_rectified_7x7": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 3, slope: 0.2) },
-    "conv_rectified_1x1": { try $0[0].convolved(with: $0[1], bias: $0[2], slope: 0) },
-    "conv_rectified_s2": { try $0[0].convolved(with: $0[1], bias: $0[2], stride: 2, padding: 1, slope: 0.01) },
-    "conv_rectified_grouped": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1, groups: 4, slope: 0.1) },
+    "conv_rectified_3x3": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1, activation: .leakyReLU(0.1)) },
+    "conv_rectified_7x7": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 3, activation: .leakyReLU(0.2)) },
+    "conv_rectified_1x1": { try $0[0].convolved(with: $0[1], bias: $0[2], activation: .relu) },
+    "conv_rectified_s2": {
+      try $0[0].convolved(with: $0[1], bias: $0[2], stride: 2, padding: 1, activation: .leakyReLU(0.01))
+    },
+    "conv_rectified_grouped": {
+      try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1, groups: 4, activation: .leakyReLU(0.1))
+    },
     "conv_7x7": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 3) },
     "conv_thin": { try $0[0].convolved(with: $0[1], bias: $0[2], padding: 1) },
     "conv_1x1": { try $0[0].convolved(with: $0[1], bias: $0[2]) },
@@ -33,19 +37,29 @@ final class GoldenTests: XCTestCase {
     "matmul_tn": { try $0[0].matrixMultiplied(by: $0[1], transposingSelf: true) },
     "matmul_tt": { try $0[0].matrixMultiplied(by: $0[1], transposingSelf: true, transposingOther: true) },
     "instance_norm": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2]) },
-    "instance_norm_relu": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0) },
-    "instance_norm_leaky": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2) },
-    "instance_norm_unbiased": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
-    "instance_norm_adaptive": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true) },
-    "instance_norm_residual": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.3, adding: $0[3]) },
-    "instance_norm_slope": withSlope { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2) },
+    "instance_norm_relu": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .relu) },
+    "instance_norm_leaky": { try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2)) },
+    "instance_norm_unbiased": {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2), isUnbiased: true)
+    },
+    "instance_norm_adaptive": {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2), isUnbiased: true)
+    },
+    "instance_norm_residual": {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.3), adding: $0[3])
+    },
+    "instance_norm_slope": withSlope {
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2))
+    },
     "unbiased_norm_slope": withSlope {
-      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true)
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2), isUnbiased: true)
     },
     "adaptive_norm_slope": withSlope {
-      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], slope: 0.2, isUnbiased: true)
+      try $0[0].instanceNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2), isUnbiased: true)
     },
-    "batch_norm_slope": withSlope { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2], slope: 0.2).output },
+    "batch_norm_slope": withSlope {
+      try $0[0].batchNormalized(gamma: $0[1], beta: $0[2], activation: .leakyReLU(0.2)).output
+    },
     "batch_norm_train": { try $0[0].batchNormalized(gamma: $0[1], beta: $0[2]).output },
     "relu": { try $0[0].relu() },
     "leaky_relu": { try $0[0].leakyReLU(slope: 0.01) },

@@ -29,7 +29,7 @@ final class HostileOperandTests: XCTestCase {
         requireRefusal("add: the tensors are on") { try x + ax }
         requireRefusal("conv2d: the tensors are on") { try x.convolved(with: aw) }
         requireRefusal("conv2d: the tensors are on") { try x.convolved(with: w, bias: ac) }
-        requireRefusal("conv2d: the tensors are on") { try x.convolved(with: w, slopes: ac) }
+        requireRefusal("conv2d: the tensors are on") { try x.convolved(with: w, activation: .prelu(ac)) }
         requireRefusal("transposed conv2d: the tensors are on") { try x.transposeConvolved(with: aw) }
         requireRefusal("transposed conv2d: the tensors are on") { try x.transposeConvolved(with: w, bias: ac) }
         requireRefusal("prelu: the tensors are on") { try x.prelu(slope: ac) }
@@ -66,12 +66,12 @@ final class HostileOperandTests: XCTestCase {
         }
         for operands in [(ac, c, c), (c, ac, c), (c, c, ac)] {
           requireRefusal("sign step: the tensors are on") {
-            try c.signStep(
+            try c.takeSignStep(
               gradient: operands.0, centre: operands.1, velocity: operands.2, stepSize: 1, momentum: 0, bound: 1)
           }
         }
         requireRefusal("sign step: the tensors are on") {
-          try c.signStep(gradient: c, scale: one, centre: c, velocity: c, stepSize: 1, momentum: 0, bound: 1)
+          try c.takeSignStep(gradient: c, scale: one, centre: c, velocity: c, stepSize: 1, momentum: 0, bound: 1)
         }
       }
     }

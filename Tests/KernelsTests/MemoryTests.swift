@@ -38,7 +38,7 @@ final class MemoryTests: XCTestCase {
       x = try Autograd.recomputing(length != nil) {
         try Autograd.segment { [x] in
           try weights[first..<first + (length ?? 1)].reduce(x) {
-            try $0.convolved(with: $1).instanceNormalized(gamma: gamma, beta: beta, slope: 0)
+            try $0.convolved(with: $1).instanceNormalized(gamma: gamma, beta: beta, activation: .relu)
           }
         }
       }

@@ -18,7 +18,7 @@ final class PropertyTests: XCTestCase {
       let inputs = try [input, weight, [weight[0]]].map { try random.normal($0, device: device).requiringGradient() }
       let y = try inputs[0].convolved(
         with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups,
-        slope: slope)
+        activation: .leakyReLU(slope))
       let upstream = try random.normal(y.shape, device: device)
       return try ([y] + gradients(of: y, withRespectTo: inputs, seed: upstream)).map { try $0.values() }
     }
@@ -29,7 +29,7 @@ final class PropertyTests: XCTestCase {
       let inputs = try [input, weight, [weight[0]], [weight[0]]].map { try random.normal($0, device: device) }
       let y = try inputs[0].convolved(
         with: inputs[1], bias: inputs[2], stride: stride, padding: padding, dilation: dilation, groups: groups,
-        slopes: fused ? inputs[3] : nil)
+        activation: fused ? .prelu(inputs[3]) : .identity)
       return try (fused ? y : y.prelu(slope: inputs[3])).values()
     }
   }
@@ -93,7 +93,8 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [1, 8, 40, 70], weight: [19, 8, 7, 7], padding: 3),
       Convolution(input: [2, 5, 21, 40], weight: [3, 5, 7, 7], padding: 3),
       Convolution(input: [1, 33, 17, 16], weight: [40, 33, 1, 1], padding: 0),
-      Convolution(input: [1, 16, 64, 61], weight: [22, 16, 3, 3], padding: 3, dilation: 3, slope: 0.2),
+      Convolution(
+        input: [1, 16, 64, 61], weight: [22, 16, 3, 3], padding: 3, dilation: 3, activation: .leakyReLU(0.2)),
       Convolution(input: [2, 17, 40, 34], weight: [16, 17, 3, 3], padding: 0, dilation: 2),
       Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 4, dilation: 2),
       Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 3, dilation: 2),

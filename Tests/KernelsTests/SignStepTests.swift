@@ -20,7 +20,7 @@ final class SignStepTests: XCTestCase {
         (expected, m) = (start, isStill ? [Float](repeating: 0, count: count) : velocity)
         let (value, moving) = (try tensor(start), try tensor(m))
         for gradient in gradients {
-          try value.signStep(
+          try value.takeSignStep(
             gradient: tensor(gradient), scale: Tensor([scale], shape: [1], device: device), centre: tensor(centre),
             velocity: moving, stepSize: 0.03, momentum: momentum, bound: 0.06)
           for i in 0..<count {
@@ -47,7 +47,7 @@ final class SignStepTests: XCTestCase {
       let (zero, velocity) = (
         try Tensor(repeating: 0, shape: [2], device: device), try Tensor(repeating: 0, shape: [2], device: device)
       )
-      try value.signStep(gradient: zero, centre: zero, velocity: velocity, stepSize: 0.1, momentum: 0, bound: 0.2)
+      try value.takeSignStep(gradient: zero, centre: zero, velocity: velocity, stepSize: 0.1, momentum: 0, bound: 0.2)
       let found = try value.values()
       XCTAssertTrue(found[0].isNaN, device.name)
       XCTAssertEqual(found[1], 0.2, device.name)
@@ -60,7 +60,7 @@ final class SignStepTests: XCTestCase {
         try Tensor(repeating: 0, shape: [4], device: device), try Tensor(repeating: 0, shape: [2, 2], device: device)
       )
       XCTAssertThrowsError(
-        try a.signStep(gradient: b, centre: a, velocity: a, stepSize: 1, momentum: 0, bound: 1)
+        try a.takeSignStep(gradient: b, centre: a, velocity: a, stepSize: 1, momentum: 0, bound: 1)
       ) { XCTAssertTrue("\($0)".contains("sign step"), "\($0)") }
     }
   }

@@ -28,6 +28,8 @@ PACKAGES = {
     "opencv-python-headless==4.1.2.30": "7dbffad1a38af04b96fd4a46e1c5aafc168289a675fe1bc20fc672c1baf6fb67",
     "dlib==19.24.9": "211a233d1883f6340719b8f5c6a51fad7446702a1d2c7024e4a5053e599f7fb5",
     "scikit-image==0.26.0": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
+    "matplotlib==3.10.0": "5439f4c5a3e2e8eab18e2f8c3ef929772fd5641876db71f08127eed95ab64683",
+    "thumbor==7.8.0": "7a613cadfa2e05001ef1ebe647643679bed2f042b3d1bec3b3aa9771d95a1f88",
 }
 
 

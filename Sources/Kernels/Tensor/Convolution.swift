@@ -2,14 +2,14 @@ extension Tensor {
   /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw].
   /// - Parameters:
   ///   - bias: one value an output channel.
-  ///   - slope: of the leaky ReLU that follows in the same kernel (1: none, 0: ReLU).
-  ///   - slopes: of the PReLU that follows instead, one an output channel: in the same kernel where nothing is recorded. (A
-  ///     gradient needs what went in, since slopes may be negative.)
+  ///   - activation: what follows, in the same kernel; PReLU only where nothing is recorded (a gradient needs what went
+  ///     in, since slopes may be negative).
+  /// - Throws: `KernelsError.shape` where sizes do not fit.
   public func convolved(
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
-    slope: Float = 1, slopes: Tensor? = nil
+    activation: Activation = .identity
   ) throws -> Tensor {
-    try requireSameDevice(as: weight, bias, slopes, for: "conv2d")
+    try requireSameDevice(as: weight, bias, for: "conv2d")
     guard rank == 4, weight.rank == 4, (1...largestExtent).contains(stride), (0...largestExtent).contains(padding),
       (1...largestExtent).contains(dilation), groups > 0, shape[1] % groups == 0, shape[1] / groups == weight.shape[1],
       weight.shape[0] % groups == 0,
@@ -29,7 +29,10 @@ extension Tensor {
     else {
       throw KernelsError.shape(operation: "conv2d", "input \(shape) is smaller than the kernel of \(weight.shape)")
     }
-    guard let slopes else { return try conv2d(weight, bias, geometry, .leaky(slope: slope)) }
+    guard case .prelu(let slopes) = activation else {
+      return try conv2d(weight, bias, geometry, .leaky(slope: activation.slope!))
+    }
+    try requireSameDevice(as: slopes, for: "conv2d")
     if [self, weight, bias, slopes].contains(where: { $0?.isTracked == true }) {
       return try conv2d(weight, bias, geometry, .none).prelu(slope: slopes)
     }

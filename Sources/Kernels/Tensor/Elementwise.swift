@@ -114,8 +114,8 @@ extension Tensor {
   /// 1 where this is greater than `other` (broadcasting), else 0; a constant.
   public func greater(than other: Tensor) throws -> Tensor { try Tensor.binary(.greater, self, other) }
 
-  /// 1 where low <= x <= high, else 0; a constant.
-  public func isInside(_ range: ClosedRange<Float>) throws -> Tensor {
+  /// 1 where low <= x <= high, else 0; a constant, through which no gradient passes.
+  public func mask(within range: ClosedRange<Float>) throws -> Tensor {
     try unary(.inside, a: range.lowerBound, b: range.upperBound)
   }
 
@@ -171,7 +171,7 @@ extension Tensor {
   /// 1 where x > 0, else this slope: d prelu / dx.
   private func preluFactor(of x: Tensor) throws -> Tensor {
     try Tensor.binary(.preluSlope, x, self).recorded("preluSlope", [self]) { [self] g, _ in
-      let negative = try x.detached().isInside(-.infinity...0)
+      let negative = try x.detached().mask(within: -.infinity...0)
       return [try (g * negative).summed(toShape: shape)]
     }
   }
@@ -256,7 +256,7 @@ extension Tensor {
   /// x limited to a range; the gradient is 0 outside it.
   public func clamped(to range: ClosedRange<Float>) throws -> Tensor {
     try unary(.clamp, a: range.lowerBound, b: range.upperBound).recorded("clamp", [self]) { [self] g, _ in
-      [try g * detached().isInside(range)]
+      [try g * detached().mask(within: range)]
     }
   }
 

@@ -173,6 +173,13 @@ extension Tensor {
     }
   }
 
+  /// The same values in memory of their own: what changes one of the two in place does not change the other.
+  public func copy() throws -> Tensor {
+    try copied(
+      "copy", shape: shape, from: shape.contiguousStrides, offset: 0, into: shape, to: shape.contiguousStrides, at: 0
+    ).recorded("copy", [self]) { g, _ in [g] }
+  }
+
   /// A strided block of this copied into a new tensor of shape `target`, zero elsewhere.
   private func copied(
     _ operation: String, shape block: Shape, from: [Int], offset: Int, into target: Shape, to: [Int], at: Int

@@ -1,6 +1,6 @@
 extension Tensor {
   /// Instance normalisation with each image's own statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta over
-  /// the pixels of each channel of each image (biased variance), then leaky ReLU of `slope` (1: none, 0: ReLU).
+  /// the pixels of each channel of each image (biased variance), then the activation.
   /// Ulyanov, Vedaldi, Lempitsky (2016), "Instance Normalization".
   /// - Parameters:
   ///   - gamma: one value a channel; or, as `beta`, one an image and channel [N, C] (adaptive instance norm; Huang,
@@ -8,7 +8,7 @@ extension Tensor {
   ///   - isUnbiased: divide by the unbiased deviation plus epsilon, as HiSD does.
   ///   - residual: of this shape, added last: the other branch of a residual block.
   public func instanceNormalized(
-    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1, isUnbiased: Bool = false,
+    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity, isUnbiased: Bool = false,
     adding residual: Tensor? = nil
   ) throws -> Tensor {
     let isAdaptive = rank == 4 && gamma.shape == [shape[0], shape[1]] && beta.shape == gamma.shape
@@ -23,25 +23,30 @@ extension Tensor {
     let geometry = NormGeometry(
       channels: isAdaptive ? groups : shape[1], groups: groups, planes: 1, area: shape[2] * shape[3], planeStride: 0,
       epsilon: epsilon, isUnbiased: isUnbiased)
+    guard let slope = activation.slope else {
+      let plain = try normalized(gamma, beta, geometry, axes: [2, 3], 1).output.activated(by: activation)
+      return try residual.map { try plain + $0 } ?? plain
+    }
     return try normalized(gamma, beta, geometry, axes: [2, 3], slope, adding: residual).output
   }
 
   /// Batch normalisation with the batch's own statistics (training mode), and those statistics: the mean and the
-  /// unbiased variance of each channel, as PyTorch's running statistics average them.
-  public func batchNormalized(gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, slope: Float = 1) throws
-    -> (output: Tensor, mean: Tensor, variance: Tensor)
-  {
+  /// unbiased variance of each channel, as PyTorch's running statistics average them. Arguments as of `instanceNormalized`.
+  public func batchNormalized(
+    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity
+  ) throws -> (output: Tensor, mean: Tensor, variance: Tensor) {
     try requireChannels("batch norm", [gamma, beta])
     let area = shape[2] * shape[3]
     let geometry = NormGeometry(
       channels: shape[1], groups: shape[1], planes: shape[0], area: area, planeStride: shape[1] * area,
       epsilon: epsilon)
-    let (output, statistics) = try normalized(gamma, beta, geometry, axes: [0, 2, 3], slope)
+    let (output, statistics) = try normalized(gamma, beta, geometry, axes: [0, 2, 3], activation.slope ?? 1)
     let mean = try statistics.sliced(axis: 1, 0..<1).reshaped([shape[1]])
     let inverse = try statistics.sliced(axis: 1, 1..<2).reshaped([shape[1]])
     let count = Float(shape[0] * area)
     let biased = try (inverse * inverse).reciprocal() - epsilon
-    return (output, mean, try biased * (count / Swift.max(count - 1, 1)))
+    let activated = activation.slope == nil ? try output.activated(by: activation) : output
+    return (activated, mean, try biased * (count / Swift.max(count - 1, 1)))
   }
 
   /// Normalisation with stored statistics (inference mode): an affine map of each channel.

@@ -68,9 +68,14 @@ public func cosineAnnealedRate(_ initial: Float, step: Int, of count: Int) -> Fl
 }
 
 extension Tensor {
-  /// One projected sign step in place: velocity <- scale * gradient + momentum * velocity, then
-  /// this <- clamp(this - stepSize * sign(velocity), centre +- bound).
-  public func signStep(
+  /// Takes one projected sign step in place: velocity <- scale * gradient + momentum * velocity, then
+  /// this <- clamp(this - stepSize * sign(velocity), centre +- bound), as Dong et al. (2018). Both change for every tensor
+  /// that shares their memory.
+  /// - Parameters:
+  ///   - gradient, centre, velocity: of this tensor's shape.
+  ///   - scale: one number, [1]; 1 by default.
+  /// - Throws: `KernelsError.shape` where shapes differ.
+  public func takeSignStep(
     gradient: Tensor, scale: Tensor? = nil, centre: Tensor, velocity: Tensor, stepSize: Float, momentum: Float,
     bound: Float
   ) throws {

@@ -114,7 +114,9 @@ public final class BlazeFace: FaceDetector {
 
   /// A convolution with TensorFlow's "same" padding, which where it is odd has more at the far edges, and ReLU where the
   /// slope is 0.
-  private func convolve(_ x: Tensor, _ name: String, stride: Int = 1, groups: Int = 1, slope: Float = 1) throws
+  private func convolve(
+    _ x: Tensor, _ name: String, stride: Int = 1, groups: Int = 1, activation: Activation = .identity
+  ) throws
     -> Tensor
   {
     let weight = parameters["\(name).weight"]!
@@ -126,7 +128,7 @@ public final class BlazeFace: FaceDetector {
       isEven ? x : try x.padded(top: before, bottom: padding - before, left: before, right: padding - before)
     return try padded.convolved(
       with: weight, bias: parameters["\(name).bias"]!, stride: stride, padding: isEven ? before : 0, groups: groups,
-      slope: slope)
+      activation: activation)
   }
 
   /// Separable convolutions and what went in, its new channels 0.
@@ -135,7 +137,7 @@ public final class BlazeFace: FaceDetector {
     for layer in 0..<variant.layers {
       y = try convolve(y, "\(name).\(layer).depthwise", stride: layer == 0 ? stride : 1, groups: y.shape[1])
       let isRectified = isPlain || layer < variant.layers - 1
-      y = try convolve(y, "\(name).\(layer).pointwise", slope: isRectified ? 0 : 1)
+      y = try convolve(y, "\(name).\(layer).pointwise", activation: isRectified ? .relu : .identity)
     }
     if isPlain { return y }
     let shortcut = stride == 2 ? try x.maxPooled(size: 2) : x
@@ -147,7 +149,7 @@ public final class BlazeFace: FaceDetector {
     try SingleShot.requireColours(images, Self.name)
     var x = try convolve(
       Letterbox(height: images.shape[2], width: images.shape[3], side: variant.side)(images), "stem", stride: 2,
-      slope: 0)
+      activation: .relu)
     var stages: [Tensor] = []
     for index in 0..<variant.blocks {
       let isHalving = variant.halving.contains(index)
@@ -158,9 +160,10 @@ public final class BlazeFace: FaceDetector {
     var levels: [Tensor] = []
     for (level, count) in variant.pyramid.enumerated() {
       let name = "pyramid.\(level)"
-      let lateral = try convolve(stages[stages.count - 1 - level], "\(name).lateral", slope: 0)
+      let lateral = try convolve(stages[stages.count - 1 - level], "\(name).lateral", activation: .relu)
       x =
-        try convolve(x, "\(name).above", slope: 0).resized(height: lateral.shape[2], width: lateral.shape[3]) + lateral
+        try convolve(x, "\(name).above", activation: .relu).resized(height: lateral.shape[2], width: lateral.shape[3])
+        + lateral
       for index in 0..<count { x = try block(x, "\(name).blocks.\(index)") }
       levels.insert(x, at: 0)
     }

@@ -76,13 +76,13 @@ public final class CenterFace: FaceDetector {
     var channels: Int, stride: Int, isExpanded: Bool, isResidual: Bool, isLateral: Bool
   }
 
-  /// A convolution, and ReLU where the slope is 0.
+  /// A convolution and its activation.
   private func convolve(
-    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, groups: Int = 1, slope: Float = 1
+    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, groups: Int = 1, activation: Activation = .identity
   ) throws -> Tensor {
     try x.convolved(
       with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, stride: stride, padding: padding,
-      groups: groups, slope: slope)
+      groups: groups, activation: activation)
   }
 
   /// The maps of stride 4, 8 and 16 of images in [-1, 1].
@@ -92,14 +92,14 @@ public final class CenterFace: FaceDetector {
     // Colours on 0...255.
     var x = try images.resized(height: grid.rows * Self.stride, width: grid.columns * Self.stride)
       .scaled(by: 127.5, plus: 127.5)
-    x = try convolve(x, "backbone.0", stride: 2, padding: 1, slope: 0)
+    x = try convolve(x, "backbone.0", stride: 2, padding: 1, activation: .relu)
     var laterals: [Tensor] = []
     for (name, block) in Self.blocks {
-      var y = block.isExpanded ? try convolve(x, "\(name).expand", slope: 0) : x
-      y = try convolve(y, "\(name).depthwise", stride: block.stride, padding: 1, groups: y.shape[1], slope: 0)
+      var y = block.isExpanded ? try convolve(x, "\(name).expand", activation: .relu) : x
+      y = try convolve(y, "\(name).depthwise", stride: block.stride, padding: 1, groups: y.shape[1], activation: .relu)
       y = try convolve(y, "\(name).project")
       x = block.isResidual ? try x + y : y
-      if block.isLateral { laterals.append(try convolve(x, "neck.lateral.\(laterals.count)", slope: 0)) }
+      if block.isLateral { laterals.append(try convolve(x, "neck.lateral.\(laterals.count)", activation: .relu)) }
     }
     var merged = [laterals[3]]
     for level in [2, 1, 0] {
@@ -114,7 +114,7 @@ public final class CenterFace: FaceDetector {
 
   /// The heads, and what those of landmarks read too.
   private func heads(_ features: [Tensor]) throws -> (heads: DetectorHeads, shared: Tensor) {
-    let shared = try convolve(features[0], "head.shared", padding: 1, slope: 0)
+    let shared = try convolve(features[0], "head.shared", padding: 1, activation: .relu)
     // Both heads give rows before columns.
     let maps = try ["offset", "size"].flatMap { part in
       let map = try convolve(shared, "head.\(part)")

@@ -55,16 +55,18 @@ public final class DSFD: VGGDetector {
   public func heads(_ images: Tensor) throws -> DetectorHeads {
     try SingleShot.requireColours(images, Self.name, leastSide: VGGSources.leastSide)
     let first = try sources(SingleShot.centred(images, Self.name))
-    func convolve(_ x: Tensor, _ name: String, padding: Int = 0, dilation: Int = 1, slope: Float = 1) throws -> Tensor {
+    func convolve(_ x: Tensor, _ name: String, padding: Int = 0, dilation: Int = 1, activation: Activation = .identity)
+      throws -> Tensor
+    {
       try x.convolved(
         with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, padding: padding, dilation: dilation,
-        slope: slope)
+        activation: activation)
     }
     // From the coarsest down: what lies above, enlarged, times the level itself.
-    var merged = [try convolve(first[5], "fpn_topdown.0", slope: 0)]
+    var merged = [try convolve(first[5], "fpn_topdown.0", activation: .relu)]
     for i in 0..<5 {
       let level = first[4 - i]
-      let above = try convolve(merged[i], "fpn_topdown.\(i + 1)", slope: 0)
+      let above = try convolve(merged[i], "fpn_topdown.\(i + 1)", activation: .relu)
         .resized(height: level.shape[2], width: level.shape[3], mode: .bilinearAlignedCorners)
       merged.append(try (above * convolve(level, "fpn_latlayer.\(i)")).relu())
     }
@@ -72,7 +74,7 @@ public final class DSFD: VGGDetector {
       func branch(_ name: String, _ layers: [String]) throws -> Tensor {
         var y = x
         for layer in layers {
-          y = try convolve(y, "\(name)\(layer)", padding: 3, dilation: 3, slope: 0)
+          y = try convolve(y, "\(name)\(layer)", padding: 3, dilation: 3, activation: .relu)
         }
         return y
       }

@@ -46,7 +46,7 @@ public final class DlibCNN: DlibDetector {
     for (i, (_, _, stride, padding)) in Self.layers.enumerated() {
       x = try x.convolved(
         with: parameters["conv\(i + 1).weight"]!, bias: parameters["conv\(i + 1).bias"]!, stride: stride,
-        padding: padding, slope: i == Self.layers.count - 1 ? 1 : 0)
+        padding: padding, activation: i == Self.layers.count - 1 ? .identity : .relu)
       if Self.featureLayers.contains(i) { features.append(x) }
     }
     return try Self.heads(x.reshaped([x.shape[0], -1]), features: features)

@@ -77,7 +77,7 @@ public final class MTCNN: FaceDetector {
   private func convolve(_ x: Tensor, _ net: String, _ index: Int) throws -> Tensor {
     try x.convolved(
       with: parameters["\(net).conv\(index).weight"]!, bias: parameters["\(net).conv\(index).bias"]!,
-      slopes: parameters["\(net).prelu\(index).weight"]!)
+      activation: .prelu(parameters["\(net).prelu\(index).weight"]!))
   }
 
   private func dense(_ x: Tensor, _ name: String) throws -> Tensor {
@@ -234,7 +234,7 @@ public final class MTCNN: FaceDetector {
       let margins = try proposalMargins(images, level.scale)
       // Bounded, so that its exponential is finite.
       let excess = try (margins.clamped(to: -1...30) + 1).exp() - 1
-      let loss = try ((excess * margins.isInside(0...Float.greatestFiniteMagnitude)).sum(axes: [1]) + 1).log()
+      let loss = try ((excess * margins.mask(within: 0...Float.greatestFiniteMagnitude)).sum(axes: [1]) + 1).log()
       let weights = zip(coarsest, level.isRelevant).map { $1 ? ($0 / level.scale) * ($0 / level.scale) : 0 }
       return try total + loss * Tensor(weights, shape: [weights.count], device: images.device)
     }

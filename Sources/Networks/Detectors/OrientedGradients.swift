@@ -66,7 +66,7 @@ enum OrientedGradients {
     favour[4] = 2e-4
     let nearness = try along.abs() + Tensor(favour, shape: [directions.count, 1, 1], device: x.device)
     let isNearest = try 1 - nearness.max(axes: [1], keepingAxes: true).greater(than: nearness)
-    let forward = try isNearest * along.isInside(0 ... .infinity)
+    let forward = try isNearest * along.mask(within: 0 ... .infinity)
     return try Tensor.concatenated([forward, isNearest - forward], axis: 1)
   }
 

@@ -15,21 +15,22 @@ public final class RetinaFace: FaceDetector {
 
   private var convolutions: [String: (weight: Tensor, bias: Tensor)] = [:]
   private let isResNet: Bool
-  /// Of the leaky ReLUs in pyramid and context modules: narrow ones leak.
-  private let slope: Float
+  /// In pyramid and context modules: narrow ones leak.
+  private let activation: Activation
 
   private static let strides = [8, 16, 32]
   private static let sizes: [[Float]] = [[16, 32], [64, 128], [256, 512]]
 
   /// MobileNet's blocks of the three stages: the strides of their depthwise convolutions.
   private static let blocks: [[Int]] = [[1, 2, 1, 2, 1], [2, 1, 1, 1, 1, 1], [2, 1]]
-  private static let mobileSlope: Float = 0.1
+  private static var mobileActivation: Activation { .leakyReLU(0.1) }
   /// ResNet-50's bottlenecks in its four layers.
   private static let bottlenecks = [3, 4, 6, 3]
 
   public init(_ state: StateDictionary) throws {
     isResNet = state.tensors["body.layer1.0.conv1.weight"] != nil
-    slope = try state.require("fpn.output1.0.weight", [nil, nil, 1, 1]).shape[0] <= 64 ? 0.1 : 0
+    let isNarrow = try state.require("fpn.output1.0.weight", [nil, nil, 1, 1]).shape[0] <= 64
+    activation = isNarrow ? .leakyReLU(0.1) : .relu
     var used: Set<String> = []
     func add(_ name: String, norm: String?, _ shape: [Int?]) throws {
       let folded = try state.convolution(name, norm: norm, shape)
@@ -74,12 +75,13 @@ public final class RetinaFace: FaceDetector {
     try state.requireNothing(besides: used)
   }
 
-  /// A convolution, and leaky ReLU of `slope` where one is given.
+  /// A convolution and its activation.
   private func convolve(
-    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int, groups: Int = 1, slope: Float = 1
+    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int, groups: Int = 1, activation: Activation = .identity
   ) throws -> Tensor {
     let (weight, bias) = convolutions[name]!
-    return try x.convolved(with: weight, bias: bias, stride: stride, padding: padding, groups: groups, slope: slope)
+    return try x.convolved(
+      with: weight, bias: bias, stride: stride, padding: padding, groups: groups, activation: activation)
   }
 
   /// The first stage starts with a convolution of its own.
@@ -89,13 +91,14 @@ public final class RetinaFace: FaceDetector {
 
   /// MobileNet's three stages.
   private func mobileStages(_ images: Tensor) throws -> [Tensor] {
-    let slope = Self.mobileSlope
-    var x = try convolve(images, "body.stage1.0.0", stride: 2, padding: 1, slope: slope)
+    let activation = Self.mobileActivation
+    var x = try convolve(images, "body.stage1.0.0", stride: 2, padding: 1, activation: activation)
     return try Self.blocks.enumerated().map { stage, strides in
       for (index, stride) in strides.enumerated() {
         let name = Self.blockName(stage, index)
-        let depthwise = try convolve(x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1], slope: slope)
-        x = try convolve(depthwise, "\(name).3", padding: 0, slope: slope)
+        let depthwise = try convolve(
+          x, "\(name).0", stride: stride, padding: 1, groups: x.shape[1], activation: activation)
+        x = try convolve(depthwise, "\(name).3", padding: 0, activation: activation)
       }
       return x
     }
@@ -103,15 +106,15 @@ public final class RetinaFace: FaceDetector {
 
   /// ResNet-50's last three layers.
   private func residualStages(_ images: Tensor) throws -> [Tensor] {
-    var x = try convolve(images, "body.conv1", stride: 2, padding: 3, slope: 0)
+    var x = try convolve(images, "body.conv1", stride: 2, padding: 3, activation: .relu)
     x = try x.maxPooled(size: 3, stride: 2, padding: 1)
     var stages: [Tensor] = []
     for (layer, count) in Self.bottlenecks.enumerated() {
       for index in 0..<count {
         let name = "body.layer\(layer + 1).\(index)"
         let stride = layer > 0 && index == 0 ? 2 : 1
-        var y = try convolve(x, "\(name).conv1", padding: 0, slope: 0)
-        y = try convolve(y, "\(name).conv2", stride: stride, padding: 1, slope: 0)
+        var y = try convolve(x, "\(name).conv1", padding: 0, activation: .relu)
+        y = try convolve(y, "\(name).conv2", stride: stride, padding: 1, activation: .relu)
         y = try convolve(y, "\(name).conv3", padding: 0)
         let shortcut = index == 0 ? try convolve(x, "\(name).downsample.0", stride: stride, padding: 0) : x
         x = try (y + shortcut).relu()
@@ -122,13 +125,13 @@ public final class RetinaFace: FaceDetector {
   }
 
   private func context(_ x: Tensor, _ name: String) throws -> Tensor {
-    let half = try convolve(x, "\(name).conv5X5_1.0", padding: 1, slope: slope)
-    let seven = try convolve(half, "\(name).conv7X7_2.0", padding: 1, slope: slope)
+    let half = try convolve(x, "\(name).conv5X5_1.0", padding: 1, activation: activation)
+    let seven = try convolve(half, "\(name).conv7X7_2.0", padding: 1, activation: activation)
     return try Tensor.concatenated(
       [
-        convolve(x, "\(name).conv3X3.0", padding: 1, slope: 0),
-        convolve(half, "\(name).conv5X5_2.0", padding: 1, slope: 0),
-        convolve(seven, "\(name).conv7x7_3.0", padding: 1, slope: 0),
+        convolve(x, "\(name).conv3X3.0", padding: 1, activation: .relu),
+        convolve(half, "\(name).conv5X5_2.0", padding: 1, activation: .relu),
+        convolve(seven, "\(name).conv7x7_3.0", padding: 1, activation: .relu),
       ], axis: 1)
   }
 
@@ -137,11 +140,11 @@ public final class RetinaFace: FaceDetector {
     let input = try SingleShot.centred(images, Self.name)
     let stages = try isResNet ? residualStages(input) : mobileStages(input)
     let lateral = try stages.enumerated().map {
-      try convolve($1, "fpn.output\($0 + 1).0", padding: 0, slope: slope)
+      try convolve($1, "fpn.output\($0 + 1).0", padding: 0, activation: activation)
     }
     func merged(_ coarse: Tensor, _ fine: Tensor, _ name: String) throws -> Tensor {
       let up = try coarse.resized(height: fine.shape[2], width: fine.shape[3], mode: .nearest)
-      return try convolve(fine + up, name, padding: 1, slope: slope)
+      return try convolve(fine + up, name, padding: 1, activation: activation)
     }
     let middle = try merged(lateral[2], lateral[1], "fpn.merge2.0")
     let fine = try merged(middle, lateral[0], "fpn.merge1.0")

@@ -167,7 +167,7 @@ struct VGGSources {
     func convolve(_ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, dilation: Int = 1) throws -> Tensor {
       try x.convolved(
         with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, stride: stride, padding: padding,
-        dilation: dilation, slope: 0)
+        dilation: dilation, activation: .relu)
     }
     var sources: [Tensor] = []
     var x = images

@@ -119,13 +119,14 @@ public final class UltraLight: FaceDetector {
 
   // MARK: The network
 
-  /// A convolution, and ReLU where the slope is 0.
+  /// A convolution and its activation.
   private func convolve(
-    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1, slope: Float = 1
+    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
+    activation: Activation = .identity
   ) throws -> Tensor {
     try x.convolved(
       with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, stride: stride, padding: padding,
-      dilation: dilation, groups: groups, slope: slope)
+      dilation: dilation, groups: groups, activation: activation)
   }
 
   /// The block of receptive fields: what branches of growing reach see, and what went in. All layers of a branch but its first and
@@ -137,7 +138,7 @@ public final class UltraLight: FaceDetector {
         y = try convolve(
           y, "\(name).branch\(number).\(place).conv", padding: layer.side / 2 * layer.dilation,
           dilation: layer.dilation,
-          slope: 0 < place && place < branch.count - 1 ? 0 : 1)
+          activation: 0 < place && place < branch.count - 1 ? .relu : .identity)
       }
       return y
     }
@@ -157,14 +158,14 @@ public final class UltraLight: FaceDetector {
         x = try fields(x, name)
       } else {
         x = try convolve(
-          x, "\(name).0", stride: stride, padding: 1, groups: index == 0 ? 1 : x.shape[1], slope: 0)
-        if index > 0 { x = try convolve(x, "\(name).3", slope: 0) }
+          x, "\(name).0", stride: stride, padding: 1, groups: index == 0 ? 1 : x.shape[1], activation: .relu)
+        if index > 0 { x = try convolve(x, "\(name).3", activation: .relu) }
       }
       if Self.read.contains(index) { maps.append(x) }
     }
-    x = try convolve(x, "extras.0.0", slope: 0)
-    x = try convolve(x, "extras.0.2.0", stride: 2, padding: 1, groups: x.shape[1], slope: 0)
-    maps.append(try convolve(x, "extras.0.2.2", slope: 0))
+    x = try convolve(x, "extras.0.0", activation: .relu)
+    x = try convolve(x, "extras.0.2.0", stride: 2, padding: 1, groups: x.shape[1], activation: .relu)
+    maps.append(try convolve(x, "extras.0.2.2", activation: .relu))
     return maps
   }
 
@@ -175,7 +176,8 @@ public final class UltraLight: FaceDetector {
         maps.enumerated().map { level, map in
           let name = "\(kind)_headers.\(level)"
           if level == Self.levels.count - 1 { return try convolve(map, name, padding: 1) }
-          return try convolve(convolve(map, "\(name).0", padding: 1, groups: map.shape[1], slope: 0), "\(name).2")
+          return try convolve(
+            convolve(map, "\(name).0", padding: 1, groups: map.shape[1], activation: .relu), "\(name).2")
         }, values: values)
     }
     return DetectorHeads(

@@ -81,7 +81,7 @@ public final class YuNet: FaceDetector {
     let y = try x.convolved(with: parameters["\(name).conv1.weight"]!, bias: parameters["\(name).conv1.bias"]!)
     return try y.convolved(
       with: parameters["\(name).conv2.weight"]!, bias: parameters["\(name).conv2.bias"]!, padding: 1,
-      groups: y.shape[1], slope: isRectified ? 0 : 1)
+      groups: y.shape[1], activation: isRectified ? .relu : .identity)
   }
 
   /// The maps of stride 8, 16 and 32 of images in [-1, 1].
@@ -93,7 +93,7 @@ public final class YuNet: FaceDetector {
       top: 0, bottom: grid.height - images.shape[2], left: 0, right: grid.width - images.shape[3])
     x = try x.convolved(
       with: parameters["backbone.model0.conv1.weight"]!, bias: parameters["backbone.model0.conv1.bias"]!, stride: 2,
-      padding: 1, slope: 0)
+      padding: 1, activation: .relu)
     x = try unit(x, "backbone.model0.conv2")
     var levels: [Tensor] = []
     for stage in 0...Self.stageCount {

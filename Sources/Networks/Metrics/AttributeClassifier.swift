@@ -13,7 +13,7 @@ public struct AttributeClassifier: Network {
   public let imageSize: Int
   private let blocks: Int
 
-  private static let slope: Float = 0.1
+  private static var activation: Activation { .leakyReLU(0.1) }
 
   /// Fresh parameters.
   /// - Parameters:
@@ -89,7 +89,7 @@ public struct AttributeClassifier: Network {
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }
 
   private func normalized(_ x: Tensor, _ name: String) throws -> Tensor {
-    try x.instanceNormalized(gamma: weight(name), beta: parameters["\(name).bias"]!, slope: Self.slope)
+    try x.instanceNormalized(gamma: weight(name), beta: parameters["\(name).bias"]!, activation: Self.activation)
   }
 }
 

@@ -34,11 +34,11 @@ public struct IdentityNetwork {
   public func callAsFunction(_ faces: Tensor) throws -> Tensor {
     var x = try faces.resized(height: Self.side, width: Self.side).scaled(by: 127.5, plus: 127.5)
     x = try (x - parameters["mean"]!.reshaped([1, 3, 1, 1])) / 256
-    x = try convolve(x, "conv1", stride: 2, slope: 0).maxPooled(size: 3, stride: 2)
+    x = try convolve(x, "conv1", stride: 2, activation: .relu).maxPooled(size: 3, stride: 2)
     for block in Self.widths.indices {
       let isHalving = Self.halving.contains(block)
       let inner = try convolve(
-        x, "blocks.\(block).conv1", stride: isHalving ? 2 : 1, padding: isHalving ? 0 : 1, slope: 0)
+        x, "blocks.\(block).conv1", stride: isHalving ? 2 : 1, padding: isHalving ? 0 : 1, activation: .relu)
       let change = try convolve(inner, "blocks.\(block).conv2", padding: 1)
       x = try sum(isHalving ? x.averagePooled(size: 2) : x, change).relu()
     }
@@ -56,12 +56,14 @@ public struct IdentityNetwork {
     return try (a * b).sum(axes: [1]) / lengths.sqrt()
   }
 
-  private func convolve(_ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, slope: Float = 1) throws
+  private func convolve(
+    _ x: Tensor, _ name: String, stride: Int = 1, padding: Int = 0, activation: Activation = .identity
+  ) throws
     -> Tensor
   {
     try x.convolved(
       with: parameters["\(name).weight"]!, bias: parameters["\(name).bias"]!, stride: stride, padding: padding,
-      slope: slope)
+      activation: activation)
   }
 
   /// The sum of two images, of which the smaller in channels, rows or columns is taken for 0 beyond them.

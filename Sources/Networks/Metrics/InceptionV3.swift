@@ -148,10 +148,10 @@ public struct InceptionV3 {
     let (weight, bias) = convolutions[name]!
     let (vertical, horizontal) = isPadded ? (weight.shape[2] / 2, weight.shape[3] / 2) : (0, 0)
     if vertical == horizontal {
-      return try x.convolved(with: weight, bias: bias, stride: stride, padding: vertical, slope: 0)
+      return try x.convolved(with: weight, bias: bias, stride: stride, padding: vertical, activation: .relu)
     }
     return try x.padded(top: vertical, bottom: vertical, left: horizontal, right: horizontal)
-      .convolved(with: weight, bias: bias, stride: stride, slope: 0)
+      .convolved(with: weight, bias: bias, stride: stride, activation: .relu)
   }
 
   private func chain(_ x: Tensor, _ block: String, _ names: [String]) throws -> Tensor {

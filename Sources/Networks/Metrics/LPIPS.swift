@@ -39,7 +39,7 @@ public struct LPIPS {
       if place == 3 || place == 6 { x = try x.maxPooled(size: 3, stride: 2) }
       x = try x.convolved(
         with: parameters["features.\(place).weight"]!, bias: parameters["features.\(place).bias"]!,
-        stride: place == 0 ? 4 : 1, padding: place == 0 ? 2 : shape[2] / 2, slope: 0)
+        stride: place == 0 ? 4 : 1, padding: place == 0 ? 2 : shape[2] / 2, activation: .relu)
       // Within the root, the addend keeps its gradient finite where no channel finds anything.
       return try x / (x.squared().sum(axes: [1], keepingAxes: true) + 1e-20).sqrt()
     }

@@ -23,7 +23,7 @@ public struct AttGANGenerator: Generator {
   /// Weights with the norms' stored statistics and scales multiplied in, and the biases that remain.
   private var folded: [String: (weight: Tensor, bias: Tensor)] = [:]
 
-  private static let encoderSlope: Float = 0.01
+  private static var encoderActivation: Activation { .leakyReLU(0.01) }
   private static let epsilon: Float = 1e-5
   private static let widest = 1024
 
@@ -151,9 +151,9 @@ public struct AttGANGenerator: Generator {
   package func encode(_ images: Tensor) throws -> [Tensor] {
     try require(images, sidesOfMultiple: 1 << layers)
     func encoded(_ x: Tensor, _ layer: Int) throws -> Tensor {
-      try block("enc_layers.\(layer).layers", slope: Self.encoderSlope) { weight, bias in
+      try block("enc_layers.\(layer).layers", activation: Self.encoderActivation) { weight, bias in
         try x.convolved(
-          with: weight, bias: bias, stride: 2, padding: 1, slope: bias == nil ? 1 : Self.encoderSlope)
+          with: weight, bias: bias, stride: 2, padding: 1, activation: bias == nil ? .identity : Self.encoderActivation)
       }
     }
     // The decoder takes the last codes alone.
@@ -176,7 +176,7 @@ public struct AttGANGenerator: Generator {
     }
     var x = try Tensor.concatenated([codes.last!, planes(like: codes.last!)], axis: 1)
     for layer in 0..<layers - 1 {
-      x = try block("dec_layers.\(layer).layers", slope: 0) { weight, bias in
+      x = try block("dec_layers.\(layer).layers", activation: .relu) { weight, bias in
         let y = try x.transposeConvolved(with: weight, bias: bias, stride: 2, padding: 1)
         return bias == nil ? y : try y.relu()
       }
@@ -192,16 +192,19 @@ public struct AttGANGenerator: Generator {
   }
 
   /// A convolution and its norm and activation: folded into it (then `convolve` gets a bias), or after it.
-  private func block(_ name: String, slope: Float, _ convolve: (Tensor, Tensor?) throws -> Tensor) throws -> Tensor {
+  private func block(_ name: String, activation: Activation, _ convolve: (Tensor, Tensor?) throws -> Tensor) throws
+    -> Tensor
+  {
     if training == nil, let folded = folded[name] { return try convolve(folded.weight, folded.bias) }
     let y = try convolve(parameters["\(name).0.weight"]!, nil)
     func part(_ part: String) -> Tensor { parameters["\(name).1.\(part)"]! }
     guard let training else {
       return try y.normalized(
         mean: part("running_mean"), variance: part("running_var"), gamma: part("weight"), beta: part("bias")
-      ).leakyReLU(slope: slope)
+      ).activated(by: activation)
     }
-    let (output, mean, variance) = try y.batchNormalized(gamma: part("weight"), beta: part("bias"), slope: slope)
+    let (output, mean, variance) = try y.batchNormalized(
+      gamma: part("weight"), beta: part("bias"), activation: activation)
     if !Autograd.isRecomputing { training.observed["\(name).1"] = (mean.detached(), variance.detached()) }
     return output
   }

@@ -61,7 +61,7 @@ public struct AttGANDiscriminator: AttributeCritic {
       let name = "conv.\(layer).layers"
       x = try x.convolved(with: parameters["\(name).0.weight"]!, stride: 2, padding: 1)
         .instanceNormalized(
-          gamma: parameters["\(name).1.weight"]!, beta: parameters["\(name).1.bias"]!, slope: 0.01)
+          gamma: parameters["\(name).1.weight"]!, beta: parameters["\(name).1.bias"]!, activation: .leakyReLU(0.01))
     }
     return try x.reshaped([images.shape[0], -1])
   }

@@ -66,7 +66,7 @@ public struct HiSDGenerator: Generator {
     ["kind": Self.name, "tags": StyleTag.text(tags), "image_size": "\(imageSize)"]
   }
 
-  private static let slope: Float = 0.2
+  private static var activation: Activation { .leakyReLU(0.2) }
 
   /// Fresh parameters.
   public init(
@@ -176,7 +176,7 @@ public struct HiSDGenerator: Generator {
   /// The same with tensors of its own.
   package func copy() throws -> HiSDGenerator {
     var copy = self
-    copy.parameters = try parameters.mapValues { try $0.scaled(by: 1) }
+    copy.parameters = try parameters.mapValues { try $0.copy() }
     return copy
   }
 
@@ -306,7 +306,7 @@ public struct HiSDGenerator: Generator {
       (try next(channels), try next(channels) + 1)
     }
     func adapted(_ x: Tensor, _ style: (shift: Tensor, scale: Tensor)) throws -> Tensor {
-      try x.instanceNormalized(gamma: style.scale, beta: style.shift, slope: Self.slope, isUnbiased: true)
+      try x.instanceNormalized(gamma: style.scale, beta: style.shift, activation: Self.activation, isUnbiased: true)
     }
     var x = try convolve(code, "\(name).model.0")
     for i in 1..<configuration.translator.count {
@@ -329,7 +329,7 @@ public struct HiSDGenerator: Generator {
     let channels = [x.shape[1]]
     return try x.instanceNormalized(
       gamma: parameters["\(name).weight"]!.reshaped(channels), beta: parameters["\(name).bias"]!.reshaped(channels),
-      slope: Self.slope, isUnbiased: true)
+      activation: Self.activation, isUnbiased: true)
   }
 
   private func doubled(_ x: Tensor) throws -> Tensor {

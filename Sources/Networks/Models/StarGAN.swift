@@ -58,18 +58,19 @@ public struct StarGANBackbone {
   func callAsFunction(_ images: Tensor, condition: Tensor) throws -> (output: Tensor, feature: Tensor) {
     var x = try Autograd.segment {
       var x = try images.convolved(with: weight("main.0"), joining: condition)
-      x = try normalized(x, "main.1", slope: 0)
+      x = try normalized(x, "main.1", activation: .relu)
       for position in [3, 6] {
         x = try x.convolved(with: weight("main.\(position)"), stride: 2, padding: 1)
-        x = try normalized(x, "main.\(position + 1)", slope: 0)
+        x = try normalized(x, "main.\(position + 1)", activation: .relu)
       }
       return x
     }
     for block in 0..<blocks {
       let base = "main.\(9 + block).main"
       x = try Autograd.segment { [x] in
-        let inner = try normalized(x.convolved(with: weight("\(base).0"), padding: 1), "\(base).1", slope: 0)
-        return try normalized(inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", slope: 1, adding: x)
+        let inner = try normalized(x.convolved(with: weight("\(base).0"), padding: 1), "\(base).1", activation: .relu)
+        return try normalized(
+          inner.convolved(with: weight("\(base).3"), padding: 1), "\(base).4", activation: .identity, adding: x)
       }
     }
     let feature = x
@@ -77,7 +78,7 @@ public struct StarGANBackbone {
       var x = feature
       for position in [up, up + 3] {
         x = try x.transposeConvolved(with: weight("main.\(position)"), stride: 2, padding: 1)
-        x = try normalized(x, "main.\(position + 1)", slope: 0)
+        x = try normalized(x, "main.\(position + 1)", activation: .relu)
       }
       return try x.convolved(with: weight("main.\(up + 6)"), padding: 3)
     }
@@ -86,15 +87,17 @@ public struct StarGANBackbone {
 
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }
 
-  private func normalized(_ x: Tensor, _ name: String, slope: Float, adding residual: Tensor? = nil) throws -> Tensor {
+  private func normalized(_ x: Tensor, _ name: String, activation: Activation, adding residual: Tensor? = nil) throws
+    -> Tensor
+  {
     let (gamma, beta) = (parameters["\(name).weight"]!, parameters["\(name).bias"]!)
     switch statistics {
-    case .instance: return try x.instanceNormalized(gamma: gamma, beta: beta, slope: slope, adding: residual)
+    case .instance: return try x.instanceNormalized(gamma: gamma, beta: beta, activation: activation, adding: residual)
     case .running:
       let y = try x.normalized(
         mean: parameters["\(name).running_mean"]!, variance: parameters["\(name).running_var"]!, gamma: gamma,
         beta: beta)
-      let rectified = slope == 1 ? y : try y.leakyReLU(slope: slope)
+      let rectified = try y.activated(by: activation)
       return try residual.map { try rectified + $0 } ?? rectified
     }
   }

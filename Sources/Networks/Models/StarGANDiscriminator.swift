@@ -79,7 +79,7 @@ public struct StarGANDiscriminator: AttributeCritic {
     for layer in 0..<layers {
       x = try x.convolved(
         with: parameters["main.\(2 * layer).weight"]!, bias: parameters["main.\(2 * layer).bias"]!, stride: 2,
-        padding: 1, slope: 0.01)
+        padding: 1, activation: .leakyReLU(0.01))
     }
     return x
   }

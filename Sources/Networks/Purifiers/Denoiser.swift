@@ -8,7 +8,7 @@ public struct Denoiser: Network {
 
   public var parameters: [String: Tensor]
 
-  private static let slope: Float = 0.1
+  private static var activation: Activation { .leakyReLU(0.1) }
   private static let levels = 2
 
   /// Fresh parameters; what it changes at first is nothing.
@@ -51,12 +51,12 @@ public struct Denoiser: Network {
       guard level < Self.levels else { break }
       sides.append(x)
       x = try x.convolved(
-        with: weight("down.\(level)"), bias: bias("down.\(level)"), stride: 2, padding: 1, slope: Self.slope)
+        with: weight("down.\(level)"), bias: bias("down.\(level)"), stride: 2, padding: 1, activation: Self.activation)
     }
     for level in (0..<Self.levels).reversed() {
       let up = try x.transposeConvolved(
         with: weight("up.\(level)"), bias: bias("up.\(level)"), stride: 2, padding: 1
-      ).leakyReLU(slope: Self.slope)
+      ).activated(by: Self.activation)
       x = try convolved(Tensor.concatenated([sides[level], up], axis: 1), "decoder.\(level)")
     }
     let change = try x.convolved(with: weight("last"), bias: bias("last"), padding: 1)
@@ -65,7 +65,7 @@ public struct Denoiser: Network {
   }
 
   private func convolved(_ x: Tensor, _ name: String) throws -> Tensor {
-    try x.convolved(with: weight(name), bias: bias(name), padding: 1, slope: Self.slope)
+    try x.convolved(with: weight(name), bias: bias(name), padding: 1, activation: Self.activation)
   }
 
   private func weight(_ name: String) -> Tensor { parameters["\(name).weight"]! }

@@ -59,7 +59,7 @@ package struct JPEGModel {
     let (count, side) = (planes.shape[0] * planes.shape[1], Array(planes.shape[2...]))
     let coefficients = try planes.reshaped([count, 1] + side).convolved(with: cosines, stride: 8)
     let levels = try (coefficients.detached() / steps).rounded()
-    let rounded = try (coefficients * (1 - levels.isInside(0...0))).withValues(of: levels * steps)
+    let rounded = try (coefficients * (1 - levels.mask(within: 0...0))).withValues(of: levels * steps)
     return try rounded.transposeConvolved(with: cosines, stride: 8).reshaped(planes.shape)
   }
 

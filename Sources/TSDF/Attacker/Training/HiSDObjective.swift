@@ -24,13 +24,13 @@ struct HiSDObjective: AdversarialObjective {
     return recipe
   }
 
-  private static let memory: Float = 0.99
+  private static let decay: Float = 0.99
 
   private(set) var generator: HiSDGenerator
   private(set) var critic: HiSDDiscriminator
   var adaptation = Adaptation()
   /// The average of the generator's weights.
-  private var average: HiSDGenerator
+  private var averagedGenerator: HiSDGenerator
   private var tags: [StyleTag] { generator.tags }
 
   init(_ recipe: TrainingRecipe, device: any Device) throws {
@@ -43,7 +43,7 @@ struct HiSDObjective: AdversarialObjective {
       configuration, tags: tags, imageSize: recipe.imageSize, seed: recipe.seed, device: device)
     critic = try Self.critic(for: generator, channels: configuration.extractor, recipe, device: device)
     // Optimisers work in place, so the average needs tensors of its own.
-    average = try generator.copy()
+    averagedGenerator = try generator.copy()
   }
 
   init(_ start: TrainingStart, _ recipe: inout TrainingRecipe, device: any Device) throws {
@@ -65,7 +65,7 @@ struct HiSDObjective: AdversarialObjective {
       critic = try Self.critic(for: generator, channels: channels, recipe, device: device)
     }
     (recipe.discriminatorWidth, recipe.discriminatorLayers) = (critic.width, critic.layers)
-    average = try start.average.map { try HiSDGenerator($0, description).copy() } ?? generator.copy()
+    averagedGenerator = try start.average.map { try HiSDGenerator($0, description).copy() } ?? generator.copy()
   }
 
   private static func require(_ tags: [StyleTag], _ recipe: TrainingRecipe) throws {
@@ -93,17 +93,18 @@ struct HiSDObjective: AdversarialObjective {
     try HiSDGenerator(start.generator, start.description).imageSize
   }
 
-  func product() throws -> HiSDGenerator { average }
+  func trainedModel() throws -> HiSDGenerator { averagedGenerator }
 
   var state: [String: [String: Tensor]] {
     get {
       [
-        "G": generator.parameters, "D": critic.parameters, "extra": average.parameters, "patch": adaptation.patches,
+        "G": generator.parameters, "D": critic.parameters, "extra": averagedGenerator.parameters,
+        "patch": adaptation.patches,
       ]
     }
     set {
       (generator.parameters, critic.parameters) = (newValue["G"]!, newValue["D"]!)
-      (average.parameters, adaptation.patches) = (newValue["extra"]!, newValue["patch"]!)
+      (averagedGenerator.parameters, adaptation.patches) = (newValue["extra"]!, newValue["patch"]!)
     }
   }
 
@@ -173,9 +174,9 @@ struct HiSDObjective: AdversarialObjective {
     let own = try Made(made.keys.sorted().map { made[$0]! }).all.map { try run.slicer.padded($0, count: recipe.batch) }
     let judged = try criticUpdate(run, batch, mixed, Made(own))
     let trained = try adaptation.applied(to: generator)
-    average.parameters = try average.parameters.merging(
+    averagedGenerator.parameters = try averagedGenerator.parameters.merging(
       trained.parameters.map { name, value in
-        (name, try average.parameters[name]! * Self.memory + value * (1 - Self.memory))
+        (name, try averagedGenerator.parameters[name]! * Self.decay + value * (1 - Self.decay))
       }
     ) { $1 }
     return reported + judged

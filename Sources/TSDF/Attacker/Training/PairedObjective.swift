@@ -13,10 +13,10 @@ struct PairedObjective<Model: Generator>: GeneratorObjective {
     teacher = generator
     self.generator = generator
     // Optimisers work in place.
-    self.generator.parameters = try generator.parameters.mapValues { try $0.scaled(by: 1) }
+    self.generator.parameters = try generator.parameters.mapValues { try $0.copy() }
   }
 
-  func product() throws -> Model { try adaptation.applied(to: generator) }
+  func trainedModel() throws -> Model { try adaptation.applied(to: generator) }
 
   var state: [String: [String: Tensor]] {
     get { ["G": generator.parameters, "patch": adaptation.patches] }

@@ -41,7 +41,7 @@ private func examine(
   _ = try differentiate(objective.generator, "G", losses.generator)
   // Optimisers work in place.
   let steps = try differentiate(objective.critic, "D", losses.critic).map {
-    (name: $0.name, value: try $0.value.scaled(by: 1), gradient: $0.gradient)
+    (name: $0.name, value: try $0.value.copy(), gradient: $0.gradient)
   }
   try Adam(learningRate: recipe.learningRate, beta1: recipe.beta1, beta2: recipe.beta2).step(steps)
   for step in steps { results["D.after.\(step.name)"] = step.value }

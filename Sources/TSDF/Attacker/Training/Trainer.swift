@@ -18,7 +18,7 @@ public final class Trainer {
       guard let objective = objective as? any GeneratorObjective else {
         throw KernelsError.usage("no generator is trained")
       }
-      return try objective.product()
+      return try objective.trainedModel()
     }
   }
 

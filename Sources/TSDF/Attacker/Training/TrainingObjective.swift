@@ -24,11 +24,11 @@ protocol GeneratorObjective: TrainingObjective {
   /// What of the generator is trained.
   var adaptation: Adaptation { get set }
   /// The generator to use and to write: an average of weights where the family keeps one.
-  func product() throws -> Model
+  func trainedModel() throws -> Model
 }
 
 extension GeneratorObjective {
-  func write(to url: URL, metadata: [String: String]) throws { try product().write(to: url, metadata: metadata) }
+  func write(to url: URL, metadata: [String: String]) throws { try trainedModel().write(to: url, metadata: metadata) }
 }
 
 /// A game of a generator with a critic.

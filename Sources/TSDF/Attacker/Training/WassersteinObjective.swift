@@ -61,7 +61,7 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     try start.critic.map { try Model.critic($0).imageSize } ?? Model(start.generator, start.description).imageSize
   }
 
-  func product() throws -> Model { try adaptation.applied(to: generator) }
+  func trainedModel() throws -> Model { try adaptation.applied(to: generator) }
 
   var state: [String: [String: Tensor]] {
     get { ["G": generator.parameters, "D": critic.parameters, "patch": adaptation.patches] }

@@ -6,7 +6,7 @@ import Pictures
 /// What a detector makes of one clean image, and so what poisoning works against: found once a face, on the host.
 struct DetectorTruth {
   /// 1 for the priors that find a true face; all 0 where nothing is found.
-  let finders: [Float]
+  let positivePriors: [Float]
   /// 1 for all priors near a true face.
   let near: [Float]
   /// For each quadrant, 1 for the priors on its background that could be made small false faces.
@@ -30,21 +30,21 @@ struct DetectorTruth {
         part.map { $0.x0 <= face.centerX && face.centerX < $0.x1 && $0.y0 <= face.centerY && face.centerY < $0.y1 }
           ?? true
       }
-    var finders = [Float](repeating: 0, count: priors.count)
-    var near = finders
-    var background = [[Float]](repeating: finders, count: 4)
+    var positivePriors = [Float](repeating: 0, count: priors.count)
+    var near = positivePriors
+    var background = [[Float]](repeating: positivePriors, count: 4)
     for (p, prior) in priors.enumerated() {
       let box = Box(centerX: boxes[4 * p], centerY: boxes[4 * p + 1], width: boxes[4 * p + 2], height: boxes[4 * p + 3])
       let overlap = truth.map { max(box.iou($0), prior.iou($0)) }.max() ?? 0
       let score = probability(margins[p])
-      if overlap > 0.5 && score > 0.3 { finders[p] = 1 }
+      if overlap > 0.5 && score > 0.3 { positivePriors[p] = 1 }
       if overlap > 0.3 {
         near[p] = 1
       } else if score < 0.1, let limit = detector.inventablePriorArea, prior.area <= limit {
         background[(prior.centerY < Float(height) / 2 ? 0 : 2) + (prior.centerX < Float(width) / 2 ? 0 : 1)][p] = 1
       }
     }
-    (self.finders, self.near, self.background) = (finders, near, background)
+    (self.positivePriors, self.near, self.background) = (positivePriors, near, background)
     centers = priors.indices.flatMap { [boxes[4 * $0], boxes[4 * $0 + 1]] }
     hasFace = !truth.isEmpty
   }
@@ -53,7 +53,7 @@ struct DetectorTruth {
 extension DetectorTruth {
   /// All of it in numbers, to be told other processes.
   var values: [Float] {
-    [Float(finders.count), hasFace ? 1 : 0] + finders + near + background.joined() + centers
+    [Float(positivePriors.count), hasFace ? 1 : 0] + positivePriors + near + background.joined() + centers
   }
 
   /// From such numbers.
@@ -65,7 +65,7 @@ extension DetectorTruth {
     func part(_ first: Int, _ length: Int = 1) -> [Float] {
       Array(values[2 + first * count..<2 + (first + length) * count])
     }
-    (finders, near, background, centers) = (part(0), part(1), (2..<6).map { part($0) }, part(6, 2))
+    (positivePriors, near, background, centers) = (part(0), part(1), (2..<6).map { part($0) }, part(6, 2))
     hasFace = values[1] == 1
   }
 }
@@ -73,7 +73,7 @@ extension DetectorTruth {
 /// The truths of a batch as the losses take them.
 struct DetectorTargets {
   /// Masks [N, priors]; see `DetectorTruth`.
-  let finders: Tensor
+  let positivePriors: Tensor
   let near: Tensor
   /// Nil where no false face can be made.
   let quadrants: [Tensor]?
@@ -87,7 +87,7 @@ struct DetectorTargets {
   /// Those of a range of the images.
   func slice(_ range: Range<Int>) throws -> DetectorTargets {
     DetectorTargets(
-      finders: try finders.slice(range), near: try near.slice(range),
+      positivePriors: try positivePriors.slice(range), near: try near.slice(range),
       quadrants: try quadrants?.map { try $0.slice(range) },
       relevant: Array(relevant[range]), shrunkBoxes: try shrunkBoxes.slice(range), hasFace: hasFace)
   }
@@ -99,7 +99,7 @@ struct DetectorTargets {
       try Tensor.concatenated(batches.map(part), axis: 0)
     }
     return DetectorTargets(
-      finders: try joined(\.finders), near: try joined(\.near),
+      positivePriors: try joined(\.positivePriors), near: try joined(\.near),
       quadrants: try batches[0].quadrants?.indices.map { quadrant in try joined { $0.quadrants![quadrant] } },
       relevant: batches.flatMap(\.relevant), shrunkBoxes: try joined(\.shrunkBoxes),
       hasFace: batches.contains(where: \.hasFace))
@@ -109,18 +109,18 @@ struct DetectorTargets {
 extension DetectorTargets {
   /// - Parameter width: of the images.
   init(_ detector: any FaceDetector, _ truths: [DetectorTruth], width: Int, device: any Device) throws {
-    let count = truths[0].finders.count
+    let count = truths[0].positivePriors.count
     func mask(_ part: (DetectorTruth) -> [Float]) throws -> Tensor {
       try Tensor(truths.flatMap(part), shape: [truths.count, count], device: device)
     }
     let center = try Tensor(truths.flatMap(\.centers), shape: [truths.count, count, 2], device: device)
     let size = try Tensor(repeating: 0.002 * Float(width), shape: center.shape, device: device)
     self.init(
-      finders: try mask(\.finders), near: try mask(\.near),
+      positivePriors: try mask(\.positivePriors), near: try mask(\.near),
       quadrants: detector.inventablePriorArea == nil
         ? nil : try (0..<4).map { quadrant in try mask { $0.background[quadrant] } },
       relevant: truths.map { truth in
-        (0..<count).map { p in truth.finders[p] + truth.near[p] > 0 || truth.background.contains { $0[p] > 0 } }
+        (0..<count).map { p in truth.positivePriors[p] + truth.near[p] > 0 || truth.background.contains { $0[p] > 0 } }
       }, shrunkBoxes: try Tensor.concatenated([center, size], axis: 2), hasFace: truths.contains(where: \.hasFace))
   }
 
@@ -150,8 +150,8 @@ enum Poisoning {
       images, where: isEverywhere ? targets.relevant[0].map { _ in true } : targets.relevantAnywhere)
     var loss = try Tensor(repeating: 0, shape: [images.shape[0]], device: images.device)
     if goal != .flood {
-      let shortfall = try ((margins + hidden).relu() * targets.finders).sum(axes: [1])
-      loss = try loss + shortfall / (targets.finders.sum(axes: [1]) + 1e-6)
+      let shortfall = try ((margins + hidden).relu() * targets.positivePriors).sum(axes: [1])
+      loss = try loss + shortfall / (targets.positivePriors.sum(axes: [1]) + 1e-6)
       let anyNear = try masked(margins, targets.near).logSumExp(axis: 1)
       loss = try loss + (anyNear + hidden).relu()
       if isEverywhere { loss = try loss + (margins.max(axes: [1]) + hidden).relu() }

@@ -58,8 +58,8 @@ final class CraftingRun {
   func move(
     _ gradient: Tensor, scale: Tensor? = nil, velocity: Tensor, stepSize: Float, momentum: Float
   ) throws {
-    let next = try perturbation.scaled(by: 1)
-    try next.signStep(
+    let next = try perturbation.copy()
+    try next.takeSignStep(
       gradient: gradient, scale: scale, centre: zeros(), velocity: velocity, stepSize: stepSize, momentum: momentum,
       bound: recipe.epsilon)
     perturbation = next

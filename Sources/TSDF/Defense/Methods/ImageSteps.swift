@@ -9,7 +9,7 @@ func imageSteps(
 ) throws -> Tensor {
   let clean = try generators.map { try $0.plain(images, condition: $1, slicer).image }
   let zero = try Tensor(repeating: 0, shape: images.shape, device: images.device)
-  let delta = try start.scaled(by: 1)
+  let delta = try start.copy()
   for _ in 0..<recipe.imageSteps {
     var total: Tensor?
     for (index, (generator, condition)) in generators.enumerated() {
@@ -24,7 +24,7 @@ func imageSteps(
       total = try total.map { try $0 + unit } ?? unit
     }
     guard let total else { break }
-    try delta.signStep(
+    try delta.takeSignStep(
       gradient: total, centre: zero, velocity: Tensor(repeating: 0, shape: images.shape, device: images.device),
       stepSize: recipe.imageStepSize, momentum: 0, bound: recipe.epsilon)
   }

@@ -73,7 +73,7 @@ struct TwoStageMethod: CraftingMethod {
       }
       let norm = try gradient.squared().sum().sqrt()
       let clip = try (norm + 1e-6).reciprocal().clamped(to: 0...1).reshaped([1])
-      let next = try delta.scaled(by: 1)
+      let next = try delta.copy()
       try optimizer.step([("delta", next, gradient)], scale: clip)
       delta = try (next * mask).clamped(to: -recipe.poisonBound...recipe.poisonBound)
     }

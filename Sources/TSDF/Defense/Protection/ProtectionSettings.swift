@@ -40,23 +40,6 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   public init() {}
 }
 
-/// How a protected picture is saved, so that it is judged as others will read it.
-public struct PictureEncoding {
-  /// What saving does to pictures, as refinement looks through it; nil where it changes nothing.
-  public let view: PurificationRecipe?
-  /// The file's bytes of an upright picture, and the upright picture that they hold.
-  public let encode: (Image) throws -> Data, decode: (Data) throws -> Image
-
-  public init(
-    view: PurificationRecipe?, encode: @escaping (Image) throws -> Data, decode: @escaping (Data) throws -> Image
-  ) {
-    (self.view, self.encode, self.decode) = (view, encode, decode)
-  }
-}
-
-@available(*, unavailable)
-extension PictureEncoding: Sendable {}
-
 /// A protected picture and what was done.
 public struct ProtectionResult: Sendable {
   public let image: Image

@@ -149,7 +149,7 @@ public final class Refinement {
     let (total, needs) = try JointStep.combined(pulls, aims)
     // Where all is reached the steps before carry on.
     let gradient = try total.map { try gradients(of: begun.images, withRespectTo: [begun.leaf], seed: $0)[0] } ?? zero
-    try perturbation.signStep(
+    try perturbation.takeSignStep(
       gradient: gradient, centre: zero, velocity: velocity,
       stepSize: task.epsilon * Self.firstStep * (1 - Float(step) / Float(task.steps)), momentum: Self.momentum,
       bound: task.epsilon)
