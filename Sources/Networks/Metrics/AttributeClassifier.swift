@@ -62,7 +62,7 @@ public struct AttributeClassifier: Network {
   }
 
   /// What a file says of it besides its parameters.
-  public var metadata: [String: String] {
+  package var metadata: [String: String] {
     ["kind": Self.name, "attributes": attributes.joined(separator: ","), "image_size": "\(imageSize)"]
   }
 

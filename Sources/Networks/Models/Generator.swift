@@ -54,7 +54,8 @@ public struct GeneratorDescription: Sendable {
   public var attributes: [String]?
   /// Pixels a side that it was made for; the model's own default where it is not known.
   public var imageSize: Int?
-  /// HiSD's tags, as `StyleTag.parse` reads them.
+  /// HiSD's tags, separated by semicolons: each a label, or several exclusive ones separated by commas, as in
+  /// `Male;Child,Young,Middle,Senior`.
   public var tags: String?
   /// Which statistics its norms use.
   public var statistics = NormStatistics.instance

@@ -7,7 +7,8 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   public var model = ""
   /// The attributes that the generator edits.
   public var attributes: [String] = []
-  /// HiSD's tags, as `StyleTag.parse` reads them.
+  /// HiSD's tags, separated by semicolons: each a label, or several exclusive ones separated by commas, as in
+  /// `Male;Child,Young,Middle,Senior`.
   public var tags = ""
   /// Pixels a side: 8...2048, a multiple of 4.
   public var imageSize = 128
