@@ -94,7 +94,7 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [2, 5, 21, 40], weight: [3, 5, 7, 7], padding: 3),
       Convolution(input: [1, 33, 17, 16], weight: [40, 33, 1, 1], padding: 0),
       Convolution(
-        input: [1, 16, 64, 61], weight: [22, 16, 3, 3], padding: 3, dilation: 3, activation: .leakyReLU(0.2)),
+        input: [1, 16, 64, 61], weight: [22, 16, 3, 3], padding: 3, dilation: 3, slope: 0.2),
       Convolution(input: [2, 17, 40, 34], weight: [16, 17, 3, 3], padding: 0, dilation: 2),
       Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 4, dilation: 2),
       Convolution(input: [1, 16, 33, 38], weight: [18, 16, 3, 3], padding: 3, dilation: 2),

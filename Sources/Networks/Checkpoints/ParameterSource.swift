@@ -2,6 +2,7 @@ import Kernels
 
 /// Something with trainable tensors under the names of its official checkpoints.
 public protocol Network {
+  /// The tensors by their official names, running statistics of norms included. What is set has the names and shapes of before.
   var parameters: [String: Tensor] { get set }
 }
 
@@ -18,7 +19,7 @@ extension Network {
 }
 
 /// How fresh weights are drawn.
-public enum Initialization: Sendable {
+package enum Initialization: Sendable {
   /// Weights and biases uniform in +-1 / sqrt(fan-in), as PyTorch's layers.
   case uniform
   /// Weights uniform with variance 2 / fan-in, or 1 / fan-in where no rectifier goes before; biases 0 (He et al., 2015).

@@ -3,10 +3,12 @@ import Kernels
 
 /// A network's tensors by the names that its official checkpoint uses.
 public struct StateDictionary {
+  /// The tensors by name.
   public private(set) var tensors: [String: Tensor]
   /// Where they came from, for messages.
   public let origin: String
 
+  /// - Parameter origin: where they came from, for messages: a file's path.
   public init(_ tensors: [String: Tensor], origin: String) {
     (self.tensors, self.origin) = (tensors, origin)
   }
@@ -77,10 +79,10 @@ public struct StateDictionary {
   }
 
   /// The names left when those in `used` are taken away.
-  public func names(besides used: Set<String>) -> [String] { tensors.keys.filter { !used.contains($0) }.sorted() }
+  package func names(besides used: Set<String>) -> [String] { tensors.keys.filter { !used.contains($0) }.sorted() }
 
   /// Refuses tensors that no part of the network takes: the file is another model's.
-  public func requireNothing(besides used: Set<String>) throws {
+  package func requireNothing(besides used: Set<String>) throws {
     let extra = names(besides: used)
     guard extra.isEmpty else {
       let what =

@@ -4,8 +4,8 @@ import Kernels
 /// A PyTorch checkpoint (.pth, .ckpt, .pt), zip or legacy (before 1.6), read by a reader that builds tensors and
 /// containers and executes nothing. Float, half, bfloat16 and double tensors are read; shared and strided storages are
 /// resolved. Work and memory grow with the file's size, whatever is in it.
-public struct TorchCheckpoint: Sendable {
-  public let path: String
+package struct TorchCheckpoint: Sendable {
+  package let path: String
   private let root: PickleValue
   private let contents: PickleContents
   private let storages: [String: Data]
@@ -16,11 +16,11 @@ public struct TorchCheckpoint: Sendable {
   private static let greatestDepth = 64
 
   /// - Throws: `FileError` when the file is neither format, is truncated, or asks for anything but tensors.
-  public init(contentsOf url: URL) throws { try self.init(MappedFile(url).data, path: url.path) }
+  package init(contentsOf url: URL) throws { try self.init(MappedFile(url).data, path: url.path) }
 
   /// The same of a file's bytes.
   /// - Parameter path: for errors.
-  public init(_ data: Data, path: String) throws {
+  package init(_ data: Data, path: String) throws {
     self.path = path
     largestByteCount = 8 * data.count + 16 << 20
     if data.starts(with: [0x50, 0x4b, 0x03, 0x04]) {
@@ -91,7 +91,7 @@ public struct TorchCheckpoint: Sendable {
   }
 
   /// Whether the checkpoint is a dictionary with this key, and a dictionary under it.
-  public func contains(key: String) -> Bool {
+  package func contains(key: String) -> Bool {
     guard case .dictionary(let top) = root else { return false }
     return contents.entries(of: top).contains {
       guard $0.key == key, case .dictionary = $0.value else { return false }
@@ -104,7 +104,7 @@ public struct TorchCheckpoint: Sendable {
   /// - Parameter key: only what lies under this key (`G`, `gen_test`, `state_dict`).
   /// - Throws: `FileError` when there is no such key, a storage does not hold a tensor's elements, or tensors share storages
   ///   so often that they would take more than eight times the file's size.
-  public func tensors(under key: String? = nil, on device: any Device) throws -> [String: Tensor] {
+  package func tensors(under key: String? = nil, on device: any Device) throws -> [String: Tensor] {
     var found = try named()
     if let key {
       found = found.filter { $0.name.hasPrefix(key + ".") }.map {

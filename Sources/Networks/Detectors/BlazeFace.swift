@@ -8,20 +8,22 @@ import Pictures
 ///
 /// Boxes are [N, anchors, 4]: how far the centre lies from the anchor's, to the right and down, then width and height, all in
 /// pixels of the network's input.
-public final class BlazeFace: FaceDetector {
-  public static let name = "blazeface"
+package final class BlazeFace: FaceDetector {
+  package static let name = "blazeface"
   /// The networks' names on the command line.
-  public static let names = Variant.all.map(\.name)
+  package static let names = Variant.all.map(\.name)
 
-  public var modelName: String { variant.name }
+  package var modelName: String { variant.name }
 
-  public let resizesPictures = true
+  package let resizesPictures = true
 
   /// A face of 40 pixels has 20 in a tile as the network sees it, of which a face fills at most two thirds.
-  public var tiling: DetectorTiling { DetectorTiling(side: 2 * variant.side, overlap: variant.side * 3 / 4, batch: 16) }
+  package var tiling: DetectorTiling {
+    DetectorTiling(side: 2 * variant.side, overlap: variant.side * 3 / 4, batch: 16)
+  }
 
   /// Any anchor finds a face of any size, so any can be made a false one.
-  public let inventablePriorArea: Float? = .infinity
+  package let inventablePriorArea: Float? = .infinity
 
   private let parameters: [String: Tensor]
   private let variant: Variant
@@ -63,7 +65,7 @@ public final class BlazeFace: FaceDetector {
     var strides: [Int] { anchors.indices.map { (2 << halving.count) >> (max(pyramid.count, 1) - $0) } }
   }
 
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     let layers = state.tensors["blocks.0.1.depthwise.weight"] == nil ? 1 : 2
     let isLong = state.tensors["blocks.16.0.depthwise.weight"] != nil
     // Weights of none of them lack something that the short one has.
@@ -171,7 +173,7 @@ public final class BlazeFace: FaceDetector {
   }
 
   /// MediaPipe clips logits to 100 either way, which changes no score that could be a face's.
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     let features = try features(images)
     func head(_ name: String, values: Int) throws -> Tensor {
       try SingleShot.joined(
@@ -215,7 +217,7 @@ public final class BlazeFace: FaceDetector {
     }
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     let letterbox = Letterbox(height: height, width: width, side: variant.side)
     return zip(variant.strides, variant.anchors).flatMap { stride, count in
       let cells = variant.side / stride
@@ -224,18 +226,18 @@ public final class BlazeFace: FaceDetector {
     }
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+  package func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let scaled = try location * Letterbox(height: height, width: width, side: variant.side).scale
     let centers = try SingleShot.centers(of: priorBoxes(height: height, width: width), on: location.device)
     return try Tensor.concatenated(
       [centers + scaled.sliced(axis: 2, 0..<2), scaled.sliced(axis: 2, 2..<4)], axis: 2)
   }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try detect(each: image, threshold: threshold)[0]
   }
 
-  public func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
+  package func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
     let found = try Autograd.withoutRecording { try heads(images.detached()) }
     let all = try decodedBoxes(found.location, height: images.shape[2], width: images.shape[3])
     return try (0..<images.shape[0]).map { index in

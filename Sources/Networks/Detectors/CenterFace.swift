@@ -7,10 +7,10 @@ import Pictures
 ///
 /// Boxes are [N, cells, 4]: how far the centre lies from the cell's, to the right and down, in cells, and the logarithms of
 /// width and height in cells.
-public final class CenterFace: FaceDetector {
-  public static let name = "centerface"
+package final class CenterFace: FaceDetector {
+  package static let name = "centerface"
 
-  public let inventablePriorArea: Float? = 64 * 64
+  package let inventablePriorArea: Float? = 64 * 64
 
   private let parameters: [String: Tensor]
 
@@ -31,7 +31,7 @@ public final class CenterFace: FaceDetector {
   /// The stages that the neck merges, fine to coarse.
   private static let lateralStages = [1, 2, 4, 6]
 
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     var source = ParameterSource(state)
     func convolution(_ name: String, _ from: Int, _ to: Int, side: Int = 1, groups: Int = 1) throws {
       try source.layer(name, [to, from / groups, side, side], bias: to)
@@ -110,7 +110,7 @@ public final class CenterFace: FaceDetector {
     return Array(merged.prefix(3))
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads { try heads(features(images)).heads }
+  package func heads(_ images: Tensor) throws -> DetectorHeads { try heads(features(images)).heads }
 
   /// The heads, and what those of landmarks read too.
   private func heads(_ features: [Tensor]) throws -> (heads: DetectorHeads, shared: Tensor) {
@@ -137,20 +137,20 @@ public final class CenterFace: FaceDetector {
     }
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     let grid = Grid(height: height, width: width)
     return SingleShot.priors(rows: grid.rows, columns: grid.columns, stride: Self.stride, sizes: [Self.priorSide])
       .map { $0.scaled(x: grid.cellWidth / Float(Self.stride), y: grid.cellHeight / Float(Self.stride)) }
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+  package func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let grid = Grid(height: height, width: width)
     let cell = try Tensor([grid.cellWidth, grid.cellHeight], shape: [1, 1, 2], device: location.device)
     let center = try SingleShot.centers(of: priorBoxes(height: height, width: width), on: location.device)
     return try SingleShot.decoded(location, around: center, unit: cell)
   }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let (height, width) = (image.shape[2], image.shape[3])
     let (found, shared) = try Autograd.withoutRecording { try heads(features(image.detached())) }
     let boxes = try decodedBoxes(found.location, height: height, width: width).values()

@@ -3,13 +3,13 @@ import Kernels
 /// DSFD (Li et al., CVPR 2019): S3FD's sources, each enhanced by the next coarser one (multiplied in from the top down) and by
 /// dilated branches, and a second shot of heads on the result. The first shot only serves training; its features are what
 /// poisoning works on.
-public final class DSFD: VGGDetector {
-  public static let name = "dsfd"
+package final class DSFD: VGGDetector {
+  package static let name = "dsfd"
 
   private let sources: VGGSources
   private let parameters: [String: Tensor]
 
-  public convenience init(_ state: StateDictionary) throws {
+  package convenience init(_ state: StateDictionary) throws {
     // The first shot's heads are in the files, and of no use here.
     let used = state.tensors.filter { !$0.key.hasPrefix("loc_pal1.") && !$0.key.hasPrefix("conf_pal1.") }
     try self.init(source: ParameterSource(StateDictionary(used, origin: state.origin)))
@@ -52,7 +52,7 @@ public final class DSFD: VGGDetector {
     parameters = try source.finished()
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     try SingleShot.requireColours(images, Self.name, leastSide: VGGSources.leastSide)
     let first = try sources(SingleShot.centred(images, Self.name))
     func convolve(_ x: Tensor, _ name: String, padding: Int = 0, dilation: Int = 1, activation: Activation = .identity)

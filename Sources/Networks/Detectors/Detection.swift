@@ -2,12 +2,14 @@ import Pictures
 
 /// A face that a detector found.
 public struct Detection: Codable, Equatable, Sendable {
+  /// Where the face is, in pixels of the image that was looked at.
   public var box: Box
   /// The probability of a face, 0...1.
   public var score: Float
-  /// Eyes, nose, corners of the mouth; empty where the detector has not these five.
+  /// Eyes, nose, corners of the mouth, likewise in pixels; empty where the detector has not these five.
   public var landmarks: [Point]
 
+  /// A face with these values.
   public init(box: Box, score: Float, landmarks: [Point]) {
     (self.box, self.score, self.landmarks) = (box, score, landmarks)
   }
@@ -23,7 +25,7 @@ public struct Detection: Codable, Equatable, Sendable {
 }
 
 /// How two overlapping boxes are measured in non-maximum suppression.
-public enum Overlap: Sendable {
+package enum Overlap: Sendable {
   /// Shared area over the area of both.
   case union
   /// Shared area over the smaller one's.
@@ -33,7 +35,7 @@ public enum Overlap: Sendable {
 /// Non-maximum suppression: the indices kept, best score first; a box goes when it overlaps a better one by more than
 /// `threshold`.
 /// - Parameter pixelInclusive: count edges as MTCNN does, a box from 3 to 3 being one pixel wide.
-public func nonMaximumSuppression(
+package func nonMaximumSuppression(
   _ boxes: [Box], scores: [Float], threshold: Float, overlap: Overlap = .union, pixelInclusive: Bool = false
 ) -> [Int] {
   let extra: Float = pixelInclusive ? 1 : 0
@@ -87,14 +89,14 @@ package func weightedSuppression(_ faces: [Detection], threshold: Float) -> [Det
 }
 
 /// The faces that were found in a photo: an entry of the list that `tsdf detect` prints.
-public struct PhotoDetections: Codable, Equatable, Sendable {
+package struct PhotoDetections: Codable, Equatable, Sendable {
   /// The photo's path.
-  public var file: String
+  package var file: String
   /// Pixels of the photo, upright.
-  public var width: Int, height: Int
-  public var faces: [Detection]
+  package var width: Int, height: Int
+  package var faces: [Detection]
 
-  public init(file: String, width: Int, height: Int, faces: [Detection]) {
+  package init(file: String, width: Int, height: Int, faces: [Detection]) {
     (self.file, self.width, self.height, self.faces) = (file, width, height, faces)
   }
 }

@@ -16,7 +16,7 @@ public let detectorNames = detectorTypes.map(\.name)
 public let finderNames = detectorNames + [Haar.name]
 
 /// The names of those whose weights tools/fetch-models gets.
-public let fetchedDetectorNames =
+package let fetchedDetectorNames =
   [RetinaFace.name, MTCNN.name, CenterFace.name, DlibCNN.name, DlibHOG.name] + BlazeFace.names
 
 /// What finds faces under a name: a detector as `loadDetector` has it, or Haar's cascade from `directory/haar.xml`.
@@ -41,7 +41,7 @@ private let fetchedAdvice = "tools/fetch-models gets it"
 
 /// The file of a detector's weights.
 /// - Throws: `FileError` when there is none.
-public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
+package func detectorWeights(_ name: String, in directory: URL) throws -> URL {
   let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
   guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
     var advice = fetchedAdvice
@@ -57,6 +57,7 @@ public func detectorWeights(_ name: String, in directory: URL) throws -> URL {
 }
 
 /// The detector of a name, its weights from a safetensors file or a PyTorch checkpoint.
+/// - Throws: `FileError` when the name is unknown, or the file is none or another model's.
 public func loadDetector(_ name: String, weights url: URL, on device: any Device) throws -> any FaceDetector {
   let type = try requireDetector(name)
   return try type.init(StateDictionary.read(url, under: type.checkpointKeys, on: device).state)

@@ -3,8 +3,8 @@ import Pictures
 
 /// dlib's face detection network (King, 2016): seven convolutions, the first three of which halve the image, over an image
 /// pyramid that lies in one image (`DlibTiles`), since its receptive field is wider than the gaps between the levels.
-public final class DlibCNN: DlibDetector {
-  public static let name = "dlib-cnn"
+package final class DlibCNN: DlibDetector {
+  package static let name = "dlib-cnn"
 
   private let parameters: [String: Tensor]
   /// Of the sliding window, in pixels.
@@ -18,7 +18,7 @@ public final class DlibCNN: DlibDetector {
   /// The layers whose rectified outputs are the features: those at the strides 4 and 8, and the last before the scores.
   private static let featureLayers: Set = [1, 2, 5]
 
-  public convenience init(_ state: StateDictionary) throws { try self.init(source: ParameterSource(state)) }
+  package convenience init(_ state: StateDictionary) throws { try self.init(source: ParameterSource(state)) }
 
   private init(source: ParameterSource) throws {
     var source = source
@@ -36,7 +36,7 @@ public final class DlibCNN: DlibDetector {
     suppression = try DlibSuppression(parameters["suppression"]!)
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     try SingleShot.requireColours(images, Self.name, leastSide: Self.leastSide)
     // Values on 0...255 less their mean, over 256.
     let shift = try (127.5 - parameters["mean"]!.reshaped([3, 1, 1])) / 256
@@ -55,7 +55,7 @@ public final class DlibCNN: DlibDetector {
   /// The least pixels a side that leave an output.
   private static let leastSide = 8
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     let tiles = DlibTiles(height: height, width: width)
     func cells(_ extent: Int) -> Int { (0..<3).reduce(extent) { extent, _ in (extent - 3) / 2 } }
     let (rows, columns) = (cells(tiles.height), cells(tiles.width))

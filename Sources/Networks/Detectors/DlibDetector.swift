@@ -42,9 +42,9 @@ private let marginOfDecision = logf(defaultDetectionThreshold / (1 - defaultDete
 
 extension DlibDetector {
   /// The two smallest windows: on all others a false face would not be small.
-  public var inventablePriorArea: Float? { 100 * 100 }
+  package var inventablePriorArea: Float? { 100 * 100 }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try SingleShot.detections(of: self, in: image, threshold: threshold) { found in
       let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
       return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }

@@ -4,8 +4,8 @@ import Pictures
 /// dlib's frontal face detector (King, 2014): five linear filters on histograms of oriented gradients over an image pyramid, for
 /// faces from the front, from the left, from the right, and turned to either side. It sees bytes: gradients pass their rounding
 /// straight through.
-public final class DlibHOG: DlibDetector {
-  public static let name = "dlib-hog"
+package final class DlibHOG: DlibDetector {
+  package static let name = "dlib-hog"
 
   private let filters: Tensor
   /// Less the thresholds of the filters.
@@ -18,7 +18,7 @@ public final class DlibHOG: DlibDetector {
   /// The least sides of a level of the pyramid, but for the image itself, and of an image that has a feature.
   private static let leastLevel = 64.0, leastSide = 20
 
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     var source = ParameterSource(state)
     try source.layer(
       "filters", [Self.filterCount, OrientedGradients.featureCount, Self.side, Self.side], bias: Self.filterCount)
@@ -64,12 +64,12 @@ public final class DlibHOG: DlibDetector {
       .convolved(with: filters, bias: bias).reshaped([features.shape[0], -1])
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     let features = try Self.levels(images).map(OrientedGradients.features)
     return try Self.heads(Tensor.concatenated(features.map(scores), axis: 1), features: Array(features.prefix(3)))
   }
 
-  public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor {
+  package func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor {
     var first = 0
     let parts = try Self.levels(images).map { level -> Tensor in
       let priors = Self.count((level.shape[2], level.shape[3]))
@@ -82,7 +82,7 @@ public final class DlibHOG: DlibDetector {
     return try Tensor.concatenated(parts, axis: 1)
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     Self.pyramid(height: height, width: width).sizes.enumerated().flatMap { level, size -> [Box] in
       let (rows, columns) = (OrientedGradients.cells(size.height), OrientedGradients.cells(size.width))
       /// The pixel in the middle of a cell, away from the border before it.

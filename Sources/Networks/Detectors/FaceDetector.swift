@@ -60,6 +60,7 @@ public protocol FaceDetector: FaceFinder {
 }
 
 extension FaceDetector {
+  /// Where PyTorch's users commonly put it.
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 
   /// Regressions in units of the priors, as most detectors of one shot have them.
@@ -67,10 +68,13 @@ extension FaceDetector {
     try SingleShot.decoded(location, priorBoxes(height: height, width: width))
   }
 
+  /// All margins, whatever matters.
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
 
+  /// Nil: none better than one made of margins.
   public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? { nil }
 
+  /// False: it takes pictures as they are.
   public var resizesPictures: Bool { false }
 }
 

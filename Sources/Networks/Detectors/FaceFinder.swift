@@ -26,10 +26,13 @@ public let defaultLongestSide = 1280
 public let defaultDetectionThreshold: Float = 0.7
 
 extension FaceFinder {
+  /// The type's.
   public var modelName: String { Self.name }
 
+  /// As suits detectors that take pictures as they are.
   public var tiling: DetectorTiling { .standard }
 
+  /// Each image by itself.
   public func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
     try (0..<images.shape[0]).map { try detect(images.slice($0..<$0 + 1), threshold: threshold) }
   }

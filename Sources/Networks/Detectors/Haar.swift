@@ -8,8 +8,8 @@ import Pictures
 ///
 /// A score says how many windows agree on a face, n / (n + 1): 0.8 at the least, which is above the default threshold of all
 /// detectors here.
-public final class Haar: FaceFinder, Sendable {
-  public static let name = "haar"
+package final class Haar: FaceFinder, Sendable {
+  package static let name = "haar"
 
   private let cascade: HaarCascade
   /// Where it came from, for messages.
@@ -23,13 +23,13 @@ public final class Haar: FaceFinder, Sendable {
   private static let largestWindowCount = 1 << 16
 
   /// - Throws: `FileError` when the file is no cascade of OpenCV's.
-  public init(contentsOf url: URL) throws {
+  package init(contentsOf url: URL) throws {
     (cascade, origin) = (try HaarCascade(contentsOf: url), url.path)
   }
 
   package init(_ data: Data, path: String) throws { (cascade, origin) = (try HaarCascade(data, path: path), path) }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try SingleShot.requireColours(image, Self.name)
     let groups = try groupedWindows(windows(in: GreyPicture(image)), moreThan: Self.leastNeighbours)
     let faces = groups.map { group in

@@ -4,10 +4,10 @@ import Pictures
 
 /// MTCNN (Zhang et al., 2016): P-Net proposes over an image pyramid, R-Net and O-Net refine crops. Parameters carry the
 /// names of facenet-pytorch's files under `pnet.`, `rnet.`, `onet.`; the cascade is its `detect_face`.
-public final class MTCNN: FaceDetector {
-  public static let name = "mtcnn"
+package final class MTCNN: FaceDetector {
+  package static let name = "mtcnn"
 
-  public let inventablePriorArea: Float? = nil
+  package let inventablePriorArea: Float? = nil
 
   private let parameters: [String: Tensor]
   /// The smallest face looked for, in pixels, and the step between the scales of the pyramid.
@@ -54,10 +54,10 @@ public final class MTCNN: FaceDetector {
   }()
 
   /// The nets of the cascade.
-  public static let netNames = ["pnet", "rnet", "onet"]
+  package static let netNames = ["pnet", "rnet", "onet"]
 
   /// All three nets of one file.
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     var parameters: [String: Tensor] = [:]
     for (name, shape) in Self.shapes { parameters[name] = try state.require(name, shape) }
     try state.requireNothing(besides: Set(parameters.keys))
@@ -65,7 +65,7 @@ public final class MTCNN: FaceDetector {
   }
 
   /// One net (pnet, rnet, onet) for `forward` alone: of a file of all three, or of its own file, without the prefix.
-  public init(net: String, _ state: StateDictionary) throws {
+  package init(net: String, _ state: StateDictionary) throws {
     let isBare = state.tensors["\(net).conv1.weight"] == nil
     var parameters: [String: Tensor] = [:]
     for (name, shape) in Self.shapes where name.hasPrefix(net + ".") {
@@ -91,7 +91,7 @@ public final class MTCNN: FaceDetector {
   private func preprocessed(_ images: Tensor) throws -> Tensor { try images * (127.5 / 128) }
 
   /// P-Net: face logits [N, 2, h, w] and box offsets [N, 4, h, w] of preprocessed images.
-  public func proposals(_ x: consuming Tensor) throws -> (logits: Tensor, offsets: Tensor) {
+  package func proposals(_ x: consuming Tensor) throws -> (logits: Tensor, offsets: Tensor) {
     // Each layer's input is released before the next layer's output is made: of a large photo they are what fills memory.
     var x = x
     x = try convolve(x, "pnet", 1)
@@ -105,7 +105,7 @@ public final class MTCNN: FaceDetector {
   }
 
   /// R-Net: face logits [N, 2] and box offsets [N, 4] of preprocessed 24x24 crops.
-  public func refinements(_ x: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
+  package func refinements(_ x: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
     var x = try convolve(x, "rnet", 1).maxPooled(size: 3, stride: 2, ceilMode: true)
     x = try convolve(x, "rnet", 2).maxPooled(size: 3, stride: 2, ceilMode: true)
     x = try dense(flattened(convolve(x, "rnet", 3)), "rnet.dense4").prelu(slope: parameters["rnet.prelu4.weight"]!)
@@ -113,7 +113,7 @@ public final class MTCNN: FaceDetector {
   }
 
   /// O-Net: face logits [N, 2], box offsets [N, 4] and landmarks [N, 10] of preprocessed 48x48 crops.
-  public func outputs(_ x: Tensor) throws -> (logits: Tensor, offsets: Tensor, landmarks: Tensor) {
+  package func outputs(_ x: Tensor) throws -> (logits: Tensor, offsets: Tensor, landmarks: Tensor) {
     var x = try convolve(x, "onet", 1).maxPooled(size: 3, stride: 2, ceilMode: true)
     x = try convolve(x, "onet", 2).maxPooled(size: 3, stride: 2, ceilMode: true)
     x = try convolve(x, "onet", 3).maxPooled(size: 2, ceilMode: true)
@@ -122,7 +122,7 @@ public final class MTCNN: FaceDetector {
   }
 
   /// One of the three nets by name (pnet, rnet, onet) on images in [-1, 1]: logits and box offsets as it lays them out.
-  public func forward(_ net: String, _ images: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
+  package func forward(_ net: String, _ images: Tensor) throws -> (logits: Tensor, offsets: Tensor) {
     let x = try preprocessed(images)
     switch net {
     case "pnet": return try proposals(x)
@@ -169,7 +169,7 @@ public final class MTCNN: FaceDetector {
       x1: (Float(2 * column + 12) / scale).rounded(.down), y1: (Float(2 * row + 12) / scale).rounded(.down))
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     scales(height: height, width: width).flatMap { scale -> [Box] in
       let size = levelSize(height, width, scale)
       let (rows, columns) = (cells(size.height), cells(size.width))
@@ -178,7 +178,7 @@ public final class MTCNN: FaceDetector {
   }
 
   /// P-Net over the whole pyramid; its last hidden maps of the finest three levels are the features.
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     let all = scales(height: images.shape[2], width: images.shape[3])
     guard !all.isEmpty else {
       throw KernelsError.shape(operation: "MTCNN", "images \(images.shape) are smaller than the smallest face")
@@ -195,7 +195,7 @@ public final class MTCNN: FaceDetector {
       features: [])
   }
 
-  public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor {
+  package func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor {
     let (count, height, width) = (images.shape[0], images.shape[2], images.shape[3])
     var first = 0
     let parts = try scales(height: height, width: width).map { scale -> Tensor in
@@ -218,7 +218,7 @@ public final class MTCNN: FaceDetector {
 
   /// P-Net alone, which later stages see no face without: at each scale of the pyramid that matters log(1 + sum(exp(z + 1) - 1)) over the
   /// cells that propose a face, z > 0. Coarser scales, whose few cells each find a whole face, count more: by their cells' area.
-  public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? {
+  package func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? {
     var first = 0
     /// The scales that matter in any image, and in which.
     let mattering = scales(height: images.shape[2], width: images.shape[3]).compactMap { scale in
@@ -240,7 +240,7 @@ public final class MTCNN: FaceDetector {
     }
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+  package func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let priors = priorBoxes(height: height, width: width)
     let values = priors.flatMap { [$0.x0, $0.y0, $0.x1, $0.y1] }
     let sizes = priors.flatMap { [$0.width, $0.height, $0.width, $0.height] }
@@ -269,7 +269,7 @@ public final class MTCNN: FaceDetector {
 
   // MARK: The cascade
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try Autograd.withoutRecording { try cascade(image.detached()).found.filter { $0.score >= threshold } }
   }
 

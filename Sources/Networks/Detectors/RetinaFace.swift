@@ -5,13 +5,13 @@ import Pictures
 /// RetinaFace (Deng et al., CVPR 2020) with MobileNet-0.25 or ResNet-50, as its weights tell: a feature pyramid on three
 /// stages of the backbone, three context modules (SSH), and heads for faces, boxes and five landmarks. Parameters carry the
 /// official names; batch norms are folded into the convolutions, in the file or here.
-public final class RetinaFace: FaceDetector {
-  public static let name = "retinaface"
+package final class RetinaFace: FaceDetector {
+  package static let name = "retinaface"
   static let residualName = "retinaface-resnet50"
 
-  public var modelName: String { isResNet ? Self.residualName : Self.name }
+  package var modelName: String { isResNet ? Self.residualName : Self.name }
 
-  public let inventablePriorArea: Float? = 64 * 64
+  package let inventablePriorArea: Float? = 64 * 64
 
   private var convolutions: [String: (weight: Tensor, bias: Tensor)] = [:]
   private let isResNet: Bool
@@ -27,7 +27,7 @@ public final class RetinaFace: FaceDetector {
   /// ResNet-50's bottlenecks in its four layers.
   private static let bottlenecks = [3, 4, 6, 3]
 
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     isResNet = state.tensors["body.layer1.0.conv1.weight"] != nil
     let isNarrow = try state.require("fpn.output1.0.weight", [nil, nil, 1, 1]).shape[0] <= 64
     activation = isNarrow ? .leakyReLU(0.1) : .relu
@@ -158,7 +158,7 @@ public final class RetinaFace: FaceDetector {
       values: values)
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads { try heads(features(images)) }
+  package func heads(_ images: Tensor) throws -> DetectorHeads { try heads(features(images)) }
 
   private func heads(_ features: [Tensor]) throws -> DetectorHeads {
     DetectorHeads(
@@ -166,14 +166,14 @@ public final class RetinaFace: FaceDetector {
       features: features)
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     zip(Self.strides, Self.sizes).flatMap { stride, sizes in
       SingleShot.priors(
         rows: (height + stride - 1) / stride, columns: (width + stride - 1) / stride, stride: stride, sizes: sizes)
     }
   }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let levels = try Autograd.withoutRecording { try features(image.detached()) }
     let landmarks = try head(levels, "LandmarkHead", values: 10).values()
     let priors = priorBoxes(height: image.shape[2], width: image.shape[3])

@@ -2,14 +2,14 @@ import Kernels
 
 /// S3FD (Zhang et al., ICCV 2017): VGG-16 with six sources, the first three L2-normalised, a head each. The first head has
 /// three background logits, of which the largest counts (max-out), because small priors see so much background.
-public final class S3FD: VGGDetector {
-  public static let name = "s3fd"
+package final class S3FD: VGGDetector {
+  package static let name = "s3fd"
 
   private let sources: VGGSources
   private let parameters: [String: Tensor]
   private static let norms = ["L2Norm3_3", "L2Norm4_3", "L2Norm5_3"]
 
-  public convenience init(_ state: StateDictionary) throws { try self.init(source: ParameterSource(state)) }
+  package convenience init(_ state: StateDictionary) throws { try self.init(source: ParameterSource(state)) }
 
   /// Fresh parameters, which find nothing: for tests.
   package convenience init(seed: UInt64, device: any Device) throws {
@@ -30,7 +30,7 @@ public final class S3FD: VGGDetector {
     parameters = try source.finished()
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     try SingleShot.requireColours(images, Self.name, leastSide: VGGSources.leastSide)
     var levels = try sources(SingleShot.centred(images, Self.name))
     for (level, norm) in Self.norms.enumerated() {

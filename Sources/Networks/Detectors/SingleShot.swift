@@ -211,11 +211,11 @@ struct VGGSources {
 protocol VGGDetector: FaceDetector {}
 
 extension VGGDetector {
-  public var inventablePriorArea: Float? { 64 * 64 }
+  package var inventablePriorArea: Float? { 64 * 64 }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
+  package func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try SingleShot.detections(of: self, in: image, threshold: threshold) { SingleShot.suppressed($0, threshold: 0.3) }
   }
 }

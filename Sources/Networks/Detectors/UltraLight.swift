@@ -4,20 +4,20 @@ import Pictures
 /// Ultra-Light-Fast-Generic-Face-Detector-1MB (Linzaer, 2019), slim or with a block of receptive fields (RFB), as its weights tell:
 /// a narrow MobileNet whose last blocks find faces by priors (SSD) on four levels. It sees the whole picture at 320x240, whatever its
 /// own sides. Parameters carry the names of the author's PyTorch checkpoints; batch norms are folded in, in the file or here.
-public final class UltraLight: FaceDetector {
-  public static let name = "ultralight"
+package final class UltraLight: FaceDetector {
+  package static let name = "ultralight"
   static let slimName = "ultralight-slim", fieldsName = "ultralight-rfb"
   /// The networks' names on the command line.
-  public static let names = [slimName, fieldsName]
+  package static let names = [slimName, fieldsName]
 
-  public var modelName: String { hasFields ? Self.fieldsName : Self.slimName }
+  package var modelName: String { hasFields ? Self.fieldsName : Self.slimName }
 
-  public let resizesPictures = true
+  package let resizesPictures = true
 
   /// A face of 40 pixels has 20 in a tile as the network sees it.
-  public var tiling: DetectorTiling { DetectorTiling(side: 640, overlap: 224, batch: 8) }
+  package var tiling: DetectorTiling { DetectorTiling(side: 640, overlap: 224, batch: 8) }
 
-  public let inventablePriorArea: Float? = 64 * 64
+  package let inventablePriorArea: Float? = 64 * 64
 
   private let parameters: [String: Tensor]
   /// Whether it has the block of receptive fields.
@@ -62,7 +62,7 @@ public final class UltraLight: FaceDetector {
     var sizes: [Float]
   }
 
-  public convenience init(_ state: StateDictionary) throws {
+  package convenience init(_ state: StateDictionary) throws {
     let hasFields = state.tensors["base_net.\(Self.fieldsBlock).ConvLinear.conv.weight"] != nil
     try self.init(source: ParameterSource(state), hasFields: hasFields)
   }
@@ -169,7 +169,7 @@ public final class UltraLight: FaceDetector {
     return maps
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     let maps = try features(images)
     func head(_ kind: String, values: Int) throws -> Tensor {
       try SingleShot.joined(
@@ -187,7 +187,7 @@ public final class UltraLight: FaceDetector {
 
   // MARK: Boxes
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     var boxes: [Box] = []
     for level in Self.levels {
       for cell in 0..<level.rows * level.columns {
@@ -204,7 +204,7 @@ public final class UltraLight: FaceDetector {
     return boxes
   }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try SingleShot.detections(of: self, in: image, threshold: threshold) {
       SingleShot.suppressed($0, threshold: Self.suppression)
     }

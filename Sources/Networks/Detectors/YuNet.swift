@@ -8,10 +8,10 @@ import Pictures
 ///
 /// Boxes are [N, cells, 4]: how far the centre lies from the cell's corner, to the right and down, in cells, and the logarithms of
 /// width and height in cells.
-public final class YuNet: FaceDetector {
-  public static let name = "yunet"
+package final class YuNet: FaceDetector {
+  package static let name = "yunet"
 
-  public let inventablePriorArea: Float? = 64 * 64
+  package let inventablePriorArea: Float? = 64 * 64
 
   private let parameters: [String: Tensor]
   /// Whether it is of the small size: narrower at first, and heads read the pyramid itself.
@@ -38,7 +38,7 @@ public final class YuNet: FaceDetector {
   private static let firstChannels = 16, width = 64
   private static let heads = [("cls", 1), ("bbox", 4), ("obj", 1), ("kps", 10)]
 
-  public convenience init(_ state: StateDictionary) throws {
+  package convenience init(_ state: StateDictionary) throws {
     let isSmall = state.tensors["bbox_head.multi_level_share_convs.0.0.conv1.weight"] == nil
     try self.init(source: ParameterSource(state), isSmall: isSmall)
   }
@@ -113,7 +113,7 @@ public final class YuNet: FaceDetector {
     return levels
   }
 
-  public func heads(_ images: Tensor) throws -> DetectorHeads {
+  package func heads(_ images: Tensor) throws -> DetectorHeads {
     let features = try features(images)
     return try heads(features, shared(features))
   }
@@ -152,7 +152,7 @@ public final class YuNet: FaceDetector {
     }
   }
 
-  public func priorBoxes(height: Int, width: Int) -> [Box] {
+  package func priorBoxes(height: Int, width: Int) -> [Box] {
     let grid = Grid(height: height, width: width)
     return Self.strides.flatMap { stride in
       SingleShot.priors(
@@ -162,7 +162,7 @@ public final class YuNet: FaceDetector {
     }
   }
 
-  public func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
+  package func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor {
     let priors = priorBoxes(height: height, width: width)
     let cell = try Tensor(
       priors.map { $0.width / Self.priorSide }, shape: [1, priors.count, 1], device: location.device)
@@ -170,7 +170,7 @@ public final class YuNet: FaceDetector {
     return try SingleShot.decoded(location, around: centers, unit: cell)
   }
 
-  public func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let (height, width) = (image.shape[2], image.shape[3])
     let (found, points) = try Autograd.withoutRecording {
       let features = try features(image.detached())

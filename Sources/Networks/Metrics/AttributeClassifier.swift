@@ -4,7 +4,7 @@ import Kernels
 /// blocks (He et al., ECCV 2016, norms first) that halve the picture, instance norm and leaky ReLU between; the mean over the
 /// pixels; a logit an attribute.
 public struct AttributeClassifier: Network {
-  public static let name = "classifier"
+  package static let name = "classifier"
 
   public var parameters: [String: Tensor]
   /// The names of the attributes, in the order of the logits.
@@ -20,7 +20,7 @@ public struct AttributeClassifier: Network {
   ///   - width: channels of the first layer; each block doubles them.
   ///   - blocks: each halves the picture.
   /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^(blocks + 1).
-  public init(
+  package init(
     width: Int = 24, blocks: Int = 3, attributes: [String], imageSize: Int, seed: UInt64, device: any Device
   ) throws {
     try self.init(
@@ -62,7 +62,7 @@ public struct AttributeClassifier: Network {
   }
 
   /// What a file says of it besides its parameters.
-  public var metadata: [String: String] {
+  package var metadata: [String: String] {
     ["kind": Self.name, "attributes": attributes.joined(separator: ","), "image_size": "\(imageSize)"]
   }
 

@@ -3,13 +3,13 @@ import Kernels
 /// AttGAN's generator (He, Zuo, Kan, Shan, Chen, IEEE TIP 2019): strided 4x4 convolutions down, as many transposed ones up,
 /// batch norm between. The attributes join the code as constant planes, and some decoder layers are joined by the
 /// encoder's output of the same size, and by the attributes again. Parameters carry the official names.
-public struct AttGANGenerator: Generator {
-  public static let name = "attgan"
-  public static let checkpointKeys = ["G"]
+package struct AttGANGenerator: Generator {
+  package static let name = "attgan"
+  package static let checkpointKeys = ["G"]
 
-  public let attributes: [String]
-  public let imageSize: Int
-  public var parameters: [String: Tensor] { didSet { folded = [:] } }
+  package let attributes: [String]
+  package let imageSize: Int
+  package var parameters: [String: Tensor] { didSet { folded = [:] } }
 
   /// Statistics of the batch that training normalises with, by norm. Nil: stored statistics, as in use.
   package var training: BatchStatistics?
@@ -34,7 +34,7 @@ public struct AttGANGenerator: Generator {
 
   /// Fresh parameters; one shortcut and one repeated injection, as in the authors' training.
   /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^layers.
-  public init(
+  package init(
     width: Int = 64, layers: Int = 5, attributes: [String], imageSize: Int, seed: UInt64, device: any Device
   ) throws {
     try requireHalvings(layers, of: imageSize, "AttGAN")
@@ -43,7 +43,7 @@ public struct AttGANGenerator: Generator {
       injections: min(1, layers - 1), attributes: attributes, imageSize: imageSize)
   }
 
-  public init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
+  package init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
     func input(_ layer: Int) throws -> Tensor {
       try state.require("dec_layers.\(layer).layers.0.weight", [nil, nil, 4, 4])
     }
@@ -96,7 +96,7 @@ public struct AttGANGenerator: Generator {
   }
 
   /// Multiplies the norms' stored statistics and scales into the weights: what remains of a norm is its bias.
-  public mutating func foldNorms() throws {
+  package mutating func foldNorms() throws {
     var made: [String: (weight: Tensor, bias: Tensor)] = [:]
     for name in parameters.keys where name.hasSuffix(".layers.1.weight") {
       let block = String(name.dropLast(".1.weight".count))
@@ -134,14 +134,14 @@ public struct AttGANGenerator: Generator {
     vector.enumerated().map { ($1 * 2 - 1) * ($0 == changed ? 1 : 0.5) }
   }
 
-  public func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
+  package func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
     -> Condition
   {
     let rows = zip(attributeVectors(edits, labels), edits).map { Self.centred($0, changed: $1) }
     return Condition(try Tensor(rows.flatMap { $0 }, shape: [rows.count, attributes.count], device: device))
   }
 
-  public func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+  package func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
     try require(condition, attributes.count, for: images)
     let codes = try encode(images)
     return GeneratorOutput(image: try decode(codes, condition.values), feature: codes.last!)

@@ -2,8 +2,8 @@ import Kernels
 
 /// AttGAN's discriminator: strided 4x4 convolutions with instance norm and leaky ReLU, then a hidden layer each for the
 /// realness (`fc_adv`) and the attributes (`fc_cls`).
-public struct AttGANDiscriminator: AttributeCritic {
-  public var parameters: [String: Tensor]
+package struct AttGANDiscriminator: AttributeCritic {
+  package var parameters: [String: Tensor]
   package let width: Int, layers: Int, attributeCount: Int, imageSize: Int
   package let hiddenCount: Int?
 
@@ -11,7 +11,7 @@ public struct AttGANDiscriminator: AttributeCritic {
 
   /// Fresh parameters.
   /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^layers.
-  public init(
+  package init(
     width: Int = 64, layers: Int = 5, hiddenCount: Int = 1024, attributeCount: Int, imageSize: Int, seed: UInt64,
     device: any Device
   ) throws {
@@ -21,7 +21,7 @@ public struct AttGANDiscriminator: AttributeCritic {
   }
 
   /// Parameters from a checkpoint under official names.
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     let first = try state.require("conv.0.layers.0.weight", [nil, 3, 4, 4])
     let layers = (0..<20).prefix { state.tensors["conv.\($0).layers.0.weight"] != nil }.count
     let hidden = try state.require("fc_adv.0.layers.0.weight", [nil, nil])

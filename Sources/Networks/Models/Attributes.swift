@@ -10,7 +10,7 @@ private let exhaustiveGroup: Set = ["Child", "Young", "Middle", "Senior"]
 
 /// The attributes of one edit: an age band is switched on, any other attribute inverted; what excludes an attribute that
 /// is then on is switched off.
-public func editCondition(_ attributes: [String], labels: [Float], toggling index: Int) -> [Float] {
+package func editCondition(_ attributes: [String], labels: [Float], toggling index: Int) -> [Float] {
   var condition = labels
   let name = attributes[index]
   let isBand = exhaustiveGroup.contains(name) && attributes.filter(exhaustiveGroup.contains).count > 1

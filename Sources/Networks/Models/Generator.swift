@@ -8,6 +8,7 @@ public struct GeneratorOutput {
   /// The encoder feature that interruption drives away (method section 2), [N, C, h, w].
   public let feature: Tensor
 
+  /// An image and the feature that it was made from.
   public init(image: Tensor, feature: Tensor) { (self.image, self.feature) = (image, feature) }
 
   /// That of a range of the images.
@@ -26,9 +27,12 @@ public struct Condition {
   /// Which of the generator's tags the style is for, one an image; empty where it has none.
   public let tags: [Int]
 
+  /// - Parameters:
+  ///   - values: [N, values], as the network takes them.
+  ///   - tags: one an image; empty where the generator has none.
   public init(_ values: Tensor, tags: [Int] = []) { (self.values, self.tags) = (values, tags) }
 
-  /// That of a range of the images.
+  /// That of a range of the images, which lies within them.
   public func slice(_ range: Range<Int>) throws -> Condition {
     Condition(try values.slice(range), tags: tags.isEmpty ? [] : Array(tags[range]))
   }
@@ -50,10 +54,13 @@ public struct GeneratorDescription: Sendable {
   public var attributes: [String]?
   /// Pixels a side that it was made for; the model's own default where it is not known.
   public var imageSize: Int?
-  /// HiSD's tags, as `StyleTag.parse` reads them.
+  /// HiSD's tags, separated by semicolons: each a label, or several exclusive ones separated by commas, as in
+  /// `Male;Child,Young,Middle,Senior`.
   public var tags: String?
+  /// Which statistics its norms use.
   public var statistics = NormStatistics.instance
 
+  /// Nothing is known.
   public init() {}
 
   /// From the metadata that `tsdf train` and `tsdf convert --metadata` write.
@@ -121,14 +128,18 @@ public protocol Generator: Network, SendableMetatype {
 }
 
 extension Generator {
+  /// Each attribute can be asked for.
   public var edits: [String] { attributes }
 
+  /// Nothing is fixed.
   public mutating func foldNorms() {}
 
+  /// Its name, its attributes and its image size, under `kind`, `attributes` and `image_size`.
   public var metadata: [String: String] {
     ["kind": Self.name, "attributes": attributes.joined(separator: ","), "image_size": "\(imageSize)"]
   }
 
+  /// The tensor named `c`, without tags.
   public func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition {
     Condition(try input("c"))
   }
@@ -141,6 +152,7 @@ extension Generator {
     }
   }
 
+  /// The faces' attributes with the edit's changed, [N, attributes]; those that are not known count as 0.
   public func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
     -> Condition
   {
@@ -148,6 +160,7 @@ extension Generator {
     return Condition(try Tensor(rows.flatMap { $0 }, shape: [rows.count, attributes.count], device: device))
   }
 
+  /// The attribute that the edit is named after.
   public func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float) {
     (attributes[edit], attributeVectors([edit], [labels])[0][edit])
   }
@@ -168,7 +181,9 @@ extension Generator {
     }
   }
 
-  /// The parameters and what must be known besides, to a safetensors file.
+  /// Writes the parameters and what must be known besides to a safetensors file, which `loadGenerator` reads.
+  /// - Parameter more: further metadata, which replaces the generator's own of the same keys.
+  /// - Throws: `FileError` where the file cannot be written.
   public func write(to url: URL, metadata more: [String: String] = [:]) throws {
     try Safetensors.write(
       parameters, metadata: metadata.merging(["tsdf": tsdfVersion]) { $1 }.merging(more) { $1 }, to: url)
@@ -185,7 +200,7 @@ public let generatorNames = generatorTypes.map { $0.name }
 
 /// The generator type of a name.
 /// - Throws: `FileError` when there is none.
-public func generatorType(_ name: String) throws -> any Generator.Type {
+package func generatorType(_ name: String) throws -> any Generator.Type {
   guard let type = generatorTypes.first(where: { $0.name == name }) else {
     throw FileError(name, "is no generator; there are \(generatorNames.joined(separator: ", "))")
   }
@@ -193,7 +208,10 @@ public func generatorType(_ name: String) throws -> any Generator.Type {
 }
 
 /// A generator from a safetensors file or an official checkpoint, for use, not for training.
-/// - Parameter name: which; by default, what the file's metadata says.
+/// - Parameters:
+///   - name: which, one of `generatorNames`; by default, what the file's metadata says.
+///   - statistics: which statistics its norms use, where it has a choice.
+/// - Throws: `FileError` where the file is none, does not say which generator it is, or holds another's.
 public func loadGenerator(
   _ url: URL, named name: String? = nil, statistics: NormStatistics = .instance, on device: any Device
 ) throws -> any Generator {

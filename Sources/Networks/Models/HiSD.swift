@@ -2,16 +2,16 @@ import Foundation
 import Kernels
 
 /// One of HiSD's tags: a question about a face, and the answers that exclude each other.
-public struct StyleTag: Equatable, Sendable {
-  public let name: String
+package struct StyleTag: Equatable, Sendable {
+  package let name: String
   /// The answers. For a single label: without it, with it.
-  public let attributes: [String]
+  package let attributes: [String]
   /// The labels that answer it: one yes or no, or one an answer.
   package let labels: [String]
 
   /// Tags separated by semicolons, each a label, or several exclusive ones separated by commas:
   /// `Male;Child,Young,Middle,Senior`.
-  public static func parse(_ text: String) -> [StyleTag] {
+  package static func parse(_ text: String) -> [StyleTag] {
     text.split(separator: ";").map { part in
       let labels = part.split(separator: ",").map(String.init)
       return labels.count == 1
@@ -28,24 +28,24 @@ public struct StyleTag: Equatable, Sendable {
 /// HiSD (Li et al., CVPR 2021): an encoder, for each tag a translator that puts a style into the code by adaptive instance
 /// norm under a mask, and a decoder. Styles are extracted from reference images, or mapped from noise for an attribute.
 /// Its norms divide by the unbiased deviation plus epsilon. Parameters carry the official names.
-public struct HiSDGenerator: Generator {
-  public static let name = "hisd"
+package struct HiSDGenerator: Generator {
+  package static let name = "hisd"
   /// The averaged weights first.
-  public static let checkpointKeys = ["gen_test", "gen"]
+  package static let checkpointKeys = ["gen_test", "gen"]
 
   /// Channels and extents of all parts; the defaults are the authors' for 256x256.
-  public struct Configuration: Equatable, Sendable {
-    public var encoder = [64, 128, 256]
-    public var translator = [Int](repeating: 64, count: 8)
-    public var extractor = [32, 64, 128, 256, 512, 512, 512]
-    public var mapper = [256, 256, 256]
-    public var styleCount = 256
-    public var noiseCount = 32
+  package struct Configuration: Equatable, Sendable {
+    package var encoder = [64, 128, 256]
+    package var translator = [Int](repeating: 64, count: 8)
+    package var extractor = [32, 64, 128, 256, 512, 512, 512]
+    package var mapper = [256, 256, 256]
+    package var styleCount = 256
+    package var noiseCount = 32
 
-    public init() {}
+    package init() {}
 
     /// A smaller one: an encoder of `width` channels halved twice, and `blocks` translator blocks.
-    public init(width: Int, blocks: Int, criticWidth: Int, criticLayers: Int, styleCount: Int) {
+    package init(width: Int, blocks: Int, criticWidth: Int, criticLayers: Int, styleCount: Int) {
       encoder = [width, 2 * width, 4 * width]
       translator = [Int](repeating: width, count: blocks + 1)
       extractor = (0...criticLayers).map { criticWidth << min($0, 4) }
@@ -54,29 +54,29 @@ public struct HiSDGenerator: Generator {
     }
   }
 
-  public let tags: [StyleTag]
-  public let imageSize: Int
-  public var parameters: [String: Tensor]
-  public let configuration: Configuration
+  package let tags: [StyleTag]
+  package let imageSize: Int
+  package var parameters: [String: Tensor]
+  package let configuration: Configuration
 
-  public var attributes: [String] { tags.flatMap(\.labels) }
-  public var edits: [String] { tags.flatMap(\.attributes) }
+  package var attributes: [String] { tags.flatMap(\.labels) }
+  package var edits: [String] { tags.flatMap(\.attributes) }
 
-  public var metadata: [String: String] {
+  package var metadata: [String: String] {
     ["kind": Self.name, "tags": StyleTag.text(tags), "image_size": "\(imageSize)"]
   }
 
   private static var activation: Activation { .leakyReLU(0.2) }
 
   /// Fresh parameters.
-  public init(
+  package init(
     _ configuration: Configuration, tags: [StyleTag], imageSize: Int, seed: UInt64, device: any Device
   ) throws {
     try self.init(
       ParameterSource(seed: seed, device: device, .kaiming), configuration, tags: tags, imageSize: imageSize)
   }
 
-  public init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
+  package init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
     /// The channels along a sequence: of its first layer's output, then of every block's.
     func channels(_ first: String, _ block: (Int) -> String) throws -> [Int] {
       var all = [try state.require(first, [nil, nil, 1, 1]).shape[0]]
@@ -192,14 +192,14 @@ public struct HiSDGenerator: Generator {
     preconditionFailure("edit \(edit) of \(edits.count)")
   }
 
-  public func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float) {
+  package func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float) {
     let (tag, answer) = place(edit)
     let known = tags[tag].labels
     return known.count == 1 ? (known[0], Float(answer)) : (known[answer], 1)
   }
 
   /// Styles mapped from noise.
-  public func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
+  package func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws
     -> Condition
   {
     let places = edits.map(place)
@@ -210,7 +210,7 @@ public struct HiSDGenerator: Generator {
   }
 
   /// The style of `reference`, images [N, 3, H, W], for a tag.
-  public func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition {
+  package func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition {
     guard tags.indices.contains(tag) else {
       throw KernelsError.usage("--tag must be below \(tags.count): that is how many tags the generator has")
     }
@@ -242,7 +242,7 @@ public struct HiSDGenerator: Generator {
 
   // MARK: Running it
 
-  public func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+  package func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
     try require(condition, configuration.styleCount, for: images)
     guard condition.tags.count == images.shape[0] else {
       throw KernelsError.shape(

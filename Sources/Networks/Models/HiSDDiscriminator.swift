@@ -3,8 +3,8 @@ import Kernels
 /// HiSD's discriminator: a trunk of residual blocks, and for each tag a layer that scores an image, its style and its other
 /// attributes: for each answer to the tag whether it is a translation, and whether it is a cycle's end. It may also name an
 /// image's attributes, which the authors' does not.
-public struct HiSDDiscriminator: Network {
-  public var parameters: [String: Tensor]
+package struct HiSDDiscriminator: Network {
+  package var parameters: [String: Tensor]
   /// Residual blocks.
   package let layers: Int
 
@@ -14,7 +14,7 @@ public struct HiSDDiscriminator: Network {
   ///   - answers: to each tag.
   ///   - others: for each tag, the attributes besides it that the score may depend on.
   ///   - attributeCount: how many attributes it names; 0 as the authors have it.
-  public init(
+  package init(
     channels: [Int], styleCount: Int, answers: [Int], others: [Int], attributeCount: Int = 0, seed: UInt64,
     device: any Device
   ) throws {
@@ -38,7 +38,7 @@ public struct HiSDDiscriminator: Network {
   }
 
   /// Parameters from a checkpoint under official names.
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     layers = (1..<100).prefix { state.tensors["conv.\($0).conv2.weight"] != nil }.count
     parameters = state.tensors
     for name in ["conv.0.weight", "fcs.0.0.weight"] { _ = try state.require(name, [nil, nil, 1, 1]) }
@@ -68,7 +68,7 @@ public struct HiSDDiscriminator: Network {
 
   /// The scores [N, 2] of images, their styles [N, style] and other attributes [N, others] for an answer to a tag: of a
   /// translation, and of a cycle.
-  public func callAsFunction(_ images: Tensor, style: Tensor, others: Tensor, tag: Int, answer: Int) throws -> Tensor {
+  package func callAsFunction(_ images: Tensor, style: Tensor, others: Tensor, tag: Int, answer: Int) throws -> Tensor {
     try scores(trunk(images), style: style, others: others, tag: tag, answer: answer)
   }
 

@@ -2,12 +2,17 @@ import Kernels
 
 /// Which statistics instance norms use. The authors' checkpoints store running ones, but their code never leaves
 /// training mode, so what people get is each image's own.
-public enum NormStatistics: String, CaseIterable, Sendable { case instance, running }
+public enum NormStatistics: String, CaseIterable, Sendable {
+  /// Each image's own.
+  case instance
+  /// Those that the checkpoint stores.
+  case running
+}
 
 /// The network that StarGAN and AttentionGAN share: a 7x7 convolution, two strided ones down, residual blocks, two
 /// transposed ones up, 7x7; instance norm and ReLU between. The condition joins the image as constant planes. Parameters
 /// carry the official names (`main.N...`).
-public struct StarGANBackbone {
+package struct StarGANBackbone {
   var parameters: [String: Tensor]
   let conditionCount: Int
   /// Channels of the first layer.
@@ -107,7 +112,7 @@ public struct StarGANBackbone {
 extension StarGANBackbone: Sendable {}
 
 /// A generator on StarGAN's network: what makes an image of its output is all that differs.
-public protocol StarGANFamily: Generator {
+package protocol StarGANFamily: Generator {
   var backbone: StarGANBackbone { get set }
   /// Channels of the last convolution.
   static var outputs: Int { get }
@@ -117,15 +122,15 @@ public protocol StarGANFamily: Generator {
 }
 
 extension StarGANFamily {
-  public static var checkpointKeys: [String] { ["G"] }
+  package static var checkpointKeys: [String] { ["G"] }
 
-  public var parameters: [String: Tensor] {
+  package var parameters: [String: Tensor] {
     get { backbone.parameters }
     set { backbone.parameters = newValue }
   }
 
   /// Fresh parameters.
-  public init(
+  package init(
     width: Int = 64, blocks: Int = 6, attributes: [String], imageSize: Int, seed: UInt64, device: any Device
   ) throws {
     let backbone = try StarGANBackbone(
@@ -134,14 +139,14 @@ extension StarGANFamily {
     self.init(backbone: backbone, attributes: attributes, imageSize: imageSize)
   }
 
-  public init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
+  package init(_ state: StateDictionary, _ description: GeneratorDescription) throws {
     let backbone = try StarGANBackbone(state, outputs: Self.outputs, statistics: description.statistics)
     self.init(
       backbone: backbone, attributes: try description.attributes(backbone.conditionCount, state.origin),
       imageSize: description.imageSize ?? 128)
   }
 
-  public func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
+  package func callAsFunction(_ images: Tensor, condition: Condition) throws -> GeneratorOutput {
     try require(images, sidesOfMultiple: 4)
     try require(condition, attributes.count, for: images)
     let (output, feature) = try backbone(images, condition: condition.values)
@@ -150,19 +155,19 @@ extension StarGANFamily {
 }
 
 /// StarGAN's generator (Choi et al., CVPR 2018): tanh of the network's three channels.
-public struct StarGANGenerator: StarGANFamily {
-  public static let name = "stargan"
-  public static let outputs = 3
+package struct StarGANGenerator: StarGANFamily {
+  package static let name = "stargan"
+  package static let outputs = 3
 
-  public var backbone: StarGANBackbone
-  public let attributes: [String]
-  public let imageSize: Int
+  package var backbone: StarGANBackbone
+  package let attributes: [String]
+  package let imageSize: Int
 
-  public init(backbone: StarGANBackbone, attributes: [String], imageSize: Int) {
+  package init(backbone: StarGANBackbone, attributes: [String], imageSize: Int) {
     (self.backbone, self.attributes, self.imageSize) = (backbone, attributes, imageSize)
   }
 
-  public func image(_ output: Tensor, of images: Tensor) throws -> Tensor { try output.tanh() }
+  package func image(_ output: Tensor, of images: Tensor) throws -> Tensor { try output.tanh() }
 }
 
 @available(*, unavailable)

@@ -33,14 +33,14 @@ extension AttributeCritic {
 
 /// StarGAN's discriminator, and AttentionGAN's: strided 4x4 convolutions with leaky ReLU, then a patch of realness scores
 /// (`conv1`) and attribute logits (`conv2`).
-public struct StarGANDiscriminator: AttributeCritic {
-  public var parameters: [String: Tensor]
+package struct StarGANDiscriminator: AttributeCritic {
+  package var parameters: [String: Tensor]
   package let width: Int, layers: Int, attributeCount: Int, imageSize: Int
   package let hiddenCount: Int? = nil
 
   /// Fresh parameters.
   /// - Throws: `KernelsError.shape` unless the image size is a multiple of 2^layers.
-  public init(width: Int = 64, layers: Int = 6, attributeCount: Int, imageSize: Int, seed: UInt64, device: any Device)
+  package init(width: Int = 64, layers: Int = 6, attributeCount: Int, imageSize: Int, seed: UInt64, device: any Device)
     throws
   {
     try self.init(
@@ -49,7 +49,7 @@ public struct StarGANDiscriminator: AttributeCritic {
   }
 
   /// Parameters from a checkpoint under official names.
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     let first = try state.require("main.0.weight", [nil, 3, 4, 4])
     let layers = (0..<20).prefix { state.tensors["main.\(2 * $0).weight"] != nil }.count
     let head = try state.require("conv2.weight", [nil, nil, nil, nil])

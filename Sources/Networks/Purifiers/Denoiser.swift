@@ -3,24 +3,24 @@ import Kernels
 /// Takes perturbations off pictures: a residual U-Net (Ronneberger et al., MICCAI 2015), whose output is added to the picture. Two
 /// halvings by strided convolutions, as many doublings by transposed ones, joined by what has the same size; leaky ReLU
 /// between, no norms, so that pictures of any size, in any part, are seen alike.
-public struct Denoiser: Network {
-  public static let name = "denoiser"
+package struct Denoiser: Network {
+  package static let name = "denoiser"
 
-  public var parameters: [String: Tensor]
+  package var parameters: [String: Tensor]
 
   private static var activation: Activation { .leakyReLU(0.1) }
   private static let levels = 2
 
   /// Fresh parameters; what it changes at first is nothing.
   /// - Parameter width: channels at full size; each halving doubles them.
-  public init(width: Int = 24, seed: UInt64, device: any Device) throws {
+  package init(width: Int = 24, seed: UInt64, device: any Device) throws {
     try self.init(ParameterSource(seed: seed, device: device, .kaiming), width: width)
     parameters["last.weight"] = try parameters["last.weight"]! * 0
   }
 
   /// From a file of `tsdf train denoiser`.
   /// - Throws: `FileError` naming a tensor that is missing, of the wrong shape or too many.
-  public init(_ state: StateDictionary) throws {
+  package init(_ state: StateDictionary) throws {
     try self.init(ParameterSource(state), width: state.require("first.weight", [nil, 3, 3, 3]).shape[0])
   }
 
@@ -40,7 +40,7 @@ public struct Denoiser: Network {
   }
 
   /// Pictures [N, 3, H, W] in [-1, 1] without what was added to them.
-  public func callAsFunction(_ images: Tensor) throws -> Tensor {
+  package func callAsFunction(_ images: Tensor) throws -> Tensor {
     let (height, width) = (images.shape[2], images.shape[3])
     let multiple = 1 << Self.levels
     let (bottom, right) = ((multiple - height % multiple) % multiple, (multiple - width % multiple) % multiple)

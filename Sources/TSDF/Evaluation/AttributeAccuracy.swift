@@ -12,12 +12,12 @@ public func loadClassifier(_ url: URL, on device: any Device) throws -> Attribut
 
 extension AttributeClassifier {
   /// Where the shipped weights are, from the top of the project.
-  public static let shipped = "weights/classifier.safetensors"
+  package static let shipped = "weights/classifier.safetensors"
 }
 
 /// How often a classifier is right on labelled faces: the mean, over those that have an attribute and over those that have not, of the
 /// share for which it says so, attribute by attribute.
-public func attributeAccuracies(_ classifier: AttributeClassifier, on faces: FaceSet, device: any Device) throws
+package func attributeAccuracies(_ classifier: AttributeClassifier, on faces: FaceSet, device: any Device) throws
   -> [Double]
 {
   let count = classifier.attributes.count

@@ -3,6 +3,7 @@ import Kernels
 
 /// A mean and its 95% interval.
 public struct Estimate: Codable, Equatable, Sendable {
+  /// The mean, and where the interval begins and ends.
   public var mean: Double, low: Double, high: Double
   /// How many values it is of.
   public var count: Int
@@ -12,7 +13,7 @@ public struct Estimate: Codable, Equatable, Sendable {
 /// drawn anew with replacement. The same values give the same interval.
 /// - Parameter groups: values by seed, say; nil where there is none. Values at one place in all groups, a face's, go together.
 /// - Returns: nil where there is no value.
-public func bootstrap(_ groups: [[Double?]], rounds: Int = 2000) -> Estimate? {
+package func bootstrap(_ groups: [[Double?]], rounds: Int = 2000) -> Estimate? {
   let all = groups.flatMap { $0.compactMap { $0 } }
   guard !all.isEmpty else { return nil }
   let places = groups.map(\.count).max()!

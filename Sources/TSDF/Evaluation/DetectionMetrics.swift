@@ -3,7 +3,7 @@ import Networks
 import Pictures
 
 /// How far protection breaks a detector (method section 5), the clean image's detections being the truth; accumulated
-/// over images.
+/// over images. What is a mean is NaN without an image.
 public struct DetectionMetrics: Codable, Sendable {
   /// Images judged.
   public private(set) var count = 0
@@ -55,14 +55,16 @@ public struct DetectionMetrics: Codable, Sendable {
     protectedScore += other.protectedScore
   }
 
-  /// In percent.
+  /// The mean share, in percent, of the protected image's boxes that match a clean one; 100 where it has none.
   public var precision: Double { 100 * precisionSum / Double(count) }
+  /// The mean share, in percent, of the clean image's boxes that are matched; 100 where it has none.
   public var recall: Double { 100 * recallSum / Double(count) }
+  /// The harmonic mean of precision and recall, in percent.
   public var f1: Double {
     let (p, r) = (precision, recall)
     return p + r == 0 ? 0 : 2 * p * r / (p + r)
   }
-  /// Data usability quotient.
+  /// The data usability quotient, at most 1: matched boxes less false ones, over the clean image's boxes; a mean over images.
   public var duq: Double { duqSum / Double(count) }
   /// Change of the mean score of a box; NaN when one side has none.
   public var confidenceChange: Double { protectedScore / Double(protectedBoxes) - cleanScore / Double(cleanBoxes) }

@@ -49,6 +49,7 @@ public struct EvaluationSum: Sendable {
   /// Photos without a face.
   public private(set) var withoutFace = 0
 
+  /// The sum of no photos yet.
   public init(_ plan: EvaluationPlan) {
     self.plan = plan
     let none = EvaluationTally(generators: plan.generators.count, detectors: plan.detectors.count)

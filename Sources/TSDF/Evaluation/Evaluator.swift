@@ -12,6 +12,11 @@ public final class Evaluator {
   let device: any Device
   private let seed: UInt64
 
+  /// - Parameters:
+  ///   - generators: what edits the faces, by the names that reports have.
+  ///   - detectors: what looks for faces, by the names that reports have.
+  ///   - networks: what else edits are measured by.
+  ///   - seed: of edits that vary, and of what attacks draw.
   public init(
     generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceFinder)],
     networks: MetricNetworks = MetricNetworks(), seed: UInt64, device: any Device
@@ -37,6 +42,7 @@ public final class Evaluator {
 
   /// A photo, what was made of it and what models make of both.
   public struct Judgement {
+    /// The photo, and what was made of it.
     public let photo: JudgedPhoto, protected: Image
     let clean: Look, seen: Look
   }
@@ -156,7 +162,7 @@ public final class Evaluator {
   /// Adds a row a face to a sheet, as far as there is room: original, protected, difference x10, edit of the original, edit of the
   /// protected, detections of the first detector on both.
   /// - Parameter rows: as many at most.
-  public func add(_ judgement: Judgement, to sheet: inout PictureSheet, rows: Int) throws {
+  package func add(_ judgement: Judgement, to sheet: inout PictureSheet, rows: Int) throws {
     let (photo, clean, seen, cell) = (judgement.photo, judgement.clean, judgement.seen, sheet.cell)
     for (face, square) in photo.faces.enumerated() where sheet.rowCount < rows {
       func cut(_ image: Image) throws -> Image {

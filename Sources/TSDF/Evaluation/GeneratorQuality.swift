@@ -6,6 +6,7 @@ import Pictures
 public struct GeneratorQuality: Codable, Equatable, Sendable {
   /// One of its edits.
   public struct Edit: Codable, Equatable, Sendable {
+    /// The edit's name.
     public var name: String
     /// The share of faces whose edit shows what was asked for, as the classifier sees it, and of faces that showed it before; nil where
     /// the classifier knows no such attribute.
@@ -17,7 +18,9 @@ public struct GeneratorQuality: Codable, Equatable, Sendable {
     public var outside: Estimate?
   }
 
+  /// How many faces were edited.
   public var faces: Int
+  /// One for each edit, in the generator's order.
   public var edits: [Edit]
   /// Over all edits; a face's go together in the intervals.
   public var success: Estimate?, before: Estimate?, changed: Estimate?, outside: Estimate?

@@ -1,7 +1,7 @@
 import Foundation
 import Pictures
 
-/// How far protection breaks a generator's edits (method section 5), accumulated over images.
+/// How far protection breaks a generator's edits (method section 5), accumulated over images. Means are NaN without a judged edit.
 public struct InterruptionMetrics: Codable, Sendable {
   /// Edits judged.
   public private(set) var count = 0
@@ -13,6 +13,7 @@ public struct InterruptionMetrics: Codable, Sendable {
   private var psnrSum = 0.0
   private var psnrCount = 0
 
+  /// Of no edits yet.
   public init() {}
 
   /// Adds one edit: the planes [3, height, width] of the original x, its edit y, and the protected image's edit y'.
@@ -43,12 +44,13 @@ public struct InterruptionMetrics: Codable, Sendable {
     psnrCount += other.psnrCount
   }
 
-  /// Mean squared change of the edit inside the edited region; NaN without a judged edit.
+  /// Mean squared change of the edit inside the edited region.
   public var l2Mask: Double { l2Sum / Double(count) }
-  /// The share of edits with L2mask > 0.05.
+  /// The share of edits with L2mask > 0.05 (SR_mask).
   public var successRate: Double { Double(successes) / Double(count) }
+  /// The mean structural similarity of the protected image's edit and the original's, at most 1.
   public var ssimMean: Double { ssimSum / Double(count) }
-  /// Mean over edits that changed at all.
+  /// The mean peak signal-to-noise ratio of both in dB, over edits that changed at all.
   public var psnrMean: Double { psnrSum / Double(psnrCount) }
 }
 

@@ -4,10 +4,15 @@ import Networks
 
 /// What networks say of pictures.
 public enum MetricName: String, CaseIterable, Sendable {
-  case lpips, identity, fid
+  /// How differently two pictures look to people (`LPIPS`).
+  case lpips
+  /// How alike two faces are, as persons (`IdentityNetwork`).
+  case identity
+  /// How far two sets of pictures are apart (`InceptionV3`).
+  case fid
 
   /// The weights' name in the models' folder.
-  public var weights: String { self == .fid ? "inception" : rawValue }
+  package var weights: String { self == .fid ? "inception" : rawValue }
 }
 
 /// Networks that say how alike pictures are; what is nil is not measured.
@@ -19,10 +24,12 @@ public struct MetricNetworks {
   /// Whether two pictures show the same person.
   public var identity: IdentityNetwork?
 
+  /// Networks that are loaded already; with none nothing is measured.
   public init(inception: InceptionV3? = nil, lpips: LPIPS? = nil, identity: IdentityNetwork? = nil) {
     (self.inception, self.lpips, self.identity) = (inception, lpips, identity)
   }
 
+  /// The networks of these metrics.
   /// - Parameter file: where a metric's weights are.
   /// - Throws: `FileError` where a file is not there or holds no such network.
   public init(_ names: [MetricName], from file: (MetricName) throws -> URL, on device: any Device) throws {

@@ -3,46 +3,46 @@ import Networks
 import Pictures
 
 /// What a protection does to one photo, in pictures and figures for people.
-public struct PhotoAccount: Sendable {
+package struct PhotoAccount: Sendable {
   /// The photo's name, for people.
-  public var name: String
-  public var faces: [Face]
-  public var detectors: [DetectorAccount]
+  package var name: String
+  package var faces: [Face]
+  package var detectors: [DetectorAccount]
 
-  public init(name: String, faces: [Face], detectors: [DetectorAccount]) {
+  package init(name: String, faces: [Face], detectors: [DetectorAccount]) {
     (self.name, self.faces, self.detectors) = (name, faces, detectors)
   }
 
-  public struct Face: Sendable {
+  package struct Face: Sendable {
     /// The face's square, before and after.
-    public var before: Image, after: Image
+    package var before: Image, after: Image
     /// In dB; infinite where nothing changed.
-    public var psnr: Double
-    public var generators: [GeneratorAccount]
+    package var psnr: Double
+    package var generators: [GeneratorAccount]
 
-    public init(before: Image, after: Image, psnr: Double, generators: [GeneratorAccount]) {
+    package init(before: Image, after: Image, psnr: Double, generators: [GeneratorAccount]) {
       (self.before, self.after, self.psnr, self.generators) = (before, after, psnr, generators)
     }
   }
 
-  public struct GeneratorAccount: Sendable {
-    public var name: String
+  package struct GeneratorAccount: Sendable {
+    package var name: String
     /// Edits that change the face, and those of them that break: whose mean squared error, within what the edit changes, is above 0.05.
-    public var edits: Int, broken: Int
+    package var edits: Int, broken: Int
     /// The edit that changes the face most: its name, and what is made of the face before and after; nil where none changes it.
-    public var strongest: (name: String, before: Image, after: Image)?
+    package var strongest: (name: String, before: Image, after: Image)?
 
-    public init(name: String, edits: Int, broken: Int, strongest: (name: String, before: Image, after: Image)?) {
+    package init(name: String, edits: Int, broken: Int, strongest: (name: String, before: Image, after: Image)?) {
       (self.name, self.edits, self.broken, self.strongest) = (name, edits, broken, strongest)
     }
   }
 
-  public struct DetectorAccount: Sendable {
-    public var name: String
+  package struct DetectorAccount: Sendable {
+    package var name: String
     /// Faces found in the original; those of them still found; finds in the protected photo where none was before.
-    public var found: Int, stillFound: Int, invented: Int
+    package var found: Int, stillFound: Int, invented: Int
 
-    public init(name: String, found: Int, stillFound: Int, invented: Int) {
+    package init(name: String, found: Int, stillFound: Int, invented: Int) {
       (self.name, self.found, self.stillFound, self.invented) = (name, found, stillFound, invented)
     }
   }
@@ -51,7 +51,7 @@ public struct PhotoAccount: Sendable {
 extension Evaluator {
   /// What was made of a photo.
   /// - Parameter cell: pixels a side of faces' pictures at most.
-  public func account(of judgement: Judgement, cell: Int) throws -> PhotoAccount {
+  package func account(of judgement: Judgement, cell: Int) throws -> PhotoAccount {
     let (photo, clean, seen, image) = (judgement.photo, judgement.clean, judgement.seen, judgement.protected)
     let faces = try photo.faces.enumerated().map { number, square in
       let (before, after) = (photo.image.cropped(to: square), image.cropped(to: square))

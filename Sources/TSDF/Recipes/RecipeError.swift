@@ -5,7 +5,7 @@ public struct RecipeError: Error, CustomStringConvertible, Sendable {
   /// What it must be, and what it is.
   public let message: String
 
-  public init(_ field: String, _ message: String) { (self.field, self.message) = (field, message) }
+  package init(_ field: String, _ message: String) { (self.field, self.message) = (field, message) }
 
   public var description: String { "\(field) \(message)" }
 }

@@ -3,7 +3,7 @@ import Networks
 import Pictures
 
 /// What a generator makes of some faces: a row a face, first the original, then each edit.
-public func editSheet(_ generator: any Generator, faces: FaceSet, indices: [Int], device: any Device) throws -> Image {
+package func editSheet(_ generator: any Generator, faces: FaceSet, indices: [Int], device: any Device) throws -> Image {
   var sheet = PictureSheet(cell: faces.size)
   var random = RandomStream(seed: 1)
   for index in indices {

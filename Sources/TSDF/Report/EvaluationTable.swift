@@ -2,9 +2,9 @@ import Foundation
 import Pictures
 
 /// Reports as tables: for people, and as CSV.
-public enum EvaluationTable: Sendable {
+package enum EvaluationTable: Sendable {
   /// One line a report and generator or detector, comma-separated, with a header.
-  public static func csv(_ reports: [VariantReport]) -> String {
+  package static func csv(_ reports: [VariantReport]) -> String {
     var lines = [
       "variant,attack,refine_steps,photos,faces,watermark_psnr,watermark_ssim,watermark_lpips,kind,model,count,left_out,l2mask,sr_mask,"
         + "edit_ssim,edit_psnr,fid,edit_lpips,identity,robustness,precision,recall,f1,duq,confidence_change,box_count_change"
@@ -29,7 +29,7 @@ public enum EvaluationTable: Sendable {
   }
 
   /// Columns for a terminal or a Markdown page.
-  public static func text(_ reports: [VariantReport]) -> String {
+  package static func text(_ reports: [VariantReport]) -> String {
     guard let first = reports.first else { return "" }
     var header = ["protection", "attack", "PSNR", "SSIM"] + (first.watermarkLPIPS == nil ? [] : ["LPIPS"])
     let hasRobustness = reports.contains { $0.generators.contains { $0.robustness != nil } }

@@ -4,11 +4,11 @@ import Mustache
 
 /// A persistence experiment as one HTML page that needs nothing else: what is left in a matrix, curves over retraining, examples, how it
 /// was made.
-public enum PersistencePage: Sendable {
+package enum PersistencePage: Sendable {
   /// - Parameters:
   ///   - folder: the experiment's, for the arms' example pictures.
   /// - Throws: `FileError` where a picture cannot be read.
-  public static func html(_ recipe: PersistenceRecipe, _ summary: PersistenceSummary, folder: URL) throws -> String {
+  package static func html(_ recipe: PersistenceRecipe, _ summary: PersistenceSummary, folder: URL) throws -> String {
     let attackers = recipe.attackers.map(\.name).filter { name in summary.rows.contains { $0.attacker == name } }
     let defenders = recipe.defenders.map(\.name).filter { name in summary.rows.contains { $0.defender == name } }
     func last(_ defender: String, _ attacker: String) -> PersistenceSummary.Row? {

@@ -1,9 +1,9 @@
 import Foundation
 
 /// A persistence experiment as tables: CSV, and Markdown for people.
-public enum PersistenceTable: Sendable {
+package enum PersistenceTable: Sendable {
   /// A line a row of the summary, comma-separated, with a header; an estimate takes four columns.
-  public static func csv(_ summary: PersistenceSummary) -> String {
+  package static func csv(_ summary: PersistenceSummary) -> String {
     let estimates = [
       "own_l2mask", "own_sr_mask", "cross_l2mask", "cross_sr_mask", "drift_l2mask", "ssim", "clean_success",
       "protected_success", "lpips",
@@ -35,7 +35,7 @@ public enum PersistenceTable: Sendable {
 
   /// SR_mask (own) after the last step, an attacker a line, a defender a column; then the shares of photos that preparation kept and of
   /// crops that are junk, where not all were kept.
-  public static func matrix(_ summary: PersistenceSummary) -> String {
+  package static func matrix(_ summary: PersistenceSummary) -> String {
     func names(_ path: KeyPath<PersistenceSummary.Row, String>) -> [String] {
       summary.rows.reduce(into: []) { names, row in
         if !names.contains(row[keyPath: path]) { names.append(row[keyPath: path]) }
@@ -62,7 +62,7 @@ public enum PersistenceTable: Sendable {
   }
 
   /// One line a defender, attacker and last step.
-  public static func text(_ summary: PersistenceSummary) -> String {
+  package static func text(_ summary: PersistenceSummary) -> String {
     var rows = [
       [
         "defender", "attacker", "photos kept", "step", "L2mask own", "SR_mask own", "L2mask cross", "drift",

@@ -5,34 +5,34 @@ import Pictures
 
 /// What was done to photos, as one HTML page that needs nothing else: each face before and after, what generators make of both, and in
 /// plain words what is stopped and what is not.
-public struct ProtectionPage: Sendable {
+package struct ProtectionPage: Sendable {
   /// How many photos are shown with pictures; all are counted.
-  public static let shownPhotos = 100
+  package static let shownPhotos = 100
   /// Pixels a side of faces' pictures at most.
-  public static let cell = 320
+  package static let cell = 320
 
   private var photos: [Page.Photo] = []
   private var counts = Counts()
   private let purpose: Purpose
 
   /// What photos were protected against.
-  public struct Purpose: Sendable {
+  package struct Purpose: Sendable {
     /// Names of models.
-    public var generators: [String], detectors: [String]
+    package var generators: [String], detectors: [String]
 
-    public init(generators: [String], detectors: [String]) {
+    package init(generators: [String], detectors: [String]) {
       (self.generators, self.detectors) = (generators, detectors)
     }
   }
 
-  public init(_ purpose: Purpose) { self.purpose = purpose }
+  package init(_ purpose: Purpose) { self.purpose = purpose }
 
   /// Whether another photo would be shown with pictures.
-  public var showsMore: Bool { photos.count < Self.shownPhotos }
+  package var showsMore: Bool { photos.count < Self.shownPhotos }
 
   /// Adds a photo's account.
   /// - Throws: where a picture cannot be encoded.
-  public mutating func add(_ account: PhotoAccount) throws {
+  package mutating func add(_ account: PhotoAccount) throws {
     counts.add(account)
     guard showsMore else { return }
     photos.append(
@@ -42,7 +42,7 @@ public struct ProtectionPage: Sendable {
   }
 
   /// - Throws: where the template does not render.
-  public func html() throws -> String {
+  package func html() throws -> String {
     try MustacheTemplate(string: template).render(
       Page(
         photos: photos, count: counts.photos, noun: counts.photos == 1 ? "photo" : "photos",

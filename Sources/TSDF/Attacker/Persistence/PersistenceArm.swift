@@ -3,7 +3,9 @@ import Kernels
 
 /// A defender, an attacker, a seed.
 public struct PersistenceArm: Sendable {
+  /// Who protects, and who attacks.
   public let defender: PersistenceRecipe.Defender, attacker: PersistenceRecipe.Attacker
+  /// One of the recipe's.
   public let seed: UInt64
 
   /// Its folder, below the experiment's.

@@ -16,6 +16,7 @@ public struct PersistenceModels: Sendable {
   /// The weights of a metric's network.
   public var metric: @Sendable (MetricName) -> URL
 
+  /// Networks from these places.
   public init(
     generator: @escaping @Sendable (String, any Device) throws -> any Generator,
     detector: @escaping @Sendable (String, any Device) throws -> any FaceDetector,
@@ -50,7 +51,9 @@ public final class PersistenceExperiment {
   /// - Parameters:
   ///   - dataset: labelled aligned faces.
   ///   - folder: for all results.
-  /// - Throws: `FileError` where there are too few faces.
+  ///   - shouldStop: asked between steps; where it says so the run throws `Stopped`.
+  ///   - note: is told what is being done.
+  /// - Throws: `RecipeError` when the recipe holds what cannot be, `FileError` where there are too few faces.
   public init(
     _ recipe: PersistenceRecipe, dataset: Dataset, models: PersistenceModels, folder: URL, device: any Device,
     shouldStop: @escaping () -> Bool = { false }, note: @escaping (String) -> Void = { _ in }

@@ -1,31 +1,40 @@
 /// What is left of each defender's protection against each attacker, over faces and seeds.
 public struct PersistenceSummary: Codable, Equatable, Sendable {
+  /// One for each defender, attacker and step.
   public var rows: [Row]
 
   /// One defender and attacker after so many retraining steps.
   public struct Row: Codable, Equatable, Sendable {
+    /// The defender's name, and the attacker's.
     public var defender: String, attacker: String
+    /// How many generator steps of retraining went before.
     public var step: Int
+    /// How many seeds were measured.
     public var seeds: Int
     /// L2mask and SR_mask (method section 5) of the retrained generator's edits of protected faces, against its own edits of the
-    /// originals (`own`) and against the edits before retraining (`cross`); `drift`: of its edits of the originals against
-    /// those before. Cross counts only as far as it exceeds drift.
+    /// originals.
     public var own: Estimate?, ownRate: Estimate?
+    /// The same against the edits of the originals before retraining. It counts only as far as it exceeds `drift`.
     public var cross: Estimate?, crossRate: Estimate?
+    /// L2mask of the retrained generator's edits of the originals, against those before retraining.
     public var drift: Estimate?
+    /// The structural similarity of the retrained generator's edits of originals and of protected faces.
     public var ssim: Estimate?
     /// How often a classifier finds what was asked for in edits of originals and of protected faces.
     public var cleanSuccess: Estimate?, protectedSuccess: Estimate?
-    /// The LPIPS distance of the same edits, and their Frechet inception distance, a mean over seeds; nil where the recipe does not
-    /// ask.
+    /// The LPIPS distance of the same edits; nil where the recipe does not ask.
     public var lpips: Estimate?
+    /// Their Frechet inception distance, a mean over seeds; nil where the recipe does not ask.
     public var fid: Double?
-    /// What preparation left, as means over seeds: shares of the photos, and of the crops.
+    /// What preparation left, as means over seeds: the shares of photos that were kept and lost, and of crops that are no face.
     public var kept: Double, lost: Double, junk: Double
+    /// How many crops it made, a mean over seeds.
     public var crops: Double
+    /// How well crops fit true faces, a mean over crops, then over seeds; nil where boxes were not looked for, or found.
     public var meanIoU: Double?
   }
 
+  /// Sums up results.
   /// - Parameter results: of all arms, in order.
   public init(_ results: [PersistenceResult]) {
     rows = []

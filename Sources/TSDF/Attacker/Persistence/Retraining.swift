@@ -13,6 +13,7 @@ extension PersistenceExperiment {
   }
 
   /// Runs an arm, or what is left of it.
+  /// - Throws: `Stopped` where it is asked to stop, with all that it did on disk.
   public func run(_ arm: PersistenceArm) throws -> PersistenceResult {
     let photos = try protected(by: arm.defender)
     var shared = recipe

@@ -2,22 +2,22 @@ import Kernels
 import Pictures
 
 /// What crops are sorted out by.
-public struct CropQuality: Codable, Equatable, Sendable {
+package struct CropQuality: Codable, Equatable, Sendable {
   /// The difference hash: of the crop averaged to 9 x 8 grey pixels, whether each is darker than the one to its right;
   /// rows from the top, the first in the highest bit.
-  public var hash: UInt64
+  package var hash: UInt64
   /// The variance of the Laplacian of the grey crop, of samples 0...255: low where it is blurred.
-  public var sharpness: Double
+  package var sharpness: Double
 
   /// - Parameter crop: 8-bit RGB.
-  public init(of crop: Image) throws {
+  package init(of crop: Image) throws {
     let grey = CropQuality.grey(crop)
     hash = try CropQuality.differenceHash(grey, width: crop.width, height: crop.height)
     sharpness = CropQuality.laplacianVariance(grey, width: crop.width, height: crop.height)
   }
 
   /// Bits in which the hashes of two crops differ, 0...64.
-  public func distance(to other: CropQuality) -> Int { (hash ^ other.hash).nonzeroBitCount }
+  package func distance(to other: CropQuality) -> Int { (hash ^ other.hash).nonzeroBitCount }
 
   /// The luma of ITU-R BT.601, 0...255.
   private static func grey(_ crop: Image) -> [Float] {

@@ -3,7 +3,7 @@ import Networks
 import Pictures
 
 /// How the faces that several detectors find in a photo are combined.
-public enum DetectionCombination: String, Codable, CaseIterable, Sendable {
+package enum DetectionCombination: String, Codable, CaseIterable, Sendable {
   /// Those of the first detector that finds any.
   case first
   /// Those that any detector finds.
@@ -13,18 +13,18 @@ public enum DetectionCombination: String, Codable, CaseIterable, Sendable {
 }
 
 /// A face in a photo and the names of the detectors that found it.
-public struct FoundFace: Codable, Equatable, Sendable {
+package struct FoundFace: Codable, Equatable, Sendable {
   /// The best score's; landmarks are the best score's that has any.
-  public var detection: Detection
-  public var detectors: [String]
+  package var detection: Detection
+  package var detectors: [String]
 
-  public init(detection: Detection, detectors: [String]) { (self.detection, self.detectors) = (detection, detectors) }
+  package init(detection: Detection, detectors: [String]) { (self.detection, self.detectors) = (detection, detectors) }
 }
 
 /// The faces that at least `votes` of several detectors find, best score first. Boxes are of one face where they
 /// overlap its best box with an IoU of at least 0.5.
 /// - Parameter found: each detector's name and what it found.
-public func combined(_ found: [(name: String, detections: [Detection])], votes: Int) -> [FoundFace] {
+package func combined(_ found: [(name: String, detections: [Detection])], votes: Int) -> [FoundFace] {
   // Of equal scores the earlier detector's goes first.
   let ordered = found.indices.flatMap { detector in found[detector].detections.map { (detector, $0) } }
     .enumerated().sorted { ($1.element.1.score, $0.offset) < ($0.element.1.score, $1.offset) }.map(\.element)
@@ -45,13 +45,13 @@ public func combined(_ found: [(name: String, detections: [Detection])], votes: 
 }
 
 /// The detectors with which faces are collected. It belongs to one thread at a time, with its device.
-public final class DetectorEnsemble {
+package final class DetectorEnsemble {
   private let detectors: [(name: String, detector: any FaceFinder)]
   private let attack: Purification?
   let device: any Device
 
   /// - Parameter attack: what photos are put through first.
-  public init(
+  package init(
     _ detectors: [(name: String, detector: any FaceFinder)], after attack: Purification? = nil, on device: any Device
   ) throws {
     guard !detectors.isEmpty else { throw KernelsError.usage("finding faces needs a detector") }

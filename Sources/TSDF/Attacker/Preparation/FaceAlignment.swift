@@ -2,7 +2,7 @@ import Networks
 import Pictures
 
 /// How a face comes to lie in its crop.
-public enum FaceAlignment: Sendable {
+package enum FaceAlignment: Sendable {
   /// Where eyes, nose and corners of the mouth of an upright face lie in the square of its box's longer side, as shares
   /// of that side from the top left corner: RetinaFace's landmarks on 200 portraits, averaged, and then with their
   /// mirror images.
@@ -12,14 +12,14 @@ public enum FaceAlignment: Sendable {
   ]
 
   /// The template in a crop of `size` pixels a side whose margin is `margin` times the box, in pixels.
-  public static func template(margin: Float, size: Int) -> [Point] {
+  package static func template(margin: Float, size: Int) -> [Point] {
     func place(_ share: Float) -> Float { (0.5 + (share - 0.5) / margin) * Float(size) }
     return template.map { Point(x: place($0.x), y: place($0.y)) }
   }
 
   /// What brings a face into its crop: its landmarks onto the template if asked and there are any, else the square
   /// around its box.
-  public static func transform(for face: Detection, _ settings: PreparationSettings) -> SimilarityTransform {
+  package static func transform(for face: Detection, _ settings: PreparationSettings) -> SimilarityTransform {
     let side = max(1, max(face.box.width, face.box.height) * settings.margin)
     let plain = SimilarityTransform(
       square: Box(centerX: face.box.centerX, centerY: face.box.centerY, width: side, height: side), side: settings.size)

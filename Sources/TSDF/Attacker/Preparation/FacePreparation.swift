@@ -5,24 +5,24 @@ import Synchronization
 
 /// What an attacker does with collected photos before training on them: finds the faces and cuts them out. Serves
 /// several threads: the device works for one photo at a time, the rest runs side by side.
-public final class FacePreparation: Sendable {
-  public let settings: PreparationSettings
+package final class FacePreparation: Sendable {
+  package let settings: PreparationSettings
   private let detectors: Mutex<DetectorEnsemble>
 
   /// - Parameter detectors: given up by the caller, and with them their device and all that is on it.
-  public init(_ settings: PreparationSettings, detectors: sending DetectorEnsemble) {
+  package init(_ settings: PreparationSettings, detectors: sending DetectorEnsemble) {
     self.settings = settings
     self.detectors = Mutex(detectors)
   }
 
   /// A decoded photo as detectors are given it and crops are cut from it: upright, after what photos are put through.
-  public func photo(_ file: ImageFile) throws -> Image {
+  package func photo(_ file: ImageFile) throws -> Image {
     try detectors.withLock { try $0.purified(file.image.upright(from: file.orientation)) }
   }
 
   /// All faces in an upright photo that are large enough, best score first.
   /// - Parameter isCollected: else it is a clean photo, which tells the truth.
-  public func faces(in photo: Image, isCollected: Bool = true) throws -> [FoundFace] {
+  package func faces(in photo: Image, isCollected: Bool = true) throws -> [FoundFace] {
     try detectors.withLock { try $0.faces(in: photo, settings, isCollected: isCollected) }.filter { face in
       // What no picture can hold comes of photos made to break detectors.
       let (box, marks) = (face.detection.box, face.detection.landmarks)
@@ -32,19 +32,19 @@ public final class FacePreparation: Sendable {
   }
 
   /// Those of a photo's faces that are cut out.
-  public func chosen(_ faces: [FoundFace]) -> [FoundFace] {
+  package func chosen(_ faces: [FoundFace]) -> [FoundFace] {
     guard settings.faces == .largest else { return faces }
     // Of equal areas the better score, which comes first.
     return faces.max { $0.detection.box.area < $1.detection.box.area }.map { [$0] } ?? []
   }
 
   /// A face's crop from its upright photo.
-  public func crop(_ face: Detection, from photo: Image) -> Image {
+  package func crop(_ face: Detection, from photo: Image) -> Image {
     photo.warped(by: FaceAlignment.transform(for: face, settings), size: settings.size)
   }
 
   /// The boxes of the faces that really are in a photo of `width` x `height` pixels, those left out that are too small.
-  public func boxes(of truth: FaceTruth.Source, width: Int, height: Int) throws -> [Box] {
+  package func boxes(of truth: FaceTruth.Source, width: Int, height: Int) throws -> [Box] {
     let known: PhotoDetections
     switch truth {
     case .boxes(let detections): known = detections
@@ -63,7 +63,7 @@ public final class FacePreparation: Sendable {
   private func isLargeEnough(_ box: Box) -> Bool { min(box.width, box.height) >= Float(settings.minSize) }
 
   /// Lends the device for as long as `body` runs.
-  public func withDevice<R: Sendable>(_ body: (any Device) throws -> R) rethrows -> R {
+  package func withDevice<R: Sendable>(_ body: (any Device) throws -> R) rethrows -> R {
     try detectors.withLock { try body($0.device) }
   }
 }

@@ -7,15 +7,15 @@ import SystemPackage
 /// Where the faces of photos really are: as a list says, or as detectors find in clean versions of the photos. A photo
 /// is looked up by its path below its folder; of files that differ in their extension alone the one with the photo's
 /// own is taken.
-public struct FaceTruth: Sendable {
+package struct FaceTruth: Sendable {
   /// What is known of one photo.
-  public enum Source: Sendable {
+  package enum Source: Sendable {
     case boxes(PhotoDetections)
     /// The clean photo's path, for errors, and its bytes.
     case photo(String, Data)
 
     /// The same for the same faces: the SHA-256 of what they are known by.
-    public var fingerprint: String {
+    package var fingerprint: String {
       get throws {
         switch self {
         case .boxes(var detections):
@@ -40,7 +40,7 @@ public struct FaceTruth: Sendable {
 
   /// A list as `tsdf detect` prints it.
   /// - Throws: `FileError` naming the file when it is no such list.
-  public init(list url: URL) throws {
+  package init(list url: URL) throws {
     let data = try contents(of: FilePath(url.path))
     guard let photos = try? JSONDecoder().decode([PhotoDetections].self, from: data) else {
       throw FileError(url.path, "is no list of faces as 'tsdf detect' prints it")
@@ -58,7 +58,7 @@ public struct FaceTruth: Sendable {
 
   /// A folder of clean photos.
   /// - Throws: `FileError` naming the folder when it holds no image.
-  public init(cleanFolder url: URL) throws {
+  package init(cleanFolder url: URL) throws {
     let collection = try PhotoCollection([url.path])
     if let failure = collection.failures.first { throw failure }
     self.init(url, .folder(collection.items), files: collection.items.map(\.name))
@@ -72,7 +72,7 @@ public struct FaceTruth: Sendable {
   /// What is known of a photo.
   /// - Parameter relativePath: the photo's path below its folder.
   /// - Throws: `FileError` naming the photo when nothing is known of it, or what is meant is not clear.
-  public func source(of relativePath: String) throws -> Source {
+  package func source(of relativePath: String) throws -> Source {
     let wanted = Self.stem(relativePath)
     func isExact(_ file: String) -> Bool {
       (file as NSString).pathExtension == (relativePath as NSString).pathExtension

@@ -4,15 +4,15 @@ import Networks
 import Pictures
 
 /// What was made of each photo of a collection, in its order.
-public struct PreparationManifest: Sendable {
+package struct PreparationManifest: Sendable {
   /// A photo by its path below its folder, and what was made of it; nil where that failed.
-  public typealias Line = (photo: String, prepared: PreparedPhoto?)
+  package typealias Line = (photo: String, prepared: PreparedPhoto?)
 
   private let lines: [Line]
   private let reasons: [[CropSelection.Reason?]]
 
   /// - Parameter reasons: why each crop of each photo does not stay; nil for those that do.
-  public init(_ lines: [Line], reasons: [[CropSelection.Reason?]]) { (self.lines, self.reasons) = (lines, reasons) }
+  package init(_ lines: [Line], reasons: [[CropSelection.Reason?]]) { (self.lines, self.reasons) = (lines, reasons) }
 
   /// Each photo's crops, and why they do not stay.
   private var crops: some Sequence<(PreparedPhoto, [(crop: PreparedCrop, dropped: CropSelection.Reason?)])> {
@@ -22,16 +22,16 @@ public struct PreparationManifest: Sendable {
   // MARK: Sums
 
   /// What is counted over a collection.
-  public struct Summary: Encodable, Sendable {
-    public var photos = 0, kept = 0, lost = 0, junk = 0, faceless = 0, failed = 0
+  package struct Summary: Encodable, Sendable {
+    package var photos = 0, kept = 0, lost = 0, junk = 0, faceless = 0, failed = 0
     /// Crops that stay, and how many of them are no face of the truth.
-    public var crops = 0, junkCrops = 0
-    public var duplicates = 0, blurred = 0
+    package var crops = 0, junkCrops = 0
+    package var duplicates = 0, blurred = 0
     /// Over the crops that stay; nil without truth or crops.
-    public var meanIoU: Double?
+    package var meanIoU: Double?
   }
 
-  public var summary: Summary {
+  package var summary: Summary {
     var summary = Summary()
     for (_, prepared) in lines {
       summary.photos += 1
@@ -61,7 +61,7 @@ public struct PreparationManifest: Sendable {
   // MARK: Files
 
   /// JSON, a line a photo.
-  public func jsonLines() throws -> String {
+  package func jsonLines() throws -> String {
     try zip(lines, reasons).map { line, reasons in
       try canonicalJSON(PhotoLine(photo: line.photo, prepared: line.prepared, reasons: reasons)) + "\n"
     }.joined()
@@ -109,7 +109,7 @@ public struct PreparationManifest: Sendable {
 
   /// A table, comma-separated: a row a crop, and one for each photo without any. `photo_status` is the photo's,
   /// `status` the crop's.
-  public func csv() -> String {
+  package func csv() -> String {
     var rows = ["photo,photo_status,file,status,detectors,score,x0,y0,x1,y1,iou,sharpness,dropped"]
     for (line, reasons) in zip(lines, reasons) {
       let photo = [Self.quoted(line.photo), (line.prepared?.status ?? .failed).rawValue]

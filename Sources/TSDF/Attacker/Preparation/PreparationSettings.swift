@@ -1,35 +1,35 @@
 import Networks
 
 /// Which faces of a photo are cut out.
-public enum ChosenFaces: String, Codable, CaseIterable, Sendable {
+package enum ChosenFaces: String, Codable, CaseIterable, Sendable {
   case all
   /// The one with the largest box.
   case largest
 }
 
 /// How faces are found and cut out; the same settings make the same crops of a photo.
-public struct PreparationSettings: Codable, Equatable, Sendable {
+package struct PreparationSettings: Codable, Equatable, Sendable {
   /// The names of the detectors.
-  public var detectors: [String] = [RetinaFace.name]
-  public var combination = DetectionCombination.union
+  package var detectors: [String] = [RetinaFace.name]
+  package var combination = DetectionCombination.union
   /// How many detectors must find a face when they vote, 1 to their number.
-  public var votes = 1
+  package var votes = 1
   /// The lowest score of a face, 0...1.
-  public var threshold: Float = defaultDetectionThreshold
+  package var threshold: Float = defaultDetectionThreshold
   /// Faces whose box has a shorter side than this are left out, in pixels of the photo.
-  public var minSize = 0
-  public var faces = ChosenFaces.all
+  package var minSize = 0
+  package var faces = ChosenFaces.all
   /// Pictures with a longer side are shrunk to this for detection.
-  public var longestSide = 1280
+  package var longestSide = 1280
   /// The side of a crop's square, as a multiple of the longer side of the face's box.
-  public var margin: Float = 1.5
+  package var margin: Float = 1.5
   /// Pixels a side of crops.
-  public var size = 256
+  package var size = 256
   /// Turns and scales faces so that eyes, nose and mouth come to lie where they always do.
-  public var align = false
+  package var align = false
 
   /// What photos are put through first, as a `PurificationRecipe` is written; nil for nothing.
-  public var purify: String?
+  package var purify: String?
 
-  public init() {}
+  package init() {}
 }

@@ -4,41 +4,41 @@ import Pictures
 import SystemPackage
 
 /// A face of a photo and its crop.
-public struct PreparedCrop: Codable, Sendable {
+package struct PreparedCrop: Codable, Sendable {
   /// The crop, relative to the output folder.
-  public var file: String
+  package var file: String
   /// The SHA-256 of its file.
-  public var digest: String
-  public var face: FoundFace
-  public var quality: CropQuality
+  package var digest: String
+  package var face: FoundFace
+  package var quality: CropQuality
   /// The IoU of its box with the best box of the truth, 0 where that has none; nil without truth.
-  public var iou: Float?
+  package var iou: Float?
 
-  public init(file: String, digest: String, face: FoundFace, quality: CropQuality, iou: Float?) {
+  package init(file: String, digest: String, face: FoundFace, quality: CropQuality, iou: Float?) {
     (self.file, self.digest, self.face, self.quality, self.iou) = (file, digest, face, quality, iou)
   }
 
   /// Whether the truth knows no such face.
-  public var isJunk: Bool { iou.map { $0 < 0.5 } ?? false }
+  package var isJunk: Bool { iou.map { $0 < 0.5 } ?? false }
 }
 
 /// What the journal says of a photo whose faces have been cut out.
-public struct PreparedPhoto: SourcedEntry {
+package struct PreparedPhoto: SourcedEntry {
   /// The photo, by its path below its folder.
-  public var photo: String
-  public var source: String, settings: String
+  package var photo: String
+  package var source: String, settings: String
   /// Pixels of the photo, upright.
-  public var width: Int, height: Int
+  package var width: Int, height: Int
   /// The boxes of the faces that really are in it; nil without truth.
-  public var truth: [Box]?
+  package var truth: [Box]?
   /// Best score first.
-  public var crops: [PreparedCrop]
+  package var crops: [PreparedCrop]
 
-  public static var journalName: String { PartialFile.ownPrefix + "prepare.jsonl" }
-  public static var keyField: String { "photo" }
-  public var key: FilePath { FilePath(photo) }
+  package static var journalName: String { PartialFile.ownPrefix + "prepare.jsonl" }
+  package static var keyField: String { "photo" }
+  package var key: FilePath { FilePath(photo) }
 
-  public init(
+  package init(
     photo: String, source: String, settings: String, width: Int, height: Int, truth: [Box]?, crops: [PreparedCrop]
   ) {
     (self.photo, self.source, self.settings, self.width, self.height) = (photo, source, settings, width, height)
@@ -46,7 +46,7 @@ public struct PreparedPhoto: SourcedEntry {
   }
 
   /// What the detectors left of a photo; whether its crops are dropped later does not matter.
-  public enum Status: String, Codable, Sendable {
+  package enum Status: String, Codable, Sendable {
     /// A face of the truth was found; without truth, any.
     case kept
     /// No face of the truth was found; without truth, none at all.
@@ -59,7 +59,7 @@ public struct PreparedPhoto: SourcedEntry {
     case failed
   }
 
-  public var status: Status {
+  package var status: Status {
     guard let truth else { return crops.isEmpty ? .lost : .kept }
     if truth.isEmpty { return crops.isEmpty ? .faceless : .junk }
     return crops.contains { !$0.isJunk } ? .kept : .lost
@@ -67,12 +67,12 @@ public struct PreparedPhoto: SourcedEntry {
 }
 
 /// Which crops do not stay.
-public struct CropSelection: Sendable {
+package struct CropSelection: Sendable {
   /// Why a crop does not stay.
-  public enum Reason: String, Codable, Sendable { case blurred, duplicate }
+  package enum Reason: String, Codable, Sendable { case blurred, duplicate }
 
   /// Bits in which the difference hashes of two crops of one picture differ at most.
-  public static let duplicateDistance = 4
+  package static let duplicateDistance = 4
 
   private let dropsDuplicates: Bool
   private let sharpness: Double
@@ -80,12 +80,12 @@ public struct CropSelection: Sendable {
   /// - Parameters:
   ///   - duplicates: drop crops that look like an earlier one.
   ///   - sharpness: drop crops below it; 0 for none.
-  public init(droppingDuplicates duplicates: Bool, below sharpness: Double) {
+  package init(droppingDuplicates duplicates: Bool, below sharpness: Double) {
     (dropsDuplicates, self.sharpness) = (duplicates, sharpness)
   }
 
   /// Why each crop of each photo does not stay, in their order; nil for those that do.
-  public func reasons(_ photos: [PreparedPhoto?]) -> [[Reason?]] {
+  package func reasons(_ photos: [PreparedPhoto?]) -> [[Reason?]] {
     var kept: [CropQuality] = []
     return photos.map { photo in
       (photo?.crops ?? []).map { crop in

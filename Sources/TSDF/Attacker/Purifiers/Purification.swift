@@ -5,11 +5,12 @@ import Pictures
 
 /// An attack on pictures without training, ready to run on a device.
 public final class Purification {
+  /// What it does.
   public let recipe: PurificationRecipe
   private var denoisers: [String?: Denoiser] = [:]
 
   /// The denoiser that ships, which recipes mean that name none.
-  public static let shippedDenoiser = "weights/denoiser.safetensors"
+  package static let shippedDenoiser = "weights/denoiser.safetensors"
 
   /// - Parameter denoiser: the file of the denoiser that a recipe means which names none.
   /// - Throws: `FileError` where a denoiser's file is none.

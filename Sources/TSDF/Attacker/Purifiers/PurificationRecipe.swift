@@ -32,7 +32,7 @@ public struct PurificationRecipe: Hashable, Sendable {
   private static let averageName = "average", componentName = "component", denoiserName = "denoise"
 
   /// The purifiers and their strengths, for help.
-  public static let help =
+  package static let help =
     purifierTypes.map {
       "\($0.name):\(text($0.strengths.lowerBound, of: $0)) to \(text($0.strengths.upperBound, of: $0))"
     }
@@ -100,7 +100,7 @@ public struct PurificationRecipe: Hashable, Sendable {
   }
 
   /// Whether it has learned from pictures, others now or before.
-  public var learns: Bool {
+  package var learns: Bool {
     steps.contains { if case .purifier = $0.kind { false } else { true } }
   }
 

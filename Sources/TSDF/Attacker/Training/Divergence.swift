@@ -1,5 +1,5 @@
 /// Says when training has gone astray: a loss is no number, or far beyond what it was.
-public struct DivergenceCheck: Sendable {
+package struct DivergenceCheck: Sendable {
   private let limit: Float
   /// The largest magnitude of each loss among the first reports, at least 1.
   private var usual: [String: Float] = [:]
@@ -7,11 +7,11 @@ public struct DivergenceCheck: Sendable {
   private let settling = 5
 
   /// - Parameter limit: how many times what it was among the first five reports, and at least 1, a loss may become.
-  public init(limit: Float) { self.limit = limit }
+  package init(limit: Float) { self.limit = limit }
 
   /// Takes in a report of losses.
   /// - Returns: what is wrong; nil where nothing is.
-  public mutating func complaint(_ losses: [(name: String, value: Float)]) -> String? {
+  package mutating func complaint(_ losses: [(name: String, value: Float)]) -> String? {
     for (name, value) in losses {
       guard value.isFinite else { return "\(name) is \(value)" }
       if reports < settling {

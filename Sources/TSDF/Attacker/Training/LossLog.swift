@@ -3,7 +3,7 @@ import Kernels
 
 /// The losses of a run, a line of JSON a report. A run that goes on from a checkpoint goes on with its lines, so that the file does
 /// not show where it was stopped.
-public final class LossLog {
+package final class LossLog {
   private struct Line: Codable {
     var step: Int
     /// Critic steps before the first generator step.
@@ -16,7 +16,7 @@ public final class LossLog {
   /// - Parameters:
   ///   - step: lines of later ones, from a run that was stopped, are dropped; so is a line that was cut off.
   ///   - warmUpStep: likewise, while the step is 0.
-  public init(_ url: URL, step: Int, warmUpStep: Int) throws {
+  package init(_ url: URL, step: Int, warmUpStep: Int) throws {
     self.url = url
     let text = (try? Data(contentsOf: url)) ?? Data()
     let kept = text.split(separator: 10).filter {
@@ -27,7 +27,7 @@ public final class LossLog {
   }
 
   /// Adds a line.
-  public func add(step: Int, warmUpStep: Int?, _ losses: [(name: String, value: Float)]) throws {
+  package func add(step: Int, warmUpStep: Int?, _ losses: [(name: String, value: Float)]) throws {
     let values = Dictionary(losses.map { ($0.name, $0.value) }) { $1 }
     let line = try canonicalJSON(Line(step: step, warmUp: warmUpStep, losses: values)) + "\n"
     do {

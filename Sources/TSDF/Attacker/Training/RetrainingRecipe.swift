@@ -13,6 +13,7 @@ public struct RetrainingRecipe: Codable, Equatable, Sendable {
   /// Parameters whose names begin with one of these are not trained.
   public var freeze: [String] = []
 
+  /// A recipe of the values above, for no files yet.
   public init() {}
 
   func validate() throws(RecipeError) {

@@ -13,7 +13,7 @@ import Networks
 ///   the parameters under `D.grad.` and `G.grad.`; and the critic's parameters after one step of Adam at the authors' rate under
 ///   `D.after.`.
 /// - Throws: `KernelsError.usage` without a critic.
-public func examineTrainingStep(
+package func examineTrainingStep(
   of start: TrainingStart, input: (String) throws -> Tensor, tag: Int, on device: any Device
 ) throws -> [String: Tensor] {
   guard start.critic != nil else { throw KernelsError.usage("a training step needs a critic") }

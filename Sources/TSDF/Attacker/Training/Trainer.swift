@@ -6,6 +6,7 @@ import Pictures
 /// Trains a generator with its own losses and discriminator, from scratch or from given networks. Its whole state goes into a
 /// checkpoint, so that a resumed run continues bit for bit.
 public final class Trainer {
+  /// What is being trained. Of a run that goes on from given networks it has what their files say.
   public var recipe: TrainingRecipe { run.recipe }
   /// Generator steps done.
   public internal(set) var step = 0

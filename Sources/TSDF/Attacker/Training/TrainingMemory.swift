@@ -7,7 +7,7 @@ extension Trainer {
   /// batches take. From dry runs of steps.
   /// - Parameter files: what a run with `retraining` goes on from.
   /// - Throws: `RecipeError` when the recipe holds what cannot be.
-  public static func plannedByteCounts(_ recipe: TrainingRecipe, from files: TrainingStart.Files? = nil) throws -> (
+  package static func plannedByteCounts(_ recipe: TrainingRecipe, from files: TrainingStart.Files? = nil) throws -> (
     least: Double, whole: Double
   ) {
     func peak(batch: Int) throws -> Double {

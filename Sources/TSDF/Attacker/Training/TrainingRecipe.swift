@@ -3,11 +3,12 @@ import Networks
 
 /// How a generator is trained. What a model does not have is left alone.
 public struct TrainingRecipe: Codable, Equatable, Sendable {
-  /// The name of a type of model that can be trained.
+  /// What is trained: one of `generatorNames`, `classifier` or `denoiser`.
   public var model = ""
   /// The attributes that the generator edits.
   public var attributes: [String] = []
-  /// HiSD's tags, as `StyleTag.parse` reads them.
+  /// HiSD's tags, separated by semicolons: each a label, or several exclusive ones separated by commas, as in
+  /// `Male;Child,Young,Middle,Senior`.
   public var tags = ""
   /// Pixels a side: 8...2048, a multiple of 4.
   public var imageSize = 128
@@ -37,8 +38,9 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   public var beta2: Float = 0.999
   /// Over the last this many generator steps the learning rate falls linearly to 0.
   public var decaySteps = 100_000
-  /// Of the attribute loss of the generator, and of the discriminator.
+  /// Of the attribute loss of the generator: 0...1e6.
   public var classificationWeight: Float = 1
+  /// Of the attribute loss of the discriminator: 0...1e6.
   public var criticClassificationWeight: Float = 1
   /// Of the generator's loss of reconstruction: 0...1e6.
   public var reconstructionWeight: Float = 10

@@ -32,11 +32,13 @@ public struct TrainingStart {
     /// Pixels a side, where the files do not say.
     public var imageSize: Int?
 
+    /// The networks of these files.
     public init(generator: URL, critic: URL? = nil, imageSize: Int? = nil) {
       (self.generator, self.critic, self.imageSize) = (generator, critic, imageSize)
     }
   }
 
+  /// Reads the networks.
   /// - Parameter name: which model; by default, what the generator's file says.
   /// - Throws: `FileError` where a file holds no such network.
   public init(_ files: Files, named name: String? = nil, on device: any Device) throws {

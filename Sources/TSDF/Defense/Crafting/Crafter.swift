@@ -6,6 +6,7 @@ import Pictures
 /// Makes a universal perturbation, batch by batch, by the method that the recipe names. Its whole state goes into a
 /// checkpoint.
 public final class Crafter {
+  /// What is being made.
   public var recipe: CraftRecipe { run.recipe }
   /// The perturbation so far, [1, 3, size, size], within +-epsilon.
   public var perturbation: Tensor { run.perturbation }

@@ -4,5 +4,6 @@ public enum DetectorGoal: String, Codable, CaseIterable, Sendable {
   case hide
   /// Find faces where there are none.
   case flood
+  /// Miss the true faces and find others.
   case both
 }

@@ -2,10 +2,10 @@ import Kernels
 import Pictures
 
 /// A rectangle of images.
-public struct ImagePart: Sendable {
-  public let rows: Range<Int>, columns: Range<Int>
+package struct ImagePart: Sendable {
+  package let rows: Range<Int>, columns: Range<Int>
 
-  public init(rows: Range<Int>, columns: Range<Int>) { (self.rows, self.columns) = (rows, columns) }
+  package init(rows: Range<Int>, columns: Range<Int>) { (self.rows, self.columns) = (rows, columns) }
 
   /// That part of images [N, C, H, W].
   func cut(_ images: Tensor) throws -> Tensor { try images.sliced(axis: 2, rows).sliced(axis: 3, columns) }

@@ -144,5 +144,5 @@ enum JointStep {
 
 extension Tensor {
   /// A gradient at a mean magnitude of 1, so that several can be added up as equals.
-  public func atUnitMagnitude() throws -> Tensor { try self / (abs().mean() + 1e-12) }
+  package func atUnitMagnitude() throws -> Tensor { try self / (abs().mean() + 1e-12) }
 }

@@ -25,11 +25,11 @@ public struct CraftMethod: RawRepresentable, Codable, CaseIterable, Hashable, Se
   var type: any CraftingMethod.Type { methods.first { $0.name == rawValue }! }
 
   /// What the method makes of generators, and of detectors.
-  public var generators: ModelUse { type.generators }
-  public var detectors: ModelUse { type.detectors }
+  package var generators: ModelUse { type.generators }
+  package var detectors: ModelUse { type.detectors }
 
   /// What a method makes of models of a kind.
-  public enum ModelUse: Sendable {
+  package enum ModelUse: Sendable {
     /// Nothing.
     case none
     /// It works against those that there are.

@@ -28,12 +28,18 @@ public final class ImagePGD {
   private let recipe: CraftRecipe
   private let slicer: BatchSlicer
 
+  /// - Parameters:
+  ///   - generators: what it works against; each edits the picture at its own size.
+  ///   - recipe: of which it takes `epsilon`, `imageSteps` and `imageStepSize`.
   public init(generators: [any Generator], recipe: CraftRecipe, device: any Device) {
     (self.generators, self.recipe) = (generators.map { EmbeddedGenerator($0) }, recipe)
     slicer = BatchSlicer(device: device)
   }
 
   /// The perturbation of an image [1, 3, H, W] in [-1, 1], within +-epsilon.
+  /// - Parameters:
+  ///   - labels: the face's attributes, 0 or 1, for a list of their names; nothing where they are not known.
+  ///   - seed: of the random start and of edits that vary.
   public func perturbation(of image: Tensor, labels: ([String]) -> [Float], seed: UInt64) throws -> Tensor {
     var random = RandomStream(seed: seed)
     let targets = try generators.map { generator in

@@ -5,21 +5,21 @@ import SystemPackage
 
 /// An output folder of copies and its journal. A file in it is replaced only where the journal shows that it is a copy that was
 /// made here and still has the bytes that it got then, or what is left of one that was cut off.
-public final class CopyFolder: Sendable {
-  public let folder: OutputFolder
-  public let journal: Journal<ProtectedFile>
+package final class CopyFolder: Sendable {
+  package let folder: OutputFolder
+  package let journal: Journal<ProtectedFile>
 
   /// Makes the folder, or checks that it can be written to, and opens its journal.
   /// - Parameters:
   ///   - shard: which part of a run this is: other shards may work in the folder at once.
   ///   - waiting: called again and again as long as another run keeps this one out.
-  public init(_ path: FilePath, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
+  package init(_ path: FilePath, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
     folder = try OutputFolder(path)
     journal = try Journal(in: folder, shard: shard, waiting: waiting)
   }
 
   /// What lies at a copy's place.
-  public enum Standing: Sendable {
+  package enum Standing: Sendable {
     case absent
     /// The copy of this source under these settings. The entry is as the journal should have it; `isKnown` where it has.
     case done(ProtectedFile, isKnown: Bool)
@@ -32,7 +32,7 @@ public final class CopyFolder: Sendable {
   }
 
   /// What lies at the place of an item's copy.
-  public func standing(of name: FilePath, for item: WorkList.Item, settings: String) throws -> Standing {
+  package func standing(of name: FilePath, for item: WorkList.Item, settings: String) throws -> Standing {
     let known = try knownStanding(of: name, for: item, settings: settings)
     switch known {
     case .absent, .done, .replaceable: return known
@@ -71,8 +71,9 @@ public final class CopyFolder: Sendable {
   }
 
   /// An item's SHA-256, of its bytes only where the journal does not know the file as it is, and how it is known from now on.
-  public func source(of item: WorkList.Item, known lines: [ProtectedFile]) throws -> (digest: String, stamp: FileStamp?)
-  {
+  package func source(of item: WorkList.Item, known lines: [ProtectedFile]) throws -> (
+    digest: String, stamp: FileStamp?
+  ) {
     let stamp = try item.stamp()
     if let stamp, let line = lines.last(where: { $0.sourceStamp == stamp }) { return (line.source, stamp) }
     return (try withRegularFile(item.path) { try sha256(of: $0) }, stamp)
@@ -82,7 +83,7 @@ public final class CopyFolder: Sendable {
   /// - Parameter made: the copy's bytes; nil for those of the item.
   /// - Returns: the entry as it stands in the journal.
   /// - Throws: `FileError` where something lies there that may not be replaced.
-  public func put(_ made: Data?, _ entry: ProtectedFile, for item: WorkList.Item) throws -> ProtectedFile {
+  package func put(_ made: Data?, _ entry: ProtectedFile, for item: WorkList.Item) throws -> ProtectedFile {
     let name = entry.output.path
     var entry = entry
     let partial: PartialFile = try withRegularFile(item.path) { file in
@@ -125,7 +126,7 @@ public final class CopyFolder: Sendable {
   }
 
   /// That a file stays as it is.
-  public func refusal(_ name: FilePath) -> FileError {
+  package func refusal(_ name: FilePath) -> FileError {
     let place = folder.path.pushing(name)
     guard !journal.lines(of: name).isEmpty else {
       return FileError(

@@ -5,15 +5,15 @@ import SystemPackage
 
 /// The names of inputs' copies: the inputs' own below the folder that was named. Where two have the same, the later one's copy goes
 /// to a folder named after its own; and each keeps its name in later runs.
-public struct CopyNames: Sendable {
+package struct CopyNames: Sendable {
   private let copies: CopyFolder
   private var taken: Set<FilePath> = []
 
-  public init(in copies: CopyFolder) { self.copies = copies }
+  package init(in copies: CopyFolder) { self.copies = copies }
 
   /// The names of these items' copies, in their order.
   /// - Parameter kind: what a copy is written as.
-  public mutating func assign(_ items: [WorkList.Item], writtenAs kind: (WorkList.Item) -> FileKind) throws
+  package mutating func assign(_ items: [WorkList.Item], writtenAs kind: (WorkList.Item) -> FileKind) throws
     -> [FilePath]
   {
     let writtenAs = items.map(kind)
@@ -87,10 +87,10 @@ public struct CopyNames: Sendable {
 
 extension WorkList.Item {
   /// The SHA-256 of where the file lies.
-  public var origin: String { sha256(Data(path.bytes)).hexadecimal }
+  package var origin: String { sha256(Data(path.bytes)).hexadecimal }
 
   /// How the file as it is now is known without reading it; nil where it was changed too lately to tell.
-  public func stamp() throws -> FileStamp? { try withRegularFile(path) { FileStamp(try Stat($0)).settled } }
+  package func stamp() throws -> FileStamp? { try withRegularFile(path) { FileStamp(try Stat($0)).settled } }
 }
 
 extension FilePath {

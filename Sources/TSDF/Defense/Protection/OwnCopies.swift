@@ -3,14 +3,14 @@ import Pictures
 import SystemPackage
 
 /// Tells copies that earlier runs made from photos, by the journals of the folders that they lie in.
-public struct OwnCopies {
+package struct OwnCopies {
   /// Of each folder; nil where it has none.
   private var journals: [FilePath: JournalReader<ProtectedFile>?] = [:]
 
-  public init() {}
+  package init() {}
 
   /// Whether a file is a copy, with the bytes that it got.
-  public mutating func contains(_ item: WorkList.Item) -> Bool {
+  package mutating func contains(_ item: WorkList.Item) -> Bool {
     var (folder, name) = (item.path, FilePath())
     while let last = folder.lastComponent {
       folder.removeLastComponent()

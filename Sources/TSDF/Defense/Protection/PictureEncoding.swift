@@ -9,7 +9,10 @@ public struct PictureEncoding {
   /// The file's bytes of an upright picture, and the upright picture that they hold.
   public let encode: (Image) throws -> Data, decode: (Data) throws -> Image
 
-  /// - Parameters: as the properties.
+  /// - Parameters:
+  ///   - view: what saving does to pictures; nil where it changes nothing.
+  ///   - encode: the file's bytes of an upright picture.
+  ///   - decode: the upright picture of such bytes.
   public init(
     view: PurificationRecipe?, encode: @escaping (Image) throws -> Data, decode: @escaping (Data) throws -> Image
   ) {

@@ -19,11 +19,13 @@ public enum RefinementStart: String, Codable, CaseIterable, Sendable {
 
 /// How pictures are protected.
 public struct ProtectionSettings: Codable, Equatable, Sendable {
+  /// Which part of a picture is protected.
   public var region = ProtectedRegion.faces
-  /// The largest change of a channel, in units of [-1, 1].
+  /// The largest change of a channel, in units of [-1, 1]: above 0, at most 1.
   public var epsilon: Float = 0.05
-  /// Gradient steps for each face.
+  /// Gradient steps for each face; with 0 the universal perturbation is laid on as it is.
   public var refineSteps = 0
+  /// What these steps begin with.
   public var start = RefinementStart.random
   /// How much of epsilon the steps may use where a picture is flat, 0...1: noise shows there most.
   public var smoothShare: Float = 1
@@ -33,15 +35,18 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   public var longestSide: Int?
   /// Faces that are protected besides those that are found, in pixels of each picture, upright.
   public var faces: [Box] = []
+  /// Of all random numbers.
   public var seed: UInt64 = 1
   /// The SHA-256 of the perturbation's file, and of the classifier's that tells which edits of a face there are.
   public var perturbation = "", classifier = ""
 
+  /// The settings above.
   public init() {}
 }
 
 /// A protected picture and what was done.
 public struct ProtectionResult: Sendable {
+  /// The protected picture, upright, of the original's size.
   public let image: Image
   /// The picture as it is saved; nil where it was not said how.
   public let encoded: Data?
@@ -52,8 +57,9 @@ public struct ProtectionResult: Sendable {
   /// Those of them that a detector which was refined against still finds in the picture as it is saved; nil where refinement was not
   /// to hide them.
   public let stillFound: [Box]?
+  /// The peak signal-to-noise ratio against the original, in dB.
   public let psnr: Double
-  /// From 32 of the picture's rows.
+  /// The structural similarity to the original, at most 1, from 32 of the picture's rows.
   public let ssim: Double
 }
 

@@ -12,6 +12,7 @@ public final class Protector {
   /// Steps of refinement unless others are asked for.
   public static let defaultSteps = 100
 
+  /// How it protects.
   public let settings: ProtectionSettings
   /// How many pictures are best in work at once.
   public var batch: Int { settings.refineSteps > 0 ? refiner?.batch ?? 1 : 1 }
@@ -33,8 +34,10 @@ public final class Protector {
   private var begunCount = 0
 
   /// - Parameters:
+  ///   - perturbation: the universal one, [1, 3, size, size], in units of [-1, 1].
   ///   - detectors: find the faces, each those that others miss; at least one unless the region is the image.
   ///   - refiner: needed when steps are asked for.
+  /// - Throws: `KernelsError.usage` without a detector or a refiner that is needed.
   public init(
     perturbation: Tensor, settings: ProtectionSettings, detectors: [any FaceDetector], refiner: Refiner?,
     device: any Device

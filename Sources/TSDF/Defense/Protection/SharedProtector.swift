@@ -71,6 +71,7 @@ public final class SharedProtector: Sendable {
     batch = batches.reduce(0, +)
   }
 
+  /// How each device protects.
   public var settings: ProtectionSettings { members[0].settings }
 
   /// Protects an upright picture; see `Protector`.
@@ -108,7 +109,7 @@ public final class SharedProtector: Sendable {
   }
 
   /// Lends each device for as long as `body` runs.
-  public func forEachDevice(_ body: (any Device) throws -> Void) rethrows {
+  package func forEachDevice(_ body: (any Device) throws -> Void) rethrows {
     for member in members { try member.withProtector { try body($0.device) } }
   }
 }

@@ -4,7 +4,12 @@ import Pictures
 
 /// How visible a protection may be.
 public enum ProtectionLevel: String, Codable, CaseIterable, Sendable {
-  case gentle, standard, strong
+  /// The least visible and the weakest.
+  case gentle
+  /// What is taken unless something else is asked for.
+  case standard
+  /// Flat places get all of the budget too.
+  case strong
 
   /// How much of the budget flat places get, 0...1.
   public var smoothShare: Float {

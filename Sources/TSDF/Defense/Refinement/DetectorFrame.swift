@@ -4,7 +4,7 @@ import Pictures
 
 /// What a detector is shown of a photo while a part of it is refined: a piece of the photo at one of the sizes at which the
 /// detector looks at the whole.
-public struct DetectorFrame {
+package struct DetectorFrame {
   /// How the change of the part, at the size at which it is refined, becomes that of the piece.
   enum Placement {
     /// As it is, on these pixels.

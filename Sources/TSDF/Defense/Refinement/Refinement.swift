@@ -4,7 +4,7 @@ import Pictures
 
 /// One picture on its way through refinement: its goals, how far each is, and its perturbation so far. Its randomness is its own, so
 /// that what else shares the networks' passes changes nothing.
-public final class Refinement {
+package final class Refinement {
   /// What the perturbation of one picture is made within and by.
   struct Task {
     /// [1, 3, H, W] in [-1, 1].
@@ -64,10 +64,10 @@ public final class Refinement {
   private var unread: [(sight: (goal: Int, view: Int), need: Tensor)] = []
 
   /// How many steps are done.
-  public private(set) var step = 0
+  package private(set) var step = 0
   /// Why it goes no further; thrown by `delta`.
   private var failure: (any Error)?
-  public var isDone: Bool { step >= task.steps || failure != nil }
+  package var isDone: Bool { step >= task.steps || failure != nil }
 
   /// - Parameter start: the perturbation to begin with, of the image's shape, in shares of the budget that each pixel may use; nil for a
   ///   random one.
@@ -97,7 +97,7 @@ public final class Refinement {
 
   /// What the picture is moved by so far: within +-epsilon, and so that it stays within [-1, 1].
   /// - Throws: why a step failed.
-  public func delta() throws -> Tensor {
+  package func delta() throws -> Tensor {
     if let failure { throw failure }
     return try moved(by: perturbation) - task.image
   }

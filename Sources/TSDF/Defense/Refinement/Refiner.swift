@@ -32,7 +32,8 @@ public final class Refiner {
   ///   - goal: what the detectors are to be made to do.
   ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
   ///   - batch: the most pictures that go through the networks together: algorithms are chosen for as many, however many there are, so
-  ///     that a picture comes out the same, to the last bit, whatever it shares a batch with. Nil for `defaultBatch`.
+  ///     that a picture comes out the same, to the last bit, whatever it shares a batch with. Nil for what suits
+  ///     the device.
   /// - Throws: `PurifierError` where a view learns from pictures or is a network.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], classifier: AttributeClassifier? = nil,
@@ -51,11 +52,11 @@ public final class Refiner {
   }
 
   /// A processor's cores are busy with a few pictures; a GPU wants more.
-  public static func defaultBatch(on device: any Device) -> Int {
+  package static func defaultBatch(on device: any Device) -> Int {
     (device as? OpenCLDevice)?.isCPU ?? true ? processorBatch : gpuBatch
   }
 
-  public static let processorBatch = 4, gpuBatch = 16
+  package static let processorBatch = 4, gpuBatch = 16
 
   /// Whether true faces are to be missed.
   var hidesFaces: Bool { !detectors.isEmpty && goal != .flood }
@@ -71,7 +72,7 @@ public final class Refiner {
   ///   - saved: what saving does to pictures: one more view of detectors.
   ///   - steps: sign steps, the first of half of epsilon, falling linearly.
   /// - Returns: a refinement whose steps `advance` does.
-  public func refinement(
+  package func refinement(
     of image: Tensor, start: Tensor?, within part: ImagePart? = nil, frames: [[DetectorFrame]]? = nil,
     share: Tensor? = nil, isHidingFirst: Bool = false, saved: PurificationRecipe? = nil, steps: Int, epsilon: Float,
     seed: UInt64
@@ -107,7 +108,7 @@ public final class Refiner {
   }
 
   /// A refinement from its first step to its last, and what it moves the picture by.
-  public func finish(_ refinement: Refinement) throws -> Tensor {
+  package func finish(_ refinement: Refinement) throws -> Tensor {
     while !refinement.isDone { try advance([refinement]) }
     return try refinement.delta()
   }
@@ -115,7 +116,7 @@ public final class Refiner {
   /// Takes refinements of this refiner a few steps further, together: each of them comes out as it would alone. They
   /// may be at different steps; those that are done stay as they are. One whose step fails alone goes no further. Where the device's
   /// memory does not hold all of them they go in parts, and one that does not fit beside the others waits for them.
-  public func advance(_ refinements: [Refinement]) throws {
+  package func advance(_ refinements: [Refinement]) throws {
     var waiting: [(refinement: Refinement, error: any Error)] = []
     var hasMoved = false
     for _ in 0..<Refinement.readingInterval {
