@@ -13,7 +13,8 @@
 // Sections
 //   prelude            what all others share
 //   elementwise        functions of one tensor
-//   binary             functions of two, with broadcasting
+//   binary_values      (shared) functions of two numbers
+//   binary             functions of two tensors, with broadcasting: a kernel an operation
 //   movement           strided copies, halves, spreading, gathering
 //   reduce             sums and extrema along an axis
 //   norm               normalization over groups of pixels, first and second derivatives
@@ -158,62 +159,61 @@ UNARY(inside, v >= a && v <= b ? 1.0f : 0.0f)
 UNARY(power, pow(v, a))
 UNARY(reciprocal, 1.0f / v)
 
+// == section: binary_values ==
+
+// f(u, v; p) of each binary operation.
+static float add_value(const float u, const float v, const float p) { return u + v; }
+static float subtract_value(const float u, const float v, const float p) { return u - v; }
+static float multiply_value(const float u, const float v, const float p) { return u * v; }
+static float divide_value(const float u, const float v, const float p) { return u / v; }
+static float maximum_value(const float u, const float v, const float p) { return u > v ? u : v; }
+static float minimum_value(const float u, const float v, const float p) { return u < v ? u : v; }
+static float greater_value(const float u, const float v, const float p) { return u > v ? 1.0f : 0.0f; }
+static float equal_value(const float u, const float v, const float p) { return u == v ? 1.0f : 0.0f; }
+static float reluGradient_value(const float u, const float v, const float p) { return u > 0.0f ? v : 0.0f; }
+static float leakyReLUGradient_value(const float u, const float v, const float p) { return u > 0.0f ? v : p * v; }
+static float tanhGradient_value(const float u, const float v, const float p) { return v * (1.0f - u * u); }
+static float sigmoidGradient_value(const float u, const float v, const float p) { return v * u * (1.0f - u); }
+static float prelu_value(const float u, const float v, const float p) { return u > 0.0f ? u : u * v; }
+static float preluSlope_value(const float u, const float v, const float p) { return u > 0.0f ? 1.0f : v; }
+
 // == section: binary ==
 
-// Each BINARY line below makes a kernel, which is built alone: together they would take a second.
+// The host repeats this section for each operation that a program has: BINARY_KERNEL is its kernel's name, BINARY_VALUE its f.
 
 // y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
 // along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
 // and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
-#define BINARY_RUN(U, V, EXPRESSION)                                                                                           \
-  for (uint j = 0; j < RUN; ++j) {                                                                                             \
-    const float u = (U), v = (V);                                                                                              \
-    to[j] = (EXPRESSION);                                                                                                      \
+kernel void BINARY_KERNEL(global const float *restrict a, global const float *restrict b, global float *restrict y,
+                          const uint4 shape, const uint4 aStrides, const uint4 bStrides, const float p) {
+  const uint column = get_global_id(0) * RUN;
+  const uint row = get_global_id(1);
+  if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
+    return;
+  const uint i2 = row % shape.s2;
+  const uint i1 = row / shape.s2 % shape.s1;
+  const uint i0 = row / shape.s2 / shape.s1;
+  const uint s = aStrides.s3, t = bStrides.s3;
+  global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s;
+  global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t;
+  global float *to = y + row * shape.s3 + column;
+  const uint isWhole = column + RUN <= shape.s3;
+  if (isWhole && s == 1 && t == 1) {
+    for (uint j = 0; j < RUN; ++j)
+      to[j] = BINARY_VALUE(fa[j], fb[j], p);
+  } else if (isWhole && s == 1 && t == 0) {
+    const float only = fb[0];
+    for (uint j = 0; j < RUN; ++j)
+      to[j] = BINARY_VALUE(fa[j], only, p);
+  } else if (isWhole && s == 0 && t == 1) {
+    const float only = fa[0];
+    for (uint j = 0; j < RUN; ++j)
+      to[j] = BINARY_VALUE(only, fb[j], p);
+  } else {
+    for (uint j = 0; j < RUN && column + j < shape.s3; ++j)
+      to[j] = BINARY_VALUE(fa[j * s], fb[j * t], p);
   }
-#define BINARY(NAME, EXPRESSION)                                                                                               \
-  kernel void binary_##NAME(global const float *restrict a, global const float *restrict b, global float *restrict y,          \
-                            const uint4 shape, const uint4 aStrides, const uint4 bStrides, const float p) {                    \
-    const uint column = get_global_id(0) * RUN;                                                                                \
-    const uint row = get_global_id(1);                                                                                         \
-    if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)                                                           \
-      return;                                                                                                                  \
-    const uint i2 = row % shape.s2;                                                                                            \
-    const uint i1 = row / shape.s2 % shape.s1;                                                                                 \
-    const uint i0 = row / shape.s2 / shape.s1;                                                                                 \
-    const uint s = aStrides.s3, t = bStrides.s3;                                                                               \
-    global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s;                          \
-    global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t;                          \
-    global float *to = y + row * shape.s3 + column;                                                                            \
-    if (column + RUN <= shape.s3 && s == 1 && t == 1) {                                                                        \
-      BINARY_RUN(fa[j], fb[j], EXPRESSION)                                                                                     \
-    } else if (column + RUN <= shape.s3 && s == 1 && t == 0) {                                                                 \
-      const float only = fb[0];                                                                                                \
-      BINARY_RUN(fa[j], only, EXPRESSION)                                                                                      \
-    } else if (column + RUN <= shape.s3 && s == 0 && t == 1) {                                                                 \
-      const float only = fa[0];                                                                                                \
-      BINARY_RUN(only, fb[j], EXPRESSION)                                                                                      \
-    } else {                                                                                                                   \
-      for (uint j = 0; j < RUN && column + j < shape.s3; ++j) {                                                                \
-        const float u = fa[j * s], v = fb[j * t];                                                                              \
-        to[j] = (EXPRESSION);                                                                                                  \
-      }                                                                                                                        \
-    }                                                                                                                          \
-  }
-
-BINARY(add, u + v)
-BINARY(subtract, u - v)
-BINARY(multiply, u *v)
-BINARY(divide, u / v)
-BINARY(maximum, u > v ? u : v)
-BINARY(minimum, u < v ? u : v)
-BINARY(greater, u > v ? 1.0f : 0.0f)
-BINARY(equal, u == v ? 1.0f : 0.0f)
-BINARY(reluGradient, u > 0.0f ? v : 0.0f)
-BINARY(leakyReLUGradient, u > 0.0f ? v : p * v)
-BINARY(tanhGradient, v *(1.0f - u * u))
-BINARY(sigmoidGradient, v *u *(1.0f - u))
-BINARY(prelu, u > 0.0f ? u : u * v)
-BINARY(preluSlope, u > 0.0f ? 1.0f : v)
+}
 
 // == section: movement ==
 
@@ -320,64 +320,75 @@ kernel void gather_rows_gradient(global const float *restrict dy, global const u
 
 // == section: reduce ==
 
-// y[row, chunk] = reduction of x[row, chunk * chunkLength ..< min(length, (chunk + 1) * chunkLength)].
+static float combined(const int isMax, const float u, const float v) { return isMax ? fmax(u, v) : u + v; }
+static float4 combined4(const int isMax, const float4 u, const float4 v) { return isMax ? fmax(u, v) : u + v; }
+static float8 combined8(const int isMax, const float8 u, const float8 v) { return isMax ? fmax(u, v) : u + v; }
+
+// y[row, chunk] = the sum, or the maximum, of x[row, chunk * chunkLength ..< min(length, (chunk + 1) * chunkLength)].
 // One work-group a (chunk, row): group id 0 = chunk, group id 1 = row. Work-items stride over the chunk in
 // steps of eight elements, then fold through `scratch` (one float a work-item) by a halving tree.
-// The local size must be a power of two; 1 on a CPU.
-#define REDUCE_ROWS(NAME, IDENTITY, COMBINE, FOLD8)                                                                            \
-  kernel void NAME##_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch,             \
-                          const uint rows, const uint length, const uint chunkLength) {                                        \
-    const uint lid = get_local_id(0);                                                                                          \
-    const uint size = get_local_size(0);                                                                                       \
-    const uint chunk = get_group_id(0);                                                                                        \
-    const uint row = get_group_id(1);                                                                                          \
-    const uint begin = chunk * chunkLength;                                                                                    \
-    const uint count = min(chunkLength, length - begin);                                                                       \
-    global const float *from = x + (ulong)row * length + begin;                                                                \
-    float8 acc8 = (float8)(IDENTITY);                                                                                          \
-    const uint vectors = count / 8;                                                                                            \
-    for (uint i = lid; i < vectors; i += size) {                                                                               \
-      const float8 u = acc8, v = vload8(i, from);                                                                              \
-      acc8 = COMBINE(u, v);                                                                                                    \
-    }                                                                                                                          \
-    float acc = FOLD8;                                                                                                         \
-    for (uint i = vectors * 8 + lid; i < count; i += size)                                                                     \
-      acc = COMBINE(acc, from[i]);                                                                                             \
-    scratch[lid] = acc;                                                                                                        \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                                              \
-    for (uint half_ = size / 2; half_ > 0; half_ /= 2) {                                                                       \
-      if (lid < half_)                                                                                                         \
-        scratch[lid] = COMBINE(scratch[lid], scratch[lid + half_]);                                                            \
-      barrier(CLK_LOCAL_MEM_FENCE);                                                                                            \
-    }                                                                                                                          \
-    if (lid == 0)                                                                                                              \
-      y[row * get_num_groups(0) + chunk] = scratch[0];                                                                         \
+// The local size must be a power of two; 1 on a CPU. Kept free of early returns: all work-items pass the barriers.
+static void reduce_rows(const int isMax, global const float *restrict x, global float *restrict y,
+                        local float *restrict scratch, const uint length, const uint chunkLength) {
+  const uint lid = get_local_id(0);
+  const uint size = get_local_size(0);
+  const uint chunk = get_group_id(0);
+  const uint row = get_group_id(1);
+  const uint begin = chunk * chunkLength;
+  const uint count = min(chunkLength, length - begin);
+  global const float *from = x + (ulong)row * length + begin;
+  float8 sum8 = isMax ? -INFINITY : 0.0f;
+  const uint vectors = count / 8;
+  for (uint i = lid; i < vectors; i += size)
+    sum8 = combined8(isMax, sum8, vload8(i, from));
+  const float4 sum4 = combined4(isMax, sum8.lo, sum8.hi);
+  float sum = combined(isMax, combined(isMax, sum4.s0, sum4.s1), combined(isMax, sum4.s2, sum4.s3));
+  for (uint i = vectors * 8 + lid; i < count; i += size)
+    sum = combined(isMax, sum, from[i]);
+  scratch[lid] = sum;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint half_ = size / 2; half_ > 0; half_ /= 2) {
+    if (lid < half_)
+      scratch[lid] = combined(isMax, scratch[lid], scratch[lid + half_]);
+    barrier(CLK_LOCAL_MEM_FENCE);
   }
+  if (lid == 0)
+    y[row * get_num_groups(0) + chunk] = scratch[0];
+}
 
-// y[o, i] = reduction over r of x[o, r, i]. One work-item an (i, o): global size (inner, outer).
-#define REDUCE_MIDDLE(NAME, IDENTITY, COMBINE)                                                                                 \
-  kernel void NAME##_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,     \
-                            const uint inner) {                                                                                \
-    const uint i = get_global_id(0);                                                                                           \
-    const uint o = get_global_id(1);                                                                                           \
-    if (i >= inner || o >= outer)                                                                                              \
-      return;                                                                                                                  \
-    global const float *from = x + (ulong)o * length * inner + i;                                                              \
-    float acc = IDENTITY;                                                                                                      \
-    for (uint r = 0; r < length; ++r)                                                                                          \
-      acc = COMBINE(acc, from[r * inner]);                                                                                     \
-    y[o * inner + i] = acc;                                                                                                    \
-  }
+kernel void sum_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch, const uint rows,
+                     const uint length, const uint chunkLength) {
+  reduce_rows(0, x, y, scratch, length, chunkLength);
+}
 
-#define PLUS(U, V) ((U) + (V))
-#define LARGER(U, V) fmax(U, V)
-#define FOLD_PLUS (((acc8.s0 + acc8.s4) + (acc8.s1 + acc8.s5)) + ((acc8.s2 + acc8.s6) + (acc8.s3 + acc8.s7)))
-#define FOLD_LARGER                                                                                                            \
-  fmax(fmax(fmax(acc8.s0, acc8.s4), fmax(acc8.s1, acc8.s5)), fmax(fmax(acc8.s2, acc8.s6), fmax(acc8.s3, acc8.s7)))
-REDUCE_ROWS(sum, 0.0f, PLUS, FOLD_PLUS)
-REDUCE_ROWS(max, -INFINITY, LARGER, FOLD_LARGER)
-REDUCE_MIDDLE(sum, 0.0f, PLUS)
-REDUCE_MIDDLE(max, -INFINITY, LARGER)
+kernel void max_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch, const uint rows,
+                     const uint length, const uint chunkLength) {
+  reduce_rows(1, x, y, scratch, length, chunkLength);
+}
+
+// y[o, i] = the sum, or the maximum, over r of x[o, r, i]. One work-item an (i, o): global size (inner, outer).
+static void reduce_middle(const int isMax, global const float *restrict x, global float *restrict y, const uint outer,
+                          const uint length, const uint inner) {
+  const uint i = get_global_id(0);
+  const uint o = get_global_id(1);
+  if (i >= inner || o >= outer)
+    return;
+  global const float *from = x + (ulong)o * length * inner + i;
+  float sum = isMax ? -INFINITY : 0.0f;
+  for (uint r = 0; r < length; ++r)
+    sum = combined(isMax, sum, from[r * inner]);
+  y[o * inner + i] = sum;
+}
+
+kernel void sum_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,
+                       const uint inner) {
+  reduce_middle(0, x, y, outer, length, inner);
+}
+
+kernel void max_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,
+                       const uint inner) {
+  reduce_middle(1, x, y, outer, length, inner);
+}
 
 // == section: norm ==
 

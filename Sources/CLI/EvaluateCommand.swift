@@ -145,10 +145,7 @@ struct EvaluateCommand: ParsableCommand {
     } else {
       var sum = EvaluationSum(plan)
       var sheet = PictureSheet(cell: size)
-      var page = ProtectionPage(
-        ProtectionPage.Purpose(
-          generators: variants.last?.targets?.sorted() ?? [],
-          detectors: refine > 0 ? items(of: refineDetectors).filter { $0 != "none" } : []))
+      var page = ProtectionPage(purpose(of: variants))
       try evaluator.measure(photos, part, variants, attacks: attacks, progress: tell) { photo, judgement in
         sum.add(photo)
         pace.finish()
@@ -163,6 +160,12 @@ struct EvaluateCommand: ParsableCommand {
       try results?.write(Data(page.html().utf8), to: "index.html")
     }
     try common.reportProfile(of: device)
+  }
+
+  /// What the last variant was made against.
+  private func purpose(of variants: [ProtectionVariant]) -> ProtectionPage.Purpose {
+    ProtectionPage.Purpose(
+      generators: variants.last?.targets?.sorted() ?? [], detectors: refine > 0 ? items(of: refineDetectors) : [])
   }
 
   private func openResults(_ names: [String]) throws -> ResultFolder? {

@@ -53,41 +53,10 @@ extension CPUDevice: ConvolutionKernels {
     channels: Int, first: Int, count: Int
   ) {
     let width = Self.tileColumns
-    let plane = g.height * g.width
-    let ox = first % g.outWidth
-    if count == width, ox + width <= g.outWidth {
-      // One row of outputs: whole runs of a row of the image.
-      let y0 = first % g.outArea / g.outWidth &* g.stride &- g.padding
-      let x0 = ox &* g.stride &- g.padding
-      let image = x + (first / g.outArea &* g.channels &+ firstChannel) &* plane
-      var to = panel
-      for ci in 0..<channels {
-        for ky in 0..<g.kernelHeight {
-          let iy = y0 &+ ky &* g.dilation
-          let row = image + (ci &* plane &+ iy &* g.width)
-          for kx in 0..<g.kernelWidth {
-            let left = x0 &+ kx &* g.dilation
-            if iy < 0 || iy >= g.height {
-              to.update(repeating: 0, count: width)
-            } else if left >= 0 && left &+ (width &- 1) &* g.stride < g.width {
-              let from = row + left
-              if g.stride == 1 {
-                to.update(from: from, count: width)
-              } else {
-                for j in 0..<width { to[j] = from[j &* g.stride] }
-              }
-            } else {
-              for j in 0..<width {
-                let ix = left &+ j &* g.stride
-                to[j] = ix >= 0 && ix < g.width ? row[ix] : 0
-              }
-            }
-            to += width
-          }
-        }
-      }
-      return
+    if count == width, first % g.outWidth + width <= g.outWidth {
+      return fillRowColumns(x, panel, g, firstChannel: firstChannel, channels: channels, first: first)
     }
+    let plane = g.height * g.width
     for j in 0..<width {
       let n = first &+ min(j, count - 1)
       let pixel = n % g.outArea
@@ -105,6 +74,44 @@ extension CPUDevice: ConvolutionKernels {
             to.pointee = insideY && ix >= 0 && ix < g.width ? row[ix] : 0
             to += width
           }
+        }
+      }
+    }
+  }
+
+  /// The same for columns of one row of outputs: whole runs of a row of the image.
+  private func fillRowColumns(
+    _ x: UnsafePointer<Float>, _ panel: UnsafeMutablePointer<Float>, _ g: Conv2dGeometry, firstChannel: Int,
+    channels: Int, first: Int
+  ) {
+    let width = Self.tileColumns
+    let plane = g.height * g.width
+    let y0 = first % g.outArea / g.outWidth &* g.stride &- g.padding
+    let x0 = first % g.outWidth &* g.stride &- g.padding
+    let image = x + (first / g.outArea &* g.channels &+ firstChannel) &* plane
+    var to = panel
+    for ci in 0..<channels {
+      for ky in 0..<g.kernelHeight {
+        let iy = y0 &+ ky &* g.dilation
+        let row = image + (ci &* plane &+ iy &* g.width)
+        for kx in 0..<g.kernelWidth {
+          let left = x0 &+ kx &* g.dilation
+          if iy < 0 || iy >= g.height {
+            to.update(repeating: 0, count: width)
+          } else if left >= 0 && left &+ (width &- 1) &* g.stride < g.width {
+            let from = row + left
+            if g.stride == 1 {
+              to.update(from: from, count: width)
+            } else {
+              for j in 0..<width { to[j] = from[j &* g.stride] }
+            }
+          } else {
+            for j in 0..<width {
+              let ix = left &+ j &* g.stride
+              to[j] = ix >= 0 && ix < g.width ? row[ix] : 0
+            }
+          }
+          to += width
         }
       }
     }

@@ -9,7 +9,7 @@ extension OpenCLDevice: ElementwiseKernels {
     _ operation: BinaryOperation, _ a: Buffer, _ b: Buffer, into y: Buffer, layout: StridedLayout, parameter: Float
   ) throws {
     try launch(
-      .binary, "binary_\(operation.rawValue)", .rows,
+      .binary, operation.kernel, .rows,
       global: [(layout.shape[3] + parameters.run - 1) / parameters.run, layout.rows], .buffer(a),
       .buffer(b), .buffer(y), .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]),
       .float(parameter))

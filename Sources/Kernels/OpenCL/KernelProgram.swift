@@ -1,7 +1,7 @@
 /// What is built at once: sections of kernels.cl.
 struct KernelProgram {
-  /// A section, and which of its kernels; nil for all.
-  private typealias Part = (section: KernelSection, kernels: [String]?)
+  /// A section; of the binary operations', which of them.
+  private typealias Part = (section: KernelSection, operation: BinaryOperation?)
 
   let name: String
   private let parts: [Part]
@@ -9,39 +9,35 @@ struct KernelProgram {
   /// What nearly every command needs. On a processor it is one program: PoCL takes 20 ms for a program, cached or not, and
   /// little of that for what is in it.
   private static let common: [Part] = [
-    (.elementwise, nil), (.binary, ["binary_add", "binary_subtract", "binary_multiply"]), (.movement, nil),
+    (.elementwise, nil), (.binary, .add), (.binary, .subtract), (.binary, .multiply), (.movement, nil),
     (.pack, nil), (.gemm, nil), (.conv, nil), (.columns, nil), (.winograd, nil), (.blocks, nil), (.resample, nil),
   ]
 
   /// The program that has a kernel of a section.
   /// - Parameter joins: whether what most commands need is one program.
   init(with kernel: String, of section: KernelSection, joins: Bool) {
-    if joins, Self.common.contains(where: { $0.section == section && $0.kernels?.contains(kernel) ?? true }) {
+    self.init(section, section == .binary ? BinaryOperation.allCases.first { $0.kernel == kernel } : nil, joins: joins)
+  }
+
+  private init(_ section: KernelSection, _ operation: BinaryOperation?, joins: Bool) {
+    if joins, Self.common.contains(where: { $0 == (section, operation) }) {
       (name, parts) = ("common", Self.common)
-    } else if section == .binary {
-      // Many kernels of one line, few of them wanted: each is a program.
-      (name, parts) = (kernel, [(section, [kernel])])
     } else {
-      (name, parts) = (section.rawValue, [(section, nil)])
+      // Of many binary operations few are wanted, and together they would take a second: each is a program.
+      (name, parts) = (operation?.kernel ?? section.rawValue, [(section, operation)])
     }
   }
 
   /// Every program of a class of kernels.
-  static func all(_ parameters: KernelParameters, joins: Bool) throws -> [KernelProgram] {
+  static func all(_ parameters: KernelParameters, joins: Bool) -> [KernelProgram] {
     var programs: [KernelProgram] = []
     for section in KernelSection.allCases where section.isUsed(tiled: parameters.tileItems > 0) {
-      for kernel in section == .binary ? try binaryKernels() : [""] {
-        let program = KernelProgram(with: kernel, of: section, joins: joins)
+      for operation: BinaryOperation? in section == .binary ? Array(BinaryOperation.allCases) : [nil] {
+        let program = KernelProgram(section, operation, joins: joins)
         if !programs.contains(where: { $0.name == program.name }) { programs.append(program) }
       }
     }
     return programs
-  }
-
-  /// The kernels of the section that is built one at a time.
-  private static func binaryKernels() throws -> [String] {
-    try KernelSource.section(KernelSection.binary.name).split(separator: "\n").filter { $0.hasPrefix("BINARY(") }
-      .map { "binary_\($0.dropFirst("BINARY(".count).prefix { $0 != "," })" }
   }
 
   /// The tile that it is built for, whose work-items its text depends on; nil of others.
@@ -53,15 +49,18 @@ struct KernelProgram {
     for name in parts.flatMap(\.section.shared) where !names.contains(name) { names.append(name) }
     let shared = try names.map(KernelSource.section).joined()
     let own = try parts.map { part in
-      let all = try KernelSource.section(part.section.name)
-      return part.kernels.map { only($0, of: all) } ?? all
+      let text = try KernelSource.section(part.section.name)
+      return part.operation.map { $0.defines + text + BinaryOperation.undefines } ?? text
     }.joined()
     return KernelPrelude.text(parameters, tile: tile) + shared + own
   }
+}
 
-  private func only(_ kernels: [String], of text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
-      !line.hasPrefix("BINARY(") || kernels.contains { line.hasPrefix("BINARY(\($0.dropFirst("binary_".count)),") }
-    }.joined(separator: "\n")
-  }
+extension BinaryOperation {
+  /// The name of its kernel.
+  var kernel: String { "binary_\(rawValue)" }
+
+  /// What the section of kernels.cl is its kernel by.
+  fileprivate var defines: String { "#define BINARY_KERNEL \(kernel)\n#define BINARY_VALUE \(rawValue)_value\n" }
+  fileprivate static let undefines = "#undef BINARY_KERNEL\n#undef BINARY_VALUE\n"
 }

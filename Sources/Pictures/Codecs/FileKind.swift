@@ -53,7 +53,7 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
   /// So many bytes of a file's beginning are enough to tell.
   public static let headByteCount = 4096
 
-  /// The kind of a file that begins with these bytes.
+  /// The kind of a file that begins with these bytes. One list, however long: which signature is asked first matters.
   public init(head: some Collection<UInt8>) {
     let head = Array(head.prefix(Self.headByteCount))
     func begins(_ bytes: [UInt8], at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: bytes) }

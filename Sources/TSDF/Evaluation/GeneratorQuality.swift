@@ -53,15 +53,15 @@ public struct GeneratorQuality: Codable, Equatable, Sendable {
         let labels = faces[range].map { $0.labels(named: generator.attributes) }
         var random = RandomStream(seed: seed &+ UInt64(first))
         let (edited, logits) = try Autograd.withoutRecording {
-          let images = try Tensor(
-            originals[range].flatMap { $0 }, shape: [range.count, 3, side, side], device: device)
+          let images = try Tensor(originals[range].flatMap { $0 }, shape: [range.count, 3, side, side], device: device)
           let condition = try generator.condition(
             range.map { _ in edit }, labels: labels, random: &random, device: device)
           let edited = try generator(images, condition: condition).image.clamped(to: -1...1)
           return (try edited.values(), try [images, edited].map { try classifier($0).values() })
         }
+        let area = 3 * side * side
         for (n, face) in range.enumerated() {
-          let picture = Array(edited[n * 3 * side * side..<(n + 1) * 3 * side * side])
+          let picture = Array(edited[n * area..<(n + 1) * area])
           let (rest, changed) = Self.outsideMask(original: originals[face], edit: picture)
           one.changed.append(changed)
           rests.append(rest)
