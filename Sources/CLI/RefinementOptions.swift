@@ -61,7 +61,7 @@ struct RefinementOptions: ParsableArguments {
   }
 
   func loadClassifier(on device: any Device) throws -> AttributeClassifier {
-    try TSDF.loadClassifier(classifierURL, on: device)
+    try Networks.loadClassifier(classifierURL, on: device)
   }
 
   func refiner(

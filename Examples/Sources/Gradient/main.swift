@@ -13,16 +13,16 @@ var random = RandomStream(seed: 1)
 let images = try random.normal([2, 3, 8, 8], device: device)
 var weight = try random.normal([4, 3, 3, 3], device: device)
 
-func loss(_ weight: Tensor) throws -> Tensor {
+func loss(_ weight: Tensor, on images: Tensor) throws -> Tensor {
   let output = try images.convolved(with: weight, padding: 1, activation: .leakyReLU(0.1))
   return try (output - 1).squared().mean()
 }
 
-let before = try loss(weight).values()[0]
+let before = try loss(weight, on: images).values()[0]
 for _ in 0..<20 {
   let tracked = weight.requiringGradient()
-  let gradient = try gradients(of: loss(tracked), withRespectTo: [tracked])[0]
+  let gradient = try gradients(of: loss(tracked, on: images), withRespectTo: [tracked])[0]
   weight = try weight - gradient * 0.1
 }
-let after = try loss(weight).values()[0]
+let after = try loss(weight, on: images).values()[0]
 print("loss \(before) -> \(after)")

@@ -1,10 +1,20 @@
+import Foundation
 import Kernels
+
+/// A classifier of `tsdf train classifier`.
+/// - Throws: `FileError` when the file is none.
+public func loadClassifier(_ url: URL, on device: any Device) throws -> AttributeClassifier {
+  let (state, metadata) = try StateDictionary.read(url, on: device)
+  return try AttributeClassifier(state, metadata: metadata)
+}
 
 /// Says which attributes a face shows: the judge of edits, trained apart from all generators. A strided convolution, then residual
 /// blocks (He et al., ECCV 2016, norms first) that halve the picture, instance norm and leaky ReLU between; the mean over the
 /// pixels; a logit an attribute.
 public struct AttributeClassifier: Network {
   package static let name = "classifier"
+  /// Where the shipped weights are, from the top of the project.
+  package static let shipped = "weights/classifier.safetensors"
 
   public var parameters: [String: Tensor]
   /// The names of the attributes, in the order of the logits.

@@ -3,18 +3,6 @@ import Kernels
 import Networks
 import Pictures
 
-/// A classifier of `tsdf train classifier`.
-/// - Throws: `FileError` when the file is none.
-public func loadClassifier(_ url: URL, on device: any Device) throws -> AttributeClassifier {
-  let (state, metadata) = try StateDictionary.read(url, on: device)
-  return try AttributeClassifier(state, metadata: metadata)
-}
-
-extension AttributeClassifier {
-  /// Where the shipped weights are, from the top of the project.
-  package static let shipped = "weights/classifier.safetensors"
-}
-
 /// How often a classifier is right on labelled faces: the mean, over those that have an attribute and over those that have not, of the
 /// share for which it says so, attribute by attribute.
 package func attributeAccuracies(_ classifier: AttributeClassifier, on faces: FaceSet, device: any Device) throws
