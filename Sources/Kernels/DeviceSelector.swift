@@ -2,6 +2,7 @@ import Foundation
 
 /// A device and why it was taken.
 public struct DeviceChoice {
+  /// The device, open; its kernels are built when they are first used.
   public let device: any Device
   /// One sentence for people.
   public let reason: String

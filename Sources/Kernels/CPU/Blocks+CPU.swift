@@ -1,5 +1,5 @@
 extension CPUDevice: BlockKernels {
-  public func sumBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
+  package func sumBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
     let (x, y) = try (x.floats, y.floats)
     parallel(g.rows, grain: max(1, 4096 / g.width)) { rows in
       for row in rows {
@@ -14,7 +14,7 @@ extension CPUDevice: BlockKernels {
     }
   }
 
-  public func spreadBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
+  package func spreadBlocks(_ x: Buffer, into y: Buffer, _ g: BlockGeometry, scale: Float) throws {
     let (x, y) = try (x.floats, y.floats)
     parallel(g.rows, grain: max(1, 4096 / g.width)) { rows in
       for row in rows {

@@ -41,23 +41,23 @@ extension Buffer {
 
 /// The fallback: every operation on all cores, in Swift but for the innermost loop of products, and the specification that
 /// kernels are tested against.
-public final class CPUDevice: Device {
-  public let name = "CPU fallback"
-  public var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores)" }
+package final class CPUDevice: Device {
+  package let name = "CPU fallback"
+  package var summary: String { "CPU fallback (\(ProcessInfo.processInfo.activeProcessorCount) cores)" }
   fileprivate let arena: Arena<UnsafeMutableRawPointer>
   let derivedBudget: DerivedBudget
 
   /// - Parameter memoryLimit: the most bytes to hold; nil for what the machine gives.
-  public init(memoryLimit: Int? = nil) {
+  package init(memoryLimit: Int? = nil) {
     arena = Arena(granule: 256, slabLength: 64 << 20, limit: memoryLimit)
     derivedBudget = DerivedBudget(bytes: min(64 << 20, (memoryLimit ?? .max) / 16))
   }
 
   deinit { trim() }
 
-  public var memory: (current: Int, peak: Int) { arena.byteCount }
+  package var memory: (current: Int, peak: Int) { arena.byteCount }
 
-  public func allocate(_ count: Int) throws -> Buffer {
+  package func allocate(_ count: Int) throws -> Buffer {
     let bytes = try byteCount(of: count)
     let (range, slab) = try arena.take(bytes) { length in
       guard let length, let slab = aligned_alloc(4096, (length + 4095) / 4096 * 4096) else {
@@ -69,23 +69,23 @@ public final class CPUDevice: Device {
     return CPUBuffer(memory, range, count: count, device: self)
   }
 
-  public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
+  package func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
     let buffer = try allocate(values.count / 4)
     if let source = values.baseAddress { memcpy(try buffer.floats, source, values.count / 4 * 4) }
     return buffer
   }
 
-  public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
+  package func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
     if let to = target.baseAddress { memcpy(to, try buffer.floats, target.count) }
   }
 
-  public func fill(_ buffer: Buffer, count: Int, value: Float) throws {
+  package func fill(_ buffer: Buffer, count: Int, value: Float) throws {
     try buffer.floats.update(repeating: value, count: count)
   }
 
-  public func synchronize() throws {}
+  package func synchronize() throws {}
 
-  public func trim() { arena.drain { free($0) } }
+  package func trim() { arena.drain { free($0) } }
 }
 
 @available(*, unavailable)

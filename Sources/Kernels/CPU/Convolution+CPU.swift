@@ -1,5 +1,5 @@
 extension CPUDevice: ConvolutionKernels {
-  public func conv2d(
+  package func conv2d(
     _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ g: Conv2dGeometry
   ) throws {
     let depth = g.channels / g.groups * g.taps
@@ -117,7 +117,7 @@ extension CPUDevice: ConvolutionKernels {
     }
   }
 
-  public func conv2dInputGradient(
+  package func conv2dInputGradient(
     _ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ g: Conv2dGeometry
   ) throws {
     if let mirrored = g.mirrored {
@@ -175,7 +175,7 @@ extension CPUDevice: ConvolutionKernels {
     }
   }
 
-  public func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
+  package func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
     let (x, dy, dw) = try (x.floats, dy.floats, dw.floats)
     let (inputs, outputs) = (g.channels / g.groups, g.outChannels / g.groups)
     let columns = inputs * g.taps

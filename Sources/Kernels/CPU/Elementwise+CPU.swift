@@ -1,7 +1,7 @@
 import Foundation
 
 extension CPUDevice: ElementwiseKernels {
-  public func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
+  package func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
     let (x, y) = try (x.floats, y.floats)
     // One loop an operation, so that the compiler sees the function inside it.
     func map(_ f: (Float) -> Float) {
@@ -27,7 +27,7 @@ extension CPUDevice: ElementwiseKernels {
     }
   }
 
-  public func binary(
+  package func binary(
     _ operation: BinaryOperation, _ a: Buffer, _ b: Buffer, into y: Buffer, layout: StridedLayout, parameter p: Float
   ) throws {
     let (a, b, y) = try (a.floats, b.floats, y.floats)

@@ -7,7 +7,7 @@ extension CPUDevice: MatrixKernels {
   /// B panels that a task fills and multiplies at a time, so that A is read once for all of them.
   private static let panelsAtOnce = 4
 
-  public func multiply(
+  package func multiply(
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
     depth: Int
   ) throws {

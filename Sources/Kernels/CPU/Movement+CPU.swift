@@ -1,5 +1,5 @@
 extension CPUDevice: MovementKernels {
-  public func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
+  package func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
     let (x, y) = try (x.floats + xOffset, y.floats + yOffset)
     let width = layout.shape[3]
     let (stepX, stepY) = (layout.strides[0][3], layout.strides[1][3])
@@ -11,17 +11,17 @@ extension CPUDevice: MovementKernels {
     }
   }
 
-  public func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+  package func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
     let (x, y) = try (x.floats, y.halves)
     parallel(count, grain: 1 << 14) { for i in $0 { y[i] = Float16(x[i]) } }
   }
 
-  public func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+  package func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
     let (x, y) = try (x.halves, y.floats)
     parallel(count, grain: 1 << 14) { for i in $0 { y[i] = Float(x[i]) } }
   }
 
-  public func addSpread(
+  package func addSpread(
     _ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int
   ) throws {
     let (x, cases, y, middle) = try (x.floats, cases.floats, y.floats, side / 2)
@@ -35,12 +35,12 @@ extension CPUDevice: MovementKernels {
     }
   }
 
-  public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
+  package func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     let (x, y, indices) = try (x.floats, y.floats, indices.indices)
     for row in 0..<rows { (y + row * width).update(from: x + Int(indices[row]) * width, count: width) }
   }
 
-  public func gatherRowsGradient(
+  package func gatherRowsGradient(
     _ dy: Buffer, order: Buffer, starts: Buffer, into dx: Buffer, sourceRows: Int, width: Int
   ) throws {
     let (dy, dx, order, starts) = try (dy.floats, dx.floats, order.indices, starts.indices)

@@ -1,5 +1,5 @@
 extension CPUDevice: NormalizationKernels {
-  public func normalize(
+  package func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
@@ -27,7 +27,7 @@ extension CPUDevice: NormalizationKernels {
     }
   }
 
-  public func normalizeGradient(
+  package func normalizeGradient(
     _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
@@ -53,7 +53,7 @@ extension CPUDevice: NormalizationKernels {
     }
   }
 
-  public func normalizeSecondGradient(
+  package func normalizeSecondGradient(
     _ x: Buffer, _ dy: Buffer, _ u: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer,
     ddy: Buffer, dgamma: Buffer, _ geometry: NormGeometry, slope: Float
   ) throws {

@@ -1,5 +1,5 @@
 extension CPUDevice: OptimizerKernels {
-  public func adamStep(
+  package func adamStep(
     _ gradient: Buffer, scale: Buffer, parameter: Buffer, m: Buffer, v: Buffer, count: Int, _ step: AdamStep
   ) throws {
     let (gradient, parameter, m, v) = try (gradient.floats, parameter.floats, m.floats, v.floats)
@@ -15,7 +15,7 @@ extension CPUDevice: OptimizerKernels {
     }
   }
 
-  public func signStep(
+  package func signStep(
     _ gradient: Buffer, scale: Buffer, centre: Buffer, parameter: Buffer, m: Buffer, count: Int, stepSize: Float,
     momentum: Float, bound: Float
   ) throws {

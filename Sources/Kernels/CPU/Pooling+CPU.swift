@@ -1,5 +1,5 @@
 extension CPUDevice: PoolingKernels {
-  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+  package func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
     let (x, y, winners) = try (x.floats, y.floats, winners?.indices)
     forEachWindow(g) { plane, at, rows, columns in
       let from = x + plane * g.height * g.width
@@ -16,7 +16,7 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
-  public func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
+  package func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
     let (dy, dx, winners) = try (dy.floats, dx.floats, winners.indices)
     let (area, outArea) = (g.height * g.width, g.outHeight * g.outWidth)
     parallel(g.planes, grain: max(1, 4096 / area)) { planes in
@@ -28,7 +28,7 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
-  public func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
+  package func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     let (x, y, winners) = try (x.floats, y.floats, winners.indices)
     let outArea = g.outHeight * g.outWidth
     parallel(g.planes * outArea, grain: 4096) { range in
@@ -36,7 +36,7 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
-  public func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+  package func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
     let (x, y, winners) = try (x.floats, y.floats, winners?.indices)
     forEachWindow(g) { plane, at, rows, columns in
       let from = x + plane * g.height * g.width
@@ -52,7 +52,7 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
-  public func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
+  package func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     let (x, y) = try (x.floats, y.floats)
     forEachWindow(g) { plane, at, rows, columns in
       var sum: Float = 0
@@ -63,7 +63,7 @@ extension CPUDevice: PoolingKernels {
     }
   }
 
-  public func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
+  package func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
     let (dy, dx) = try (dy.floats, dx.floats)
     let area = g.height * g.width
     dx.update(repeating: 0, count: g.planes * area)

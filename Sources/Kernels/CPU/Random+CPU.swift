@@ -1,7 +1,7 @@
 import Foundation
 
 extension CPUDevice: RandomKernels {
-  public func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64)
+  package func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64)
     throws
   {
     let y = try y.floats

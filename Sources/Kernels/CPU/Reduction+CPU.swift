@@ -1,5 +1,5 @@
 extension CPUDevice: ReductionKernels {
-  public func reduce(_ operation: ReductionOperation, _ x: Buffer, into y: Buffer, outer: Int, length: Int, inner: Int)
+  package func reduce(_ operation: ReductionOperation, _ x: Buffer, into y: Buffer, outer: Int, length: Int, inner: Int)
     throws
   {
     switch operation {

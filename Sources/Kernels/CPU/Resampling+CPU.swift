@@ -1,5 +1,5 @@
 extension CPUDevice: ResamplingKernels {
-  public func resize(_ x: Buffer, into y: Buffer, _ g: ResizeGeometry) throws {
+  package func resize(_ x: Buffer, into y: Buffer, _ g: ResizeGeometry) throws {
     let (x, y) = try (x.floats, y.floats)
     let rows = sources(g.mode, g.height, g.outHeight, g.scales.y)
     let columns = sources(g.mode, g.width, g.outWidth, g.scales.x)
@@ -22,7 +22,7 @@ extension CPUDevice: ResamplingKernels {
     }
   }
 
-  public func resizeGradient(_ dy: Buffer, into dx: Buffer, _ g: ResizeGeometry) throws {
+  package func resizeGradient(_ dy: Buffer, into dx: Buffer, _ g: ResizeGeometry) throws {
     let (dy, dx) = try (dy.floats, dx.floats)
     let rows = sources(g.mode, g.height, g.outHeight, g.scales.y)
     let columns = sources(g.mode, g.width, g.outWidth, g.scales.x)

@@ -1,5 +1,6 @@
-/// Planes in blocks of `side` x `side` pixels that tile them: `rows` rows (over all planes) of `width` blocks.
+/// Planes in blocks of `side` x `side` pixels that tile them.
 public struct BlockGeometry: Sendable {
+  /// Rows of blocks over all planes, blocks a row, and pixels a side of a block.
   public var rows: Int, width: Int, side: Int
 }
 

@@ -1,16 +1,26 @@
 /// The extents and parameters of a 2-D convolution.
 public struct Conv2dGeometry: Hashable, Sendable {
+  /// The number of images.
   public var batch: Int
+  /// The extents of an input image.
   public var channels: Int, height: Int, width: Int
+  /// The channels of an output image.
   public var outChannels: Int
+  /// The extents of the kernel, without dilation.
   public var kernelHeight: Int, kernelWidth: Int
+  /// The same along both axes, as PyTorch's Conv2d; `groups` divides the channels of input and output.
   public var stride: Int, padding: Int, dilation: Int, groups: Int
 
+  /// The rows of an output image.
   public var outHeight: Int { (height + 2 * padding - dilation * (kernelHeight - 1) - 1) / stride + 1 }
+  /// The columns of an output image.
   public var outWidth: Int { (width + 2 * padding - dilation * (kernelWidth - 1) - 1) / stride + 1 }
 
+  /// [N, C, H, W] of the input.
   public var inputShape: Shape { [batch, channels, height, width] }
+  /// [N, C, H, W] of the output.
   public var outputShape: Shape { [batch, outChannels, outHeight, outWidth] }
+  /// [output channels, input channels of a group, rows, columns] of the kernel.
   public var weightShape: Shape { [outChannels, channels / groups, kernelHeight, kernelWidth] }
 
   /// Weights of one output (input) channel: kernel positions.

@@ -39,7 +39,7 @@ public protocol Device: AnyObject, ElementwiseKernels, MovementKernels, Reductio
 
 extension Device {
   /// For devices whose algorithms never depend on the batch.
-  public func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R { try body() }
+  package func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R { try body() }
 
   /// The bytes of `count` elements.
   /// - Throws: `KernelsError.outOfMemory` where there cannot be so many, as of a shape that overflows.
@@ -54,12 +54,12 @@ extension Device {
   }
 
   /// New memory holding `values`.
-  public func upload(_ values: [Float]) throws -> Buffer {
+  package func upload(_ values: [Float]) throws -> Buffer {
     try values.withUnsafeBytes { try upload($0) }
   }
 
   /// New memory holding 32-bit indices.
-  public func upload(_ values: [UInt32]) throws -> Buffer {
+  package func upload(_ values: [UInt32]) throws -> Buffer {
     try values.withUnsafeBytes { try upload($0) }
   }
 }

@@ -18,6 +18,7 @@ public enum KernelsError: Error, CustomStringConvertible {
     usage("a tensor is on another device than \(device); copy it there first (copied(to:))")
   }
 
+  /// One or more lines for people; a build's log is part of it.
   public var description: String {
     switch self {
     case .shape(let operation, let message): return "\(operation): \(message)"

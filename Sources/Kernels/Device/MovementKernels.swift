@@ -2,8 +2,9 @@
 public protocol MovementKernels {
   /// y[yOffset + index . strides[1]] = x[xOffset + index . strides[0]] for every index of the layout.
   func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws
-  /// y = x in halves, two an element of y; and back.
+  /// y = x in IEEE 754 halves, two an element of y; `count` elements of x.
   func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws
+  /// The reverse of `packHalves`; `count` elements of y.
   func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws
   /// y = x + cases, `planes` of height x width and of side x side, the latter spread as in `Tensor.adding(spread:)`.
   func addSpread(_ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int) throws

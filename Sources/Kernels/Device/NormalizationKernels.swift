@@ -1,7 +1,8 @@
-/// Which elements share statistics: `planes` planes of `area` elements, `planeStride` apart, a group; group g belongs
-/// to channel g % channels. Instance norm has one plane a group, batch norm one an image.
+/// Which elements share statistics: a group. Instance norm has one plane a group, batch norm one an image.
 public struct NormGeometry: Sendable {
+  /// Group g, of `groups`, belongs to channel g % channels; it has `planes` planes of `area` elements, `planeStride` apart.
   public var channels: Int, groups: Int, planes: Int, area: Int, planeStride: Int
+  /// What keeps the divisor from being 0.
   public var epsilon: Float
   /// Divide by the unbiased deviation plus epsilon instead of the root of the biased variance plus epsilon.
   public var isUnbiased = false

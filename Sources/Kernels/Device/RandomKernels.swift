@@ -4,4 +4,5 @@ public protocol RandomKernels {
   func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64) throws
 }
 
+/// What random numbers are drawn from: the uniform distribution on [0, 1), the standard normal one.
 public enum RandomDistribution: String, Sendable { case uniform, normal }

@@ -15,7 +15,9 @@ public enum ResizeMode: Int, Sendable {
 
 /// The extents of a resize over `planes` planes (batch times channels).
 public struct ResizeGeometry: Sendable {
+  /// The planes, and the extents of one before and after.
   public var planes: Int, height: Int, width: Int, outHeight: Int, outWidth: Int
+  /// How the source is read.
   public var mode: ResizeMode
 
   /// Source pixels an output pixel, along y and x.
@@ -30,6 +32,7 @@ public struct ResizeGeometry: Sendable {
 
 /// What a back end provides for `Tensor/Resampling.swift`.
 public protocol ResamplingKernels {
+  /// y = x at the other size, plane by plane.
   func resize(_ x: Buffer, into y: Buffer, _ geometry: ResizeGeometry) throws
   /// The adjoint of `resize`, under the same geometry.
   func resizeGradient(_ dy: Buffer, into dx: Buffer, _ geometry: ResizeGeometry) throws

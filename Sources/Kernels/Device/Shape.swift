@@ -7,7 +7,7 @@ let largestExtent = 1 << 30
 extension Array where Element == Int {
   /// The number of elements of a tensor of this shape; `Int.max`, which no device holds, where an extent is negative or
   /// the product overflows.
-  public var elementCount: Int { checkedElementCount ?? .max }
+  package var elementCount: Int { checkedElementCount ?? .max }
 
   /// The same; nil where an extent is negative or the product overflows.
   var checkedElementCount: Int? {

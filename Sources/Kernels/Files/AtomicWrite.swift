@@ -4,7 +4,7 @@ import SystemPackage
 
 /// Writes a file beside its target and renames it when it is on disk, making folders on the way. On failure the target is
 /// untouched and nothing is left behind.
-public func writeAtomically(_ data: Data, to url: URL) throws {
+package func writeAtomically(_ data: Data, to url: URL) throws {
   try writeAtomically(to: url) { try $0.writeAll(data) }
 }
 

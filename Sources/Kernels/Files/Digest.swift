@@ -3,7 +3,7 @@ import Foundation
 import SystemPackage
 
 /// The SHA-256 of some bytes, 32 bytes long.
-public func sha256(_ data: Data) -> Data {
+package func sha256(_ data: Data) -> Data {
   var digest = Data(count: Int(SHA256_DIGEST_LENGTH))
   digest.withUnsafeMutableBytes { digest in
     data.withUnsafeBytes { bytes in
@@ -38,7 +38,7 @@ final class RunningDigest {
 /// The SHA-256 of an open file's bytes from the first on, as text, in little memory.
 /// - Parameter count: how many of them, as far as they are there.
 /// - Throws: `Errno`.
-public func sha256(of file: FileDescriptor, first count: Int = .max) throws -> String {
+package func sha256(of file: FileDescriptor, first count: Int = .max) throws -> String {
   let digest = RunningDigest()
   try file.forEachPiece(first: count) { digest.update($0) }
   return digest.finish()
@@ -62,7 +62,7 @@ extension FileDescriptor {
 
 extension Data {
   /// The bytes as text, two lower-case digits each.
-  public var hexadecimal: String {
+  package var hexadecimal: String {
     let digits = Array("0123456789abcdef".utf8)
     return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }

@@ -3,7 +3,7 @@ import Synchronization
 import SystemPackage
 
 /// What a journal says of one finished file.
-public protocol JournalEntry: Codable, Sendable {
+package protocol JournalEntry: Codable, Sendable {
   /// The journal's name in an output folder.
   static var journalName: String { get }
   /// The property that lines have the key's text under; no other has this name, in nested objects neither.
@@ -13,7 +13,7 @@ public protocol JournalEntry: Codable, Sendable {
 }
 
 /// The same of a file that another run need not make again.
-public protocol SourcedEntry: JournalEntry {
+package protocol SourcedEntry: JournalEntry {
   /// The SHA-256 of what it was made from, and of the settings that it was made under.
   var source: String { get }
   var settings: String { get }
@@ -23,7 +23,7 @@ public protocol SourcedEntry: JournalEntry {
 /// before the outputs that it speaks of are put in place: what lies there and is in no line, no run made. A line that a crash cut
 /// off, or that was damaged since, costs what it said and nothing else. The journal is locked as long as it is open. Shards of a run
 /// write to a file each and may do so at once; all read what any of them said.
-public final class Journal<Entry: JournalEntry>: Sendable {
+package final class Journal<Entry: JournalEntry>: Sendable {
   /// A file and what it says.
   private struct Part {
     var file: FileDescriptor
@@ -56,18 +56,18 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   private let common: FileDescriptor?
   private let state: Mutex<State>
   /// Lines that could not be read, of those that were looked at and those that say not even what they are about.
-  public var damagedLineCount: Int {
+  package var damagedLineCount: Int {
     state.withLock { state in ([state.own] + state.others).reduce(0) { $0 + $1.index.damagedLineCount } }
   }
   /// Whether other runs may write beside this one.
-  public var isShared: Bool { common != nil }
+  package var isShared: Bool { common != nil }
 
   /// Opens the journal of a folder, or begins it.
   /// - Parameters:
   ///   - shard: which part of a run this is: others may be at work beside it. A run without shards works alone in the folder.
   ///   - waiting: called again and again as long as another process keeps this one out; it may throw to give up.
   /// - Throws: `FileError` naming the journal when it cannot be written.
-  public init(in folder: OutputFolder, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
+  package init(in folder: OutputFolder, shard: Shard? = nil, waiting: () throws -> Void = {}) throws {
     let files = JournalFiles(folder: folder.descriptor, path: folder.path, name: FilePath(Entry.journalName))
     let name = shard.map(files.name(of:)) ?? files.name
     (self.folder, self.files, self.name) = (folder, files, name)
@@ -95,7 +95,7 @@ public final class Journal<Entry: JournalEntry>: Sendable {
 
   /// Takes in what others have written since.
   /// - Throws: `FileError` naming the journal when the folder cannot be read.
-  public func refresh() throws {
+  package func refresh() throws {
     let found = try attempt {
       try files.parts(besides: name).map { try Part($0) }
     }
@@ -106,24 +106,24 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   }
 
   /// All that every line says, in the order of the file.
-  public var entries: [Entry] {
+  package var entries: [Entry] {
     state.withLock { state in (state.others + [state.own]).flatMap { $0.index.entries(in: $0.file) } }
   }
 
   /// All that was said of a key, the last word last.
-  public func lines(of key: FilePath) -> [Entry] {
+  package func lines(of key: FilePath) -> [Entry] {
     state.withLock { state in
       state.others.indices.flatMap { state.others[$0].lines(of: key) } + state.own.lines(of: key)
     }
   }
 
   /// The last entry of a key.
-  public subscript(key: FilePath) -> Entry? { lines(of: key).last }
+  package subscript(key: FilePath) -> Entry? { lines(of: key).last }
 
   /// Writes a line.
   /// - Parameter isDurable: whether to wait until it is on disk.
   /// - Throws: `FileError` naming the journal when it cannot be written.
-  public func add(_ entry: Entry, isDurable: Bool = true) throws {
+  package func add(_ entry: Entry, isDurable: Bool = true) throws {
     let line = Data((try canonicalJSON(entry) + "\n").utf8)
     try attempt {
       let file = try state.withLock { state in
@@ -143,7 +143,7 @@ public final class Journal<Entry: JournalEntry>: Sendable {
   /// Puts these entries, in this order, in place of all that there were: the last thing that a run does with a journal. Not
   /// for shards, which have no journal to themselves.
   /// - Throws: `FileError` naming the journal when it cannot be written.
-  public func rewrite(_ entries: [Entry]) throws {
+  package func rewrite(_ entries: [Entry]) throws {
     let data = Data(try entries.map { try canonicalJSON($0) + "\n" }.joined().utf8)
     try folder.write(data, to: name)
     try attempt {
@@ -158,18 +158,18 @@ public final class Journal<Entry: JournalEntry>: Sendable {
 
 extension Journal where Entry: SourcedEntry {
   /// The entry of a file that was made from this source under these settings.
-  public func finished(_ key: FilePath, source: String, settings: String) -> Entry? {
+  package func finished(_ key: FilePath, source: String, settings: String) -> Entry? {
     guard let entry = self[key], entry.source == source, entry.settings == settings else { return nil }
     return entry
   }
 }
 
 /// The journal of a folder that this run does not write to, those of shards included.
-public final class JournalReader<Entry: JournalEntry> {
+package final class JournalReader<Entry: JournalEntry> {
   private var parts: [(file: FileDescriptor, index: JournalIndex<Entry>)] = []
 
   /// nil where there is none that can be read.
-  public init?(in folder: FilePath) {
+  package init?(in folder: FilePath) {
     guard let opened = try? FileDescriptor.open(folder, .readOnly, options: [.directory, .closeOnExec]) else {
       return nil
     }
@@ -184,7 +184,7 @@ public final class JournalReader<Entry: JournalEntry> {
   deinit { for part in parts { try? part.file.close() } }
 
   /// All that was said of a key, the last word last.
-  public func lines(of key: FilePath) -> [Entry] {
+  package func lines(of key: FilePath) -> [Entry] {
     parts.indices.flatMap { parts[$0].index.entries(of: key, in: parts[$0].file) }
   }
 }

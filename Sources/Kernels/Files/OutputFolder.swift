@@ -3,14 +3,14 @@ import SystemPackage
 
 /// A folder that a run writes its results to. Below it no symbolic link is followed, and nothing is replaced but what the caller
 /// says may be.
-public final class OutputFolder: Sendable {
+package final class OutputFolder: Sendable {
   /// As it was given.
-  public let path: FilePath
+  package let path: FilePath
   let descriptor: FileDescriptor
 
   /// Makes the folder if it is not there, and removes what killed runs left in it.
   /// - Throws: `FileError` where it cannot be written to.
-  public init(_ path: FilePath) throws {
+  package init(_ path: FilePath) throws {
     self.path = path
     do {
       try makeFolders(path)
@@ -29,7 +29,7 @@ public final class OutputFolder: Sendable {
   deinit { try? descriptor.close() }
 
   /// What is at a place; nil where nothing is.
-  public func status(of name: FilePath) throws -> Stat? {
+  package func status(of name: FilePath) throws -> Stat? {
     try attempt(name, "cannot be read") {
       try inFolder(of: name, isMaking: false) { folder, last in
         do {
@@ -42,7 +42,7 @@ public final class OutputFolder: Sendable {
   }
 
   /// Calls `body` with a regular file that is at a place.
-  public func read<R>(_ name: FilePath, _ body: (FileDescriptor) throws -> R) throws -> R {
+  package func read<R>(_ name: FilePath, _ body: (FileDescriptor) throws -> R) throws -> R {
     try attempt(name, "cannot be read") {
       let result: R? = try inFolder(of: name, isMaking: false) { folder, last in
         let file = try openRegular(last, in: folder)
@@ -56,7 +56,7 @@ public final class OutputFolder: Sendable {
 
   /// A file on its way to a place, with these bytes.
   /// - Parameter source: where the permissions and the time of the last change are taken from.
-  public func partial(_ data: Data, for name: FilePath, like source: Stat? = nil) throws -> PartialFile {
+  package func partial(_ data: Data, for name: FilePath, like source: Stat? = nil) throws -> PartialFile {
     try attempt(name, "cannot be written") {
       let partial = try PartialFile(in: descriptor, permissions: source.map(permissions) ?? 0o666)
       try partial.file.writeAll(data)
@@ -66,7 +66,7 @@ public final class OutputFolder: Sendable {
   }
 
   /// The same with the bytes of an open file, and their SHA-256.
-  public func partial(copying original: FileDescriptor, for name: FilePath, like source: Stat) throws -> (
+  package func partial(copying original: FileDescriptor, for name: FilePath, like source: Stat) throws -> (
     PartialFile, digest: String
   ) {
     try attempt(name, "cannot be written") {
@@ -86,7 +86,7 @@ public final class OutputFolder: Sendable {
   /// - Parameter isReplacing: whether it may replace what is there; if not, that is an error.
   /// - Returns: how it is known from now on.
   @discardableResult
-  public func place(_ partial: PartialFile, at name: FilePath, isReplacing: Bool) throws -> FileStamp {
+  package func place(_ partial: PartialFile, at name: FilePath, isReplacing: Bool) throws -> FileStamp {
     do {
       return try attempt(name, "cannot be written") {
         _ = try inFolder(of: name, isMaking: true) {
@@ -101,12 +101,12 @@ public final class OutputFolder: Sendable {
   }
 
   /// Puts a file with these bytes in a place, whatever file is there.
-  public func write(_ data: Data, to name: FilePath) throws {
+  package func write(_ data: Data, to name: FilePath) throws {
     try place(try partial(data, for: name), at: name, isReplacing: true)
   }
 
   /// Removes a file, if it is there.
-  public func remove(_ name: FilePath) {
+  package func remove(_ name: FilePath) {
     _ = try? inFolder(of: name, isMaking: false) { folder, last in
       last.withPlatformString { unlinkat(folder.rawValue, $0, 0) }
     }

@@ -3,14 +3,14 @@ import SystemPackage
 
 /// A file on its way: under a name of its own in a folder until it is put in its place. It is locked as long as it is written, so
 /// that what a killed process left is known and removed. Without being put anywhere it goes with the last reference.
-public final class PartialFile {
+package final class PartialFile {
   let file: FileDescriptor
   private let folder: FileDescriptor
   private let name: FilePath
   private var isPlaced = false
 
   /// What all names of this tool's own files begin with.
-  public static let ownPrefix = ".tsdf-"
+  package static let ownPrefix = ".tsdf-"
   private static let suffix = ".partial"
 
   /// - Parameter permissions: what others may do with it at most, from the first byte on.
@@ -41,10 +41,10 @@ public final class PartialFile {
   }
 
   /// Its size, times and place on disk so far.
-  public func stamp() throws -> FileStamp { FileStamp(try Stat(file)) }
+  package func stamp() throws -> FileStamp { FileStamp(try Stat(file)) }
 
   /// The SHA-256 of its first bytes.
-  public func digest(first count: Int) throws -> String { try sha256(of: file, first: count) }
+  package func digest(first count: Int) throws -> String { try sha256(of: file, first: count) }
 
   /// Puts the file, when its bytes are on disk, in a place of a folder of the same file system.
   /// - Parameter isReplacing: whether it may take the place of what is there; if not, `Errno.fileExists` is thrown.

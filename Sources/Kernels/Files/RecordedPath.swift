@@ -2,16 +2,16 @@ import Foundation
 import SystemPackage
 
 /// A path as JSON holds it: text or, where its bytes are not UTF-8, `{"base64": BYTES}`.
-public struct RecordedPath: Hashable, Sendable {
-  public var path: FilePath
+package struct RecordedPath: Hashable, Sendable {
+  package var path: FilePath
 
-  public init(_ path: FilePath) { self.path = path }
+  package init(_ path: FilePath) { self.path = path }
 }
 
 extension RecordedPath: Codable {
   private enum Key: CodingKey { case base64 }
 
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     if let text = try? decoder.singleValueContainer().decode(String.self) {
       path = FilePath(bytes: text.utf8)
     } else {
@@ -19,7 +19,7 @@ extension RecordedPath: Codable {
     }
   }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     if let text = String(validating: path) {
       var container = encoder.singleValueContainer()
       try container.encode(text)

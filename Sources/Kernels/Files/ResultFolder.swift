@@ -4,7 +4,7 @@ import struct Foundation.Data
 
 /// A folder of results that each run of a command makes anew: edits, reports. A file in it is replaced only where a run made it
 /// and nobody changed it since; whatever else lies there stays. It is locked as long as it is open.
-public final class ResultFolder {
+package final class ResultFolder {
   private let folder: OutputFolder
   private let journal: Journal<Result>
   /// What this run has put in place.
@@ -27,7 +27,7 @@ public final class ResultFolder {
   ///   - names: results that the run will write: their places are checked before any work.
   ///   - waiting: called again and again as long as another run works in the folder.
   /// - Throws: `FileError` where the folder cannot be written to, or where somebody's file is in the way.
-  public init(_ path: FilePath, for names: [FilePath] = [], waiting: () throws -> Void = {}) throws {
+  package init(_ path: FilePath, for names: [FilePath] = [], waiting: () throws -> Void = {}) throws {
     folder = try OutputFolder(path)
     journal = try Journal(in: folder, waiting: waiting)
     for name in names { _ = try mayReplace(name) }
@@ -37,7 +37,7 @@ public final class ResultFolder {
   /// - Returns: where it lies.
   /// - Throws: `FileError` where somebody's file lies there.
   @discardableResult
-  public func write(_ data: Data, to name: FilePath) throws -> FilePath {
+  package func write(_ data: Data, to name: FilePath) throws -> FilePath {
     var place = name
     var number = 1
     while written.contains(place) {

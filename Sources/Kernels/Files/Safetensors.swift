@@ -12,6 +12,7 @@ public struct Safetensors: Sendable {
     var range: Range<Int>
   }
 
+  /// Where the tensors were read from, for errors.
   public let path: String
   /// The `__metadata__` of the header.
   public let metadata: [String: String]
@@ -154,7 +155,7 @@ public struct Safetensors: Sendable {
 
   /// Makes sure that a write would take the place of no file of another kind.
   /// - Throws: `FileError` naming such a file.
-  public static func requireReplaceable(_ url: URL) throws {
+  package static func requireReplaceable(_ url: URL) throws {
     let path = FilePath(url.path)
     guard (try? Stat(path)) != nil else { return }
     let start = try withRegularFile(path) { file in

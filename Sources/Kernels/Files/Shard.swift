@@ -2,26 +2,26 @@ import Foundation
 import SystemPackage
 
 /// A part of a run that is shared out over processes: each file is in one part, whatever other files there are.
-public struct Shard: Sendable, Equatable {
+package struct Shard: Sendable, Equatable {
   /// From 0 on, below `count`.
-  public let index: Int
+  package let index: Int
   /// At least 1.
-  public let count: Int
+  package let count: Int
 
   /// - Returns: nil unless 0 <= index < count.
-  public init?(_ index: Int, of count: Int) {
+  package init?(_ index: Int, of count: Int) {
     guard index >= 0, index < count else { return nil }
     (self.index, self.count) = (index, count)
   }
 
   /// Whether a file is in this part: by the SHA-256 of its path, so that it stays in it when other files come and go.
-  public func contains(_ path: FilePath) -> Bool {
+  package func contains(_ path: FilePath) -> Bool {
     sha256(Data(path.bytes)).leadingNumber % UInt64(count) == UInt64(index)
   }
 
   /// The part of things that are counted, in their order: those of all shards follow one another.
   /// - Parameter count: of all of them, at least 0.
-  public func range(of count: Int) -> Range<Int> {
+  package func range(of count: Int) -> Range<Int> {
     func start(_ index: Int) -> Int { count / self.count * index + min(count % self.count, index) }
     return start(index)..<start(index + 1)
   }

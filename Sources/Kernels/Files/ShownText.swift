@@ -2,7 +2,7 @@ import SystemPackage
 
 extension String {
   /// The text as a terminal may show it: control characters, and those that turn the direction of writing, are spelled out.
-  public var shown: String { Kernels.shown(utf8) }
+  package var shown: String { Kernels.shown(utf8) }
 }
 
 extension FilePath {
@@ -23,10 +23,10 @@ extension FilePath {
   package init(_ component: Component) { self.init(root: nil, [component]) }
 
   /// The path as text: as it is where its bytes are UTF-8, else as `shown`.
-  public var text: String { String(validating: self) ?? shown }
+  package var text: String { String(validating: self) ?? shown }
 
   /// The path as a terminal may show it: bytes that are not UTF-8, and control characters, are spelled out.
-  public var shown: String { Kernels.shown(bytes) }
+  package var shown: String { Kernels.shown(bytes) }
 }
 
 private func shown(_ bytes: some Collection<UInt8>) -> String {

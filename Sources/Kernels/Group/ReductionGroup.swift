@@ -27,19 +27,22 @@ public struct ExchangeAccount: Sendable {
   /// Waiting for the others included.
   public var seconds = 0.0
 
+  /// No calls yet.
   public init() {}
 }
 
 /// A group that cannot go on.
 public struct GroupError: Error, CustomStringConvertible {
+  /// One sentence for people.
   public let description: String
 
+  /// - Parameter description: one sentence for people.
   public init(_ description: String) { self.description = description }
 }
 
 extension ReductionGroup {
   /// Whether all members give the same text.
-  public func agree(on text: String) throws -> Bool {
+  package func agree(on text: String) throws -> Bool {
     // FNV-1a, in parts that a float holds.
     let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     let own = (0..<4).map { Float(hash >> (16 * $0) & 0xffff) }
@@ -48,7 +51,7 @@ extension ReductionGroup {
   }
 
   /// Whether any member says yes.
-  public func any(_ isTrue: Bool) throws -> Bool { try sum([isTrue ? 1 : 0]) != [0] }
+  package func any(_ isTrue: Bool) throws -> Bool { try sum([isTrue ? 1 : 0]) != [0] }
 
   /// The part of so many images that this member computes; some are empty where there are more members than images.
   func part(of images: Int) -> Range<Int> { rank * images / count..<(rank + 1) * images / count }

@@ -1,9 +1,9 @@
 extension OpenCLDevice: BlockKernels {
-  public func sumBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws {
+  package func sumBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws {
     try launch("block_sum", x, y, geometry, scale)
   }
 
-  public func spreadBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws {
+  package func spreadBlocks(_ x: Buffer, into y: Buffer, _ geometry: BlockGeometry, scale: Float) throws {
     try launch("block_spread", x, y, geometry, scale)
   }
 

@@ -33,7 +33,7 @@ extension OpenCLDevice: ConvolutionKernels {
     }
   }
 
-  public func conv2d(
+  package func conv2d(
     _ x: Buffer, _ w: Buffer, bias: Buffer?, _ rectifier: Rectifier, into y: Buffer, _ g: Conv2dGeometry
   ) throws {
     let epilogue = Epilogue(bias: bias, rectifier: rectifier)
@@ -48,7 +48,7 @@ extension OpenCLDevice: ConvolutionKernels {
     try convolve(x, view, epilogue, y, g)
   }
 
-  public func conv2dInputGradient(
+  package func conv2dInputGradient(
     _ dy: Buffer, _ w: Buffer, bias: Buffer?, into dx: Buffer, _ g: Conv2dGeometry
   ) throws {
     if g.groups > 1 {
@@ -230,7 +230,7 @@ extension OpenCLDevice: ConvolutionKernels {
     }
   }
 
-  public func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
+  package func conv2dWeightGradient(_ x: Buffer, _ dy: Buffer, into dw: Buffer, _ g: Conv2dGeometry) throws {
     if g.groups > 1 {
       return try launch(
         .conv, "conv2d_grouped_weight_gradient", .elements, global: [g.channels / g.groups * g.taps, g.outChannels],

@@ -1,16 +1,16 @@
 import COpenCL
 
 /// What an OpenCL device was measured to reach.
-public struct DevicePeaks: Encodable, Sendable {
+package struct DevicePeaks: Encodable, Sendable {
   /// Fused multiply-adds as two operations each, in GFLOP/s.
-  public var gigaflops: Double
+  package var gigaflops: Double
   /// Bytes read and written by a copy larger than any cache, in GB/s.
-  public var gigabytes: Double
+  package var gigabytes: Double
 }
 
 extension OpenCLDevice {
   /// Measures arithmetic and copy peaks: the best of several runs by event time.
-  public func measurePeaks() throws -> DevicePeaks {
+  package func measurePeaks() throws -> DevicePeaks {
     let saved = profiler
     defer { profiler = saved }
     func best(_ name: String, _ body: () throws -> Void) throws -> Double {

@@ -1,11 +1,11 @@
 extension OpenCLDevice: ElementwiseKernels {
-  public func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
+  package func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
     try launch(
       .elementwise, "unary_\(operation.rawValue)", .elements, global: [count], .buffer(x), .buffer(y), .uint(count),
       .float(a), .float(b))
   }
 
-  public func binary(
+  package func binary(
     _ operation: BinaryOperation, _ a: Buffer, _ b: Buffer, into y: Buffer, layout: StridedLayout, parameter: Float
   ) throws {
     try launch(

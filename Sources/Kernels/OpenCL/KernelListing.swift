@@ -1,20 +1,20 @@
 /// Every program that a device's kernels are built from, for compilers that are not at hand: what an offline compiler of a
 /// GPU's maker is given.
-public struct KernelListing: Encodable, Sendable {
+package struct KernelListing: Encodable, Sendable {
   /// A program's name, and its OpenCL C.
-  public struct Program: Encodable, Sendable {
+  package struct Program: Encodable, Sendable {
     /// That of its section; of matrix products, with the work-items of a work-group.
-    public let name: String
-    public let text: String
+    package let name: String
+    package let text: String
   }
 
   /// The options of clBuildProgram.
-  public let options: String
+  package let options: String
   /// In no order.
-  public let programs: [Program]
+  package let programs: [Program]
 
   /// - Throws: `KernelsError.usage` where a section is missing: a defect of this library.
-  public init(_ device: OpenCLDevice) throws {
+  package init(_ device: OpenCLDevice) throws {
     let parameters = device.parameters
     options = KernelParameters.options
     programs = try KernelProgram.all(parameters, joins: device.isCPU).flatMap { program -> [Program] in

@@ -2,22 +2,22 @@ import COpenCL
 
 /// Device time by kernel, from OpenCL events. Set as `OpenCLDevice.profiler`; times are there after the next
 /// read-back or `synchronize()`.
-public final class KernelProfiler {
+package final class KernelProfiler {
   /// Launches, summed and shortest device time of one kernel.
-  public struct Entry: Sendable {
-    public var launches = 0
-    public var seconds = 0.0
-    public var shortest = Double.infinity
+  package struct Entry: Sendable {
+    package var launches = 0
+    package var seconds = 0.0
+    package var shortest = Double.infinity
   }
 
   /// By kernel name, and global size where asked for.
-  public private(set) var entries: [String: Entry] = [:]
+  package private(set) var entries: [String: Entry] = [:]
   private var pending: [(String, cl_event)] = []
 
   private let bySize: Bool
 
   /// - Parameter bySize: tell launches of one kernel apart by their global sizes.
-  public init(bySize: Bool = false) { self.bySize = bySize }
+  package init(bySize: Bool = false) { self.bySize = bySize }
 
   func record(_ name: String, _ globalSize: [Int], _ event: cl_event) {
     pending.append((bySize ? "\(name) \(globalSize)" : name, event))

@@ -2,13 +2,13 @@ import Foundation
 
 /// Measures candidates for a device's kernel parameters and convolution algorithms, keeps what is fastest among those whose
 /// results are right, and stores it for the next time the device is opened.
-public struct KernelTuner {
+package struct KernelTuner {
   /// One measured choice.
-  public struct Finding: Sendable {
+  package struct Finding: Sendable {
     /// What was chosen, for people.
-    public let choice: String
+    package let choice: String
     /// The time that it took, and that the device's present value takes, in seconds.
-    public let seconds: Double, before: Double
+    package let seconds: Double, before: Double
   }
 
   private let info: OpenCLDeviceInfo
@@ -17,7 +17,7 @@ public struct KernelTuner {
   private var best: KernelParameters
 
   /// - Parameter device: a device that is open; other contexts on it are made for the candidates.
-  public init(_ device: OpenCLDevice) { self.init(device, shapes: Self.modelShapes) }
+  package init(_ device: OpenCLDevice) { self.init(device, shapes: Self.modelShapes) }
 
   /// - Parameter shapes: the convolutions whose algorithms are chosen; the first two choose the rest, vectors with the next two.
   package init(_ device: OpenCLDevice, shapes: [Convolution]) {
@@ -43,7 +43,7 @@ public struct KernelTuner {
   /// Tunes and stores.
   /// - Parameter report: gets every choice as it is made.
   /// - Returns: the file, or nil where nothing is kept (an empty TSDF_CACHE).
-  public mutating func run(report: (Finding) -> Void) throws -> URL? {
+  package mutating func run(report: (Finding) -> Void) throws -> URL? {
     try run(keptIn: cacheDirectory(), report: report)
   }
 

@@ -4,7 +4,7 @@ extension OpenCLDevice: MatrixKernels {
   static var tileRows: Int { KernelParameters.tileRows }
   static var tileColumns: Int { KernelParameters.tileColumns }
 
-  public func multiply(
+  package func multiply(
     _ a: Buffer, transposingA: Bool, _ b: Buffer, transposingB: Bool, into c: Buffer, rows: Int, columns: Int,
     depth: Int
   ) throws {

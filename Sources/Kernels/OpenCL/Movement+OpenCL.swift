@@ -1,16 +1,16 @@
 extension OpenCLDevice: MovementKernels {
-  public func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
+  package func copy(_ x: Buffer, into y: Buffer, layout: StridedLayout, xOffset: Int, yOffset: Int) throws {
     try launch(
       .movement, "strided_copy", .rows,
       global: [(layout.shape[3] + parameters.run - 1) / parameters.run, layout.rows], .buffer(x), .buffer(y),
       .uint4(layout.shape), .uint4(layout.strides[0]), .uint4(layout.strides[1]), .uint(xOffset), .uint(yOffset))
   }
 
-  public func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+  package func packHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
     try convert("pack_halves", x, y, count)
   }
 
-  public func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
+  package func unpackHalves(_ x: Buffer, into y: Buffer, count: Int) throws {
     try convert("unpack_halves", x, y, count)
   }
 
@@ -18,7 +18,7 @@ extension OpenCLDevice: MovementKernels {
     try launch(.movement, kernel, .elements, global: [(count + 7) / 8], .buffer(x), .buffer(y), .uint(count))
   }
 
-  public func addSpread(
+  package func addSpread(
     _ x: Buffer, _ cases: Buffer, into y: Buffer, planes: Int, height: Int, width: Int, side: Int
   ) throws {
     try launch(
@@ -26,13 +26,13 @@ extension OpenCLDevice: MovementKernels {
       .buffer(x), .buffer(cases), .buffer(y), .uint(planes), .uint(height), .uint(width), .uint(side))
   }
 
-  public func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
+  package func gatherRows(_ x: Buffer, indices: Buffer, into y: Buffer, rows: Int, width: Int) throws {
     try launch(
       .movement, "gather_rows", .elements, global: [width, rows], .buffer(x), .buffer(indices), .buffer(y),
       .uint(rows), .uint(width))
   }
 
-  public func gatherRowsGradient(
+  package func gatherRowsGradient(
     _ dy: Buffer, order: Buffer, starts: Buffer, into dx: Buffer, sourceRows: Int, width: Int
   ) throws {
     try launch(

@@ -1,5 +1,5 @@
 extension OpenCLDevice: NormalizationKernels {
-  public func normalize(
+  package func normalize(
     _ x: Buffer, gamma: Buffer, beta: Buffer, residual: Buffer?, into y: Buffer, statistics: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
@@ -10,7 +10,7 @@ extension OpenCLDevice: NormalizationKernels {
       .uint(geometry.isUnbiased ? 1 : 0), .float(slope), .uint(residual == nil ? 0 : 1))
   }
 
-  public func normalizeGradient(
+  package func normalizeGradient(
     _ x: Buffer, _ dy: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer, sums: Buffer,
     _ geometry: NormGeometry, slope: Float
   ) throws {
@@ -21,7 +21,7 @@ extension OpenCLDevice: NormalizationKernels {
       .uint(geometry.isUnbiased ? 1 : 0), .float(slope))
   }
 
-  public func normalizeSecondGradient(
+  package func normalizeSecondGradient(
     _ x: Buffer, _ dy: Buffer, _ u: Buffer, gamma: Buffer, beta: Buffer, statistics: Buffer, into dx: Buffer,
     ddy: Buffer, dgamma: Buffer, _ geometry: NormGeometry, slope: Float
   ) throws {

@@ -34,16 +34,16 @@ private struct KernelKey: Hashable {
 }
 
 /// A device of any OpenCL platform, with one in-order queue. Enqueuing never waits; reading back does.
-public final class OpenCLDevice: Device {
-  public let info: OpenCLDeviceInfo
-  public var name: String { info.name }
-  public var summary: String { "\(info.name) (\(info.kind.rawValue), \(info.platform), driver \(info.driver))" }
+package final class OpenCLDevice: Device {
+  package let info: OpenCLDeviceInfo
+  package var name: String { info.name }
+  package var summary: String { "\(info.name) (\(info.kind.rawValue), \(info.platform), driver \(info.driver))" }
 
   /// Times kernels by their events while it is set. Slows the queue down a little.
-  public var profiler: KernelProfiler?
+  package var profiler: KernelProfiler?
 
   /// Is told what had to be done otherwise than it should be, for people.
-  public var report: ((String) -> Void)? {
+  package var report: ((String) -> Void)? {
     get { builder.report }
     set { builder.report = newValue }
   }
@@ -57,7 +57,7 @@ public final class OpenCLDevice: Device {
   /// The images of the batches that algorithms are chosen for; nil for as many as there are.
   private(set) var plannedBatch: Int?
 
-  public func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R {
+  package func planning<R>(forBatchesOf count: Int, _ body: () throws -> R) rethrows -> R {
     let before = plannedBatch
     plannedBatch = count
     defer { plannedBatch = before }
@@ -77,7 +77,7 @@ public final class OpenCLDevice: Device {
 
   /// Opens a device; its kernels are built when first used. What `tune` found for it is used.
   /// - Parameter memoryLimit: the most bytes to hold in tensors; nil for all that the device has.
-  public convenience init(_ info: OpenCLDeviceInfo, memoryLimit: Int? = nil) throws {
+  package convenience init(_ info: OpenCLDeviceInfo, memoryLimit: Int? = nil) throws {
     try self.init(info, parameters: nil, memoryLimit: memoryLimit)
   }
 
@@ -128,9 +128,9 @@ public final class OpenCLDevice: Device {
 
   // MARK: Memory
 
-  public var memory: (current: Int, peak: Int) { arena.byteCount }
+  package var memory: (current: Int, peak: Int) { arena.byteCount }
 
-  public func allocate(_ count: Int) throws -> Buffer {
+  package func allocate(_ count: Int) throws -> Buffer {
     let (range, slab) = try take(parameters.memoryLength(for: byteCount(of: count)))
     if parameters.slabBytes == 0 {
       clRetainMemObject(slab.memory)
@@ -150,7 +150,7 @@ public final class OpenCLDevice: Device {
   /// Bytes from which on a second copy costs more than waiting for the queue: weights, while a network is loaded.
   private static let largeUpload = 16 << 20
 
-  public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
+  package func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer {
     let buffer = try allocate(values.count / 4)
     guard values.count > 0 else { return buffer }
     if values.count >= Self.largeUpload {
@@ -210,7 +210,7 @@ public final class OpenCLDevice: Device {
     return Slab(memory: memory, host: host)
   }
 
-  public func trim() {
+  package func trim() {
     clFinish(queue)
     arena.drain { slab in
       clReleaseMemObject(slab.memory)
@@ -218,20 +218,20 @@ public final class OpenCLDevice: Device {
     }
   }
 
-  public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
+  package func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
     try check(
       clEnqueueReadBuffer(queue, memory(buffer), cl_bool(CL_TRUE), 0, target.count, target.baseAddress, 0, nil, nil),
       "clEnqueueReadBuffer")
     try profiler?.collect()
   }
 
-  public func fill(_ buffer: Buffer, count: Int, value: Float) throws {
+  package func fill(_ buffer: Buffer, count: Int, value: Float) throws {
     var value = value
     try check(
       clEnqueueFillBuffer(queue, memory(buffer), &value, 4, 0, count * 4, 0, nil, nil), "clEnqueueFillBuffer")
   }
 
-  public func synchronize() throws {
+  package func synchronize() throws {
     try check(clFinish(queue), "clFinish")
     try profiler?.collect()
   }

@@ -5,14 +5,17 @@ import Foundation
 public struct OpenCLDeviceInfo: Sendable {
   /// Position of the platform, and of the device in it: what `opencl:P:D` names.
   public let platformIndex: Int, deviceIndex: Int
-  public let platform: String, name: String, vendor: String, version: String, driver: String
+  /// The platform's name, the device's, and the version of its driver, as the driver gives them.
+  public let platform: String, name: String, driver: String
+  package let vendor: String, version: String
   /// GPU, CPU, accelerator or other.
   public let kind: Kind
+  /// OpenCL's CL_DEVICE_MAX_COMPUTE_UNITS: of a processor its threads.
   public let computeUnits: Int
-  public let maxWorkGroupSize: Int
-  public let localMemoryBytes: Int
+  /// All memory of the device, in bytes; tensors may take less.
   public let globalMemoryBytes: Int
-  public let maxAllocationBytes: Int
+  /// Limits of a kernel's work-group and of a buffer.
+  package let maxWorkGroupSize: Int, localMemoryBytes: Int, maxAllocationBytes: Int
   /// What the offset of a sub-buffer must be a multiple of.
   let addressAlignment: Int
   /// Floats in a register of the device's instruction set; 1 on GPUs, as a rule.
@@ -37,6 +40,7 @@ public struct OpenCLDeviceInfo: Sendable {
   /// What had to be done otherwise than its driver would, for people.
   var driverNote: String? { isPoCL ? PoCLCache.replacement : nil }
 
+  /// What the driver says that a device is; the raw values are for people.
   public enum Kind: String, Sendable {
     case gpu = "GPU"
     case cpu = "CPU"
@@ -46,6 +50,7 @@ public struct OpenCLDeviceInfo: Sendable {
 }
 
 /// All devices of all OpenCL platforms, in the loader's order; empty where there is no platform.
+/// - Throws: `KernelsError.openCL` where a driver does not answer.
 public func openCLDevices() throws -> [OpenCLDeviceInfo] {
   _ = PoCLCache.replacement
   var platformCount: cl_uint = 0
@@ -79,12 +84,12 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
       found.append(
         OpenCLDeviceInfo(
           platformIndex: platformIndex, deviceIndex: deviceIndex, platform: platformName,
-          name: try string(id, CL_DEVICE_NAME), vendor: try string(id, CL_DEVICE_VENDOR),
-          version: try string(id, CL_DEVICE_VERSION), driver: try string(id, CL_DRIVER_VERSION), kind: kind,
+          name: try string(id, CL_DEVICE_NAME), driver: try string(id, CL_DRIVER_VERSION),
+          vendor: try string(id, CL_DEVICE_VENDOR), version: try string(id, CL_DEVICE_VERSION), kind: kind,
           computeUnits: Int(try number(id, CL_DEVICE_MAX_COMPUTE_UNITS, as: cl_uint.self)),
+          globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
           maxWorkGroupSize: try number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, as: Int.self),
           localMemoryBytes: Int(try number(id, CL_DEVICE_LOCAL_MEM_SIZE, as: cl_ulong.self)),
-          globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
           maxAllocationBytes: Int(clamping: try number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, as: cl_ulong.self)),
           addressAlignment: Int(try number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, as: cl_uint.self)) / 8,
           nativeFloatVector: Int(try number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, as: cl_uint.self)), id: id,

@@ -1,5 +1,5 @@
 extension OpenCLDevice: OptimizerKernels {
-  public func adamStep(
+  package func adamStep(
     _ gradient: Buffer, scale: Buffer, parameter: Buffer, m: Buffer, v: Buffer, count: Int, _ step: AdamStep
   ) throws {
     try launch(
@@ -8,7 +8,7 @@ extension OpenCLDevice: OptimizerKernels {
       .float(step.epsilon), .float(step.correction1), .float(step.correction2))
   }
 
-  public func signStep(
+  package func signStep(
     _ gradient: Buffer, scale: Buffer, centre: Buffer, parameter: Buffer, m: Buffer, count: Int, stepSize: Float,
     momentum: Float, bound: Float
   ) throws {

@@ -1,5 +1,5 @@
 extension OpenCLDevice: PoolingKernels {
-  public func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+  package func maxPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
     try launch(
       .pool, "max_pool", .rows,
       global: [(g.outWidth + parameters.run - 1) / parameters.run, g.outHeight, g.planes], .buffer(x), .buffer(y),
@@ -7,7 +7,7 @@ extension OpenCLDevice: PoolingKernels {
       .uint(g.size), .uint(g.stride), .uint(g.padding), .uint(winners == nil ? 0 : 1))
   }
 
-  public func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
+  package func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
     if parameters.run > 1, g.planes >= info.computeUnits {
       return try launch(
         .pool, "max_pool_scatter", .blocks, global: [g.planes], .buffer(dy), .buffer(winners), .buffer(dx),
@@ -19,25 +19,25 @@ extension OpenCLDevice: PoolingKernels {
       .uint(g.size), .uint(g.stride), .uint(g.padding))
   }
 
-  public func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
+  package func maxPoolGather(_ x: Buffer, winners: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     let outArea = g.outHeight * g.outWidth
     try launch(
       .pool, "max_pool_gather", .elements, global: [outArea, g.planes], .buffer(x), .buffer(winners), .buffer(y),
       .uint(g.planes), .uint(g.height * g.width), .uint(outArea))
   }
 
-  public func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
+  package func medianPool(_ x: Buffer, into y: Buffer, winners: Buffer?, _ g: PoolGeometry) throws {
     try launch(
       .pool, "median_pool", .elements, global: [g.width, g.height, g.planes], .buffer(x), .buffer(y),
       .buffer(winners ?? y), .uint(g.planes), .uint(g.height), .uint(g.width), .uint(g.size),
       .uint(winners == nil ? 0 : 1))
   }
 
-  public func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
+  package func averagePool(_ x: Buffer, into y: Buffer, _ g: PoolGeometry) throws {
     try average("average_pool", x, y, [g.outWidth, g.outHeight, g.planes], g)
   }
 
-  public func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
+  package func averagePoolGradient(_ dy: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
     try average("average_pool_gradient", dy, dx, [g.width, g.height, g.planes], g)
   }
 

@@ -1,5 +1,5 @@
 extension OpenCLDevice: RandomKernels {
-  public func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64)
+  package func random(_ distribution: RandomDistribution, into y: Buffer, count: Int, seed: UInt64, stream: UInt64)
     throws
   {
     try launch(

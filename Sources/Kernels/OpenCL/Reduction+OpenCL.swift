@@ -1,5 +1,5 @@
 extension OpenCLDevice: ReductionKernels {
-  public func reduce(_ operation: ReductionOperation, _ x: Buffer, into y: Buffer, outer: Int, length: Int, inner: Int)
+  package func reduce(_ operation: ReductionOperation, _ x: Buffer, into y: Buffer, outer: Int, length: Int, inner: Int)
     throws
   {
     if inner > 1 {

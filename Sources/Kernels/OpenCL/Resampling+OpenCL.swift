@@ -1,5 +1,5 @@
 extension OpenCLDevice: ResamplingKernels {
-  public func resize(_ x: Buffer, into y: Buffer, _ g: ResizeGeometry) throws {
+  package func resize(_ x: Buffer, into y: Buffer, _ g: ResizeGeometry) throws {
     // Rows first: whole vectors of columns, and fewer rows are left for the other axis where the image shrinks.
     let between = g.width == g.outWidth ? y : try allocate(g.planes * g.outHeight * g.width)
     try rows("resize_rows", x, between, g, rows: g.outHeight)
@@ -8,7 +8,7 @@ extension OpenCLDevice: ResamplingKernels {
     }
   }
 
-  public func resizeGradient(_ dy: Buffer, into dx: Buffer, _ g: ResizeGeometry) throws {
+  package func resizeGradient(_ dy: Buffer, into dx: Buffer, _ g: ResizeGeometry) throws {
     var between = dy
     if g.width != g.outWidth {
       between = try allocate(g.planes * g.outHeight * g.width)

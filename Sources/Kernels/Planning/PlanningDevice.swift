@@ -2,14 +2,14 @@
 /// computation, in no time. What is read back from it is 0.
 ///
 /// What a back end holds besides tensors (packed weights, tiles in flight) is not counted.
-public final class PlanningDevice: Device {
-  public let name = "plan"
-  public let summary = "plan (computes nothing)"
+package final class PlanningDevice: Device {
+  package let name = "plan"
+  package let summary = "plan (computes nothing)"
   private var bytes = (current: 0, peak: 0)
 
-  public init() {}
+  package init() {}
 
-  public var memory: (current: Int, peak: Int) { bytes }
+  package var memory: (current: Int, peak: Int) { bytes }
 
   /// Memory that is not there.
   private final class PlannedBuffer: Buffer {
@@ -23,22 +23,22 @@ public final class PlanningDevice: Device {
     deinit { device.bytes.current -= count * MemoryLayout<Float>.size }
   }
 
-  public func allocate(_ count: Int) throws -> Buffer {
+  package func allocate(_ count: Int) throws -> Buffer {
     let sum = bytes.current.addingReportingOverflow(try byteCount(of: count))
     guard !sum.overflow else { throw KernelsError.outOfMemory(device: name, bytes: .max) }
     bytes = (sum.partialValue, max(bytes.peak, sum.partialValue))
     return PlannedBuffer(count: count, device: self)
   }
 
-  public func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer { try allocate(values.count / 4) }
+  package func upload(_ values: UnsafeRawBufferPointer) throws -> Buffer { try allocate(values.count / 4) }
 
-  public func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
+  package func download(_ buffer: Buffer, into target: UnsafeMutableRawBufferPointer) throws {
     target.initializeMemory(as: UInt8.self, repeating: 0)
   }
 
-  public func fill(_ buffer: Buffer, count: Int, value: Float) {}
-  public func synchronize() {}
-  public func trim() {}
+  package func fill(_ buffer: Buffer, count: Int, value: Float) {}
+  package func synchronize() {}
+  package func trim() {}
 }
 
 @available(*, unavailable)
@@ -46,59 +46,59 @@ extension PlanningDevice: Sendable {}
 
 /// Every kernel is nothing.
 extension PlanningDevice {
-  public func unary(_: UnaryOperation, _: Buffer, into _: Buffer, count _: Int, a _: Float, b _: Float) {}
-  public func binary(
+  package func unary(_: UnaryOperation, _: Buffer, into _: Buffer, count _: Int, a _: Float, b _: Float) {}
+  package func binary(
     _: BinaryOperation, _: Buffer, _: Buffer, into _: Buffer, layout _: StridedLayout, parameter _: Float
   ) {}
-  public func copy(_: Buffer, into _: Buffer, layout _: StridedLayout, xOffset _: Int, yOffset _: Int) {}
-  public func packHalves(_: Buffer, into _: Buffer, count _: Int) {}
-  public func unpackHalves(_: Buffer, into _: Buffer, count _: Int) {}
-  public func addSpread(
+  package func copy(_: Buffer, into _: Buffer, layout _: StridedLayout, xOffset _: Int, yOffset _: Int) {}
+  package func packHalves(_: Buffer, into _: Buffer, count _: Int) {}
+  package func unpackHalves(_: Buffer, into _: Buffer, count _: Int) {}
+  package func addSpread(
     _: Buffer, _: Buffer, into _: Buffer, planes _: Int, height _: Int, width _: Int, side _: Int
   ) {}
-  public func gatherRows(_: Buffer, indices _: Buffer, into _: Buffer, rows _: Int, width _: Int) {}
-  public func gatherRowsGradient(
+  package func gatherRows(_: Buffer, indices _: Buffer, into _: Buffer, rows _: Int, width _: Int) {}
+  package func gatherRowsGradient(
     _: Buffer, order _: Buffer, starts _: Buffer, into _: Buffer, sourceRows _: Int, width _: Int
   ) {}
-  public func reduce(
+  package func reduce(
     _: ReductionOperation, _: Buffer, into _: Buffer, outer _: Int, length _: Int, inner _: Int
   ) {}
-  public func normalize(
+  package func normalize(
     _: Buffer, gamma _: Buffer, beta _: Buffer, residual _: Buffer?, into _: Buffer, statistics _: Buffer,
     _: NormGeometry, slope _: Float
   ) {}
-  public func normalizeGradient(
+  package func normalizeGradient(
     _: Buffer, _: Buffer, gamma _: Buffer, beta _: Buffer, statistics _: Buffer, into _: Buffer, sums _: Buffer,
     _: NormGeometry, slope _: Float
   ) {}
-  public func normalizeSecondGradient(
+  package func normalizeSecondGradient(
     _: Buffer, _: Buffer, _: Buffer, gamma _: Buffer, beta _: Buffer, statistics _: Buffer, into _: Buffer,
     ddy _: Buffer, dgamma _: Buffer, _: NormGeometry, slope _: Float
   ) {}
-  public func conv2d(
+  package func conv2d(
     _: Buffer, _: Buffer, bias _: Buffer?, _: Rectifier, into _: Buffer, _: Conv2dGeometry
   ) {}
-  public func conv2dInputGradient(_: Buffer, _: Buffer, bias _: Buffer?, into _: Buffer, _: Conv2dGeometry) {}
-  public func conv2dWeightGradient(_: Buffer, _: Buffer, into _: Buffer, _: Conv2dGeometry) {}
-  public func multiply(
+  package func conv2dInputGradient(_: Buffer, _: Buffer, bias _: Buffer?, into _: Buffer, _: Conv2dGeometry) {}
+  package func conv2dWeightGradient(_: Buffer, _: Buffer, into _: Buffer, _: Conv2dGeometry) {}
+  package func multiply(
     _: Buffer, transposingA _: Bool, _: Buffer, transposingB _: Bool, into _: Buffer, rows _: Int, columns _: Int,
     depth _: Int
   ) {}
-  public func maxPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
-  public func maxPoolGradient(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
-  public func maxPoolGather(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
-  public func medianPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
-  public func averagePool(_: Buffer, into _: Buffer, _: PoolGeometry) {}
-  public func averagePoolGradient(_: Buffer, into _: Buffer, _: PoolGeometry) {}
-  public func sumBlocks(_: Buffer, into _: Buffer, _: BlockGeometry, scale _: Float) {}
-  public func spreadBlocks(_: Buffer, into _: Buffer, _: BlockGeometry, scale _: Float) {}
-  public func resize(_: Buffer, into _: Buffer, _: ResizeGeometry) {}
-  public func resizeGradient(_: Buffer, into _: Buffer, _: ResizeGeometry) {}
-  public func random(_: RandomDistribution, into _: Buffer, count _: Int, seed _: UInt64, stream _: UInt64) {}
-  public func adamStep(
+  package func maxPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
+  package func maxPoolGradient(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
+  package func maxPoolGather(_: Buffer, winners _: Buffer, into _: Buffer, _: PoolGeometry) {}
+  package func medianPool(_: Buffer, into _: Buffer, winners _: Buffer?, _: PoolGeometry) {}
+  package func averagePool(_: Buffer, into _: Buffer, _: PoolGeometry) {}
+  package func averagePoolGradient(_: Buffer, into _: Buffer, _: PoolGeometry) {}
+  package func sumBlocks(_: Buffer, into _: Buffer, _: BlockGeometry, scale _: Float) {}
+  package func spreadBlocks(_: Buffer, into _: Buffer, _: BlockGeometry, scale _: Float) {}
+  package func resize(_: Buffer, into _: Buffer, _: ResizeGeometry) {}
+  package func resizeGradient(_: Buffer, into _: Buffer, _: ResizeGeometry) {}
+  package func random(_: RandomDistribution, into _: Buffer, count _: Int, seed _: UInt64, stream _: UInt64) {}
+  package func adamStep(
     _: Buffer, scale _: Buffer, parameter _: Buffer, m _: Buffer, v _: Buffer, count _: Int, _: AdamStep
   ) {}
-  public func signStep(
+  package func signStep(
     _: Buffer, scale _: Buffer, centre _: Buffer, parameter _: Buffer, m _: Buffer, count _: Int, stepSize _: Float,
     momentum _: Float, bound _: Float
   ) {}

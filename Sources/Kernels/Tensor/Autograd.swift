@@ -81,7 +81,8 @@ extension Tensor {
 ///   - createGraph: record the gradients' own computation, so that they can be differentiated again. Otherwise the
 ///     graph is consumed: what the operations had kept is dropped as soon as it has been used.
 /// - Returns: one tensor an input, of its shape; zeros where the output does not depend on it.
-/// - Throws: `KernelsError.usage` when the output or an input is outside any graph.
+/// - Throws: `KernelsError.usage` when the output or an input is outside any graph, `KernelsError.shape` unless the seed has
+///   the output's shape.
 public func gradients(
   of output: Tensor, withRespectTo inputs: [Tensor], seed: Tensor? = nil, createGraph: Bool = false
 ) throws -> [Tensor] {

@@ -1,18 +1,18 @@
 /// Computes over a batch in slices where the whole does not fit in the device's memory: when an attempt runs out of it, the
 /// slice is halved and the attempt begins anew. What fitted once is used from then on. In a group each member computes its part of
 /// the images.
-public final class BatchSlicer {
+package final class BatchSlicer {
   private let device: any Device
   private let group: (any ReductionGroup)?
   /// The most images a slice; nil while whole batches fit.
-  public private(set) var sliceLength: Int?
+  package private(set) var sliceLength: Int?
   /// Whether all members have devices of one kind, once that was asked.
   private var isAlike: Bool?
 
   /// - Parameters:
   ///   - sliceLength: the most images a slice from the start on.
   ///   - group: who works on each batch besides, doing the same; nil for nobody.
-  public init(device: any Device, sliceLength: Int? = nil, group: (any ReductionGroup)? = nil) {
+  package init(device: any Device, sliceLength: Int? = nil, group: (any ReductionGroup)? = nil) {
     (self.device, self.sliceLength) = (device, sliceLength)
     self.group = group.flatMap { $0.count > 1 ? $0 : nil }
   }
@@ -22,7 +22,7 @@ public final class BatchSlicer {
   ///   - loss: the mean over the images of a range, and values to report, means over it too.
   /// - Returns: the gradients, and the reported values over the whole batch.
   /// - Throws: `KernelsError.outOfMemory` when not even one image fits, `GroupError` where another member is gone.
-  public func gradients(
+  package func gradients(
     count: Int, withRespectTo leaves: [Tensor],
     of loss: (Range<Int>) throws -> (loss: Tensor, reported: [Tensor])
   ) throws -> (gradients: [Tensor], reported: [Tensor]) {
@@ -33,7 +33,7 @@ public final class BatchSlicer {
 
   /// What this member's images contribute to the gradients and to the reported values: without a group all there is. The
   /// members' contributions are to be added up by `summed`, after whatever is linear in them.
-  public func ownGradients(
+  package func ownGradients(
     count: Int, withRespectTo leaves: [Tensor],
     of loss: (Range<Int>) throws -> (loss: Tensor, reported: [Tensor])
   ) throws -> (gradients: [Tensor], reported: [Tensor]) {
@@ -57,7 +57,7 @@ public final class BatchSlicer {
   }
 
   /// The sums over the members, the same bits at each; without a group the tensors themselves.
-  public func summed(_ tensors: [Tensor]) throws -> [Tensor] {
+  package func summed(_ tensors: [Tensor]) throws -> [Tensor] {
     guard let group else { return tensors }
     var values = try group.sum(tensors.flatMap { try $0.values() })[...]
     return try tensors.map { tensor in
@@ -68,7 +68,7 @@ public final class BatchSlicer {
 
   /// What `body` makes of each number below `count`; in a group one member makes it for all.
   /// - Throws: what `body` throws, `GroupError` where another member is gone.
-  public func sharedOut(_ count: Int, _ body: (Int) throws -> [Float]) throws -> [[Float]] {
+  package func sharedOut(_ count: Int, _ body: (Int) throws -> [Float]) throws -> [[Float]] {
     guard let group else { return try (0..<count).map(body) }
     let part = group.part(of: count)
     let own = try part.map(body)
@@ -84,7 +84,7 @@ public final class BatchSlicer {
 
   /// The same tensors as the group's first member has them, where members' devices differ and so round otherwise; nil where they
   /// do not.
-  public func stateOfFirst(_ tensors: [String: Tensor]) throws -> [String: Tensor]? {
+  package func stateOfFirst(_ tensors: [String: Tensor]) throws -> [String: Tensor]? {
     guard let group else { return nil }
     let isAlike = try isAlike ?? group.agree(on: device.summary)
     self.isAlike = isAlike
@@ -101,7 +101,7 @@ public final class BatchSlicer {
 
   /// The gradient with respect to `leaf` of a loss that is a mean over the images of `input`, which was computed from it.
   /// - Parameter loss: as above, given the images of the range.
-  public func gradient(
+  package func gradient(
     through input: Tensor, to leaf: Tensor,
     of loss: (Tensor, Range<Int>) throws -> (loss: Tensor, reported: [Tensor])
   ) throws -> (gradient: Tensor, reported: [Tensor]) {
@@ -118,7 +118,7 @@ public final class BatchSlicer {
   /// - Parameters:
   ///   - rows: what the loss is computed from, a row an image, of the images of a range.
   ///   - loss: of the rows of all images.
-  public func gradient(
+  package func gradient(
     through input: Tensor, to leaf: Tensor, rows: (Tensor, Range<Int>) throws -> Tensor,
     of loss: (Tensor) throws -> Tensor
   ) throws -> Tensor {
@@ -149,7 +149,7 @@ public final class BatchSlicer {
 
   /// The tensors that `body` makes of each range of a batch of `count` images, each joined along the first axis; outside
   /// any graph. In a group the rows of other members' images are 0: use those of the ranges that this slicer gives, or `summed`.
-  public func map(count: Int, _ body: (Range<Int>) throws -> [Tensor]) throws -> [Tensor] {
+  package func map(count: Int, _ body: (Range<Int>) throws -> [Tensor]) throws -> [Tensor] {
     try halvingUntilItFits(count) { ranges in
       try Autograd.withoutRecording {
         let parts = try (ranges.isEmpty ? [0..<1] : ranges).map(body)
@@ -159,7 +159,7 @@ public final class BatchSlicer {
   }
 
   /// Rows of this member's ranges among those of all `count` images, which are 0.
-  public func padded(_ own: Tensor, count: Int) throws -> Tensor {
+  package func padded(_ own: Tensor, count: Int) throws -> Tensor {
     try joined([own], group.map { [$0.part(of: count)] } ?? [0..<count], count)
   }
 
@@ -199,7 +199,7 @@ extension BatchSlicer: Sendable {}
 
 extension Tensor {
   /// The images of a range of the batch; itself for all of them.
-  public func slice(_ range: Range<Int>) throws -> Tensor {
+  package func slice(_ range: Range<Int>) throws -> Tensor {
     range.count == shape[0] ? self : try sliced(axis: 0, range)
   }
 }

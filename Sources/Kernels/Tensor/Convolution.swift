@@ -1,5 +1,6 @@
 extension Tensor {
-  /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw].
+  /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw], as PyTorch's Conv2d.
+  /// The result is [N, out, (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, the same of W], divisions rounded down.
   /// - Parameters:
   ///   - bias: one value an output channel.
   ///   - activation: what follows, in the same kernel; PReLU only where nothing is recorded (a gradient needs what went
@@ -42,8 +43,11 @@ extension Tensor {
     return try conv2d(weight, bias, geometry, .channels(slopes.buffer))
   }
 
-  /// Transposed 2-D convolution of images [N, in, H, W] with a weight [in, out / groups, kh, kw].
-  /// - Parameter outputPadding: rows and columns added at the far edges of the output.
+  /// Transposed 2-D convolution of images [N, in, H, W] with a weight [in, out / groups, kh, kw], as PyTorch's
+  /// ConvTranspose2d: the result has (H - 1) stride - 2 padding + dilation (kh - 1) + outputPadding + 1 rows.
+  /// - Parameters:
+  ///   - bias: one value an output channel.
+  ///   - outputPadding: rows and columns added at the far edges of the output, fewer than `stride`.
   public func transposeConvolved(
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, outputPadding: Int = 0,
     dilation: Int = 1, groups: Int = 1

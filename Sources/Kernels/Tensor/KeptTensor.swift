@@ -1,5 +1,6 @@
 /// How operations keep the activations that their gradients need.
 public enum KeptPrecision: String, Codable, CaseIterable, Sendable {
+  /// As they are, in 32 bits.
   case single
   /// IEEE 754 binary16, rounded to nearest: half the memory between a forward and its backward pass, at a relative error
   /// of 2^-11 in what the gradients are made of. Values beyond +-65504 become infinite.

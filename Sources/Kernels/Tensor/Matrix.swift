@@ -1,5 +1,5 @@
 extension Tensor {
-  /// The product of two matrices, either one transposed first if asked.
+  /// The product [rows, columns] of two matrices [rows, depth] and [depth, columns], either one transposed first if asked.
   public func matrixMultiplied(by other: Tensor, transposingSelf: Bool = false, transposingOther: Bool = false) throws
     -> Tensor
   {

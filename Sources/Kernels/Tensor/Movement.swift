@@ -117,7 +117,7 @@ extension Tensor {
 
   /// This [N, C, H, W] plus `cases` [N, C, side, side], side odd and no more than H and W, whose middle row and column are
   /// repeated until they fill H and W: what depends only on how far a border is.
-  public func adding(spread cases: Tensor) throws -> Tensor {
+  package func adding(spread cases: Tensor) throws -> Tensor {
     let side = cases.shape.last ?? 0
     guard rank == 4, cases.shape == [shape[0], shape[1], side, side], side % 2 == 1, shape[2] >= side, shape[3] >= side
     else { throw KernelsError.shape(operation: "add spread", "\(cases.shape) does not spread over \(shape)") }

@@ -30,8 +30,10 @@ extension Tensor {
     return try normalized(gamma, beta, geometry, axes: [2, 3], slope, adding: residual).output
   }
 
-  /// Batch normalisation with the batch's own statistics (training mode), and those statistics: the mean and the
-  /// unbiased variance of each channel, as PyTorch's running statistics average them. Arguments as of `instanceNormalized`.
+  /// Batch normalisation of images [N, C, H, W] with the batch's own statistics (training mode; Ioffe and Szegedy, 2015), then
+  /// the activation; and those statistics: the mean and the unbiased variance of each channel [C], as PyTorch's running
+  /// statistics average them.
+  /// - Parameter gamma: as `beta`, one value a channel [C].
   public func batchNormalized(
     gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity
   ) throws -> (output: Tensor, mean: Tensor, variance: Tensor) {
@@ -49,7 +51,8 @@ extension Tensor {
     return (activated, mean, try biased * (count / Swift.max(count - 1, 1)))
   }
 
-  /// Normalisation with stored statistics (inference mode): an affine map of each channel.
+  /// Normalisation of images [N, C, H, W] with stored statistics (inference mode): an affine map of each channel. All four
+  /// parameters are [C].
   public func normalized(mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5) throws
     -> Tensor
   {

@@ -17,12 +17,13 @@ public final class Adam {
     (stepCount, state) = (0, [:])
   }
 
-  /// Continues from a checkpoint's moments.
+  /// Continues from a checkpoint's moments, named as in `state`.
   public func restore(stepCount: Int, state: [String: Tensor]) {
     (self.stepCount, self.state) = (stepCount, state)
   }
 
-  /// Updates the parameters in place. `scale`, a one-element tensor, multiplies every gradient.
+  /// Updates the parameters in place. A gradient has its parameter's shape; `scale`, a one-element tensor, multiplies every
+  /// gradient.
   public func step(_ parameters: [(name: String, value: Tensor, gradient: Tensor)], scale: Tensor? = nil) throws {
     stepCount += 1
     let step = AdamStep(

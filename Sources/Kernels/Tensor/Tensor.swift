@@ -2,6 +2,9 @@
 ///
 /// Values are immutable but for the optimiser steps, which update parameters in place. Operations queue work and
 /// return at once; only `values()`, `item()` and `Device.synchronize()` wait.
+///
+/// Every operation throws `KernelsError`: `shape` where shapes or parameters do not fit, `usage` where tensors are on different
+/// devices, `outOfMemory` and `openCL` where the device fails.
 public struct Tensor {
   /// Extents, outermost first.
   public let shape: Shape

@@ -2,7 +2,7 @@ import Foundation
 import SystemPackage
 
 /// What a file holds, told by its first bytes: names are often wrong, and sites and phones make up endings of their own.
-public enum FileKind: String, Codable, CaseIterable, Sendable {
+package enum FileKind: String, Codable, CaseIterable, Sendable {
   case png, jpeg, webp, tiff, heic, avif, gif, bmp
   case jpegXL = "JPEG XL"
   case jpegXR = "JPEG XR"
@@ -33,16 +33,16 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
   case other
 
   /// The kind of files of a type.
-  public init(_ type: ImageType) { self = FileKind(rawValue: type.rawValue)! }
+  package init(_ type: ImageType) { self = FileKind(rawValue: type.rawValue)! }
 
   /// The type by which such a file is read; nil where it cannot be.
-  public var type: ImageType? { ImageType(rawValue: rawValue) }
+  package var type: ImageType? { ImageType(rawValue: rawValue) }
 
   /// Whether this is a picture, whether or not it can be read.
-  public var isPicture: Bool { Self.allCases.firstIndex(of: self)! <= Self.allCases.firstIndex(of: .photoshop)! }
+  package var isPicture: Bool { Self.allCases.firstIndex(of: self)! <= Self.allCases.firstIndex(of: .photoshop)! }
 
   /// The kind as people write it.
-  public var name: String {
+  package var name: String {
     switch self {
     case .webp: "WebP"
     case .png, .jpeg, .tiff, .heic, .avif, .gif, .bmp: rawValue.uppercased()
@@ -51,10 +51,10 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
   }
 
   /// So many bytes of a file's beginning are enough to tell.
-  public static let headByteCount = 4096
+  package static let headByteCount = 4096
 
   /// The kind of a file that begins with these bytes. One list, however long: which signature is asked first matters.
-  public init(head: some Collection<UInt8>) {
+  package init(head: some Collection<UInt8>) {
     let head = Array(head.prefix(Self.headByteCount))
     func begins(_ bytes: [UInt8], at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: bytes) }
     func begins(_ text: String, at offset: Int = 0) -> Bool { begins(Array(text.utf8), at: offset) }
@@ -187,7 +187,7 @@ public enum FileKind: String, Codable, CaseIterable, Sendable {
   }
 
   /// Whether a file's name says that it is a picture: what a person would expect to be protected, whatever it holds.
-  public static func isPictureName(_ path: FilePath) -> Bool {
+  package static func isPictureName(_ path: FilePath) -> Bool {
     pictureExtensions.contains((path.extension ?? "").lowercased())
   }
 

@@ -6,7 +6,9 @@ import SystemPackage
 
 /// A picture as a file holds it: pixels as stored, and everything else that a copy should keep.
 public struct ImageFile: Sendable {
+  /// The pixels, in the bit depth and the channels that are stored.
   public var image: Image
+  /// What the file was, told by its contents.
   public let type: ImageType
   /// The EXIF orientation (1...8) of the first directory, the photo's; `image` is as stored, not turned.
   public let orientation: Int
@@ -66,6 +68,7 @@ public struct ImageFile: Sendable {
 
   /// The bytes of this picture as a file of `type`, with the metadata of the file it was read from.
   /// - Parameter quality: 1...100, for types that lose something.
+  /// - Throws: `FileError` where such a file cannot be written, or cannot hold so large a picture.
   public func encoded(as type: ImageType, quality: Int = 95) throws -> Data {
     try copy(as: type, quality: quality, path: type.name).data
   }

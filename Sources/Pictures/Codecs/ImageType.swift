@@ -12,7 +12,7 @@ public enum ImageType: String, CaseIterable, Sendable {
   }
 
   /// How names of such files end, the commonest first.
-  public var pathExtensions: [String] {
+  package var pathExtensions: [String] {
     switch self {
     case .jpeg: ["jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp"]
     case .png: ["png", "apng"]
@@ -46,7 +46,7 @@ public enum ImageType: String, CaseIterable, Sendable {
   }
 
   /// Whether a copy has the very samples that it is made of.
-  public var isExact: Bool { self == .png || self == .tiff }
+  package var isExact: Bool { self == .png || self == .tiff }
 
   /// Whether it can store pictures without colours, transparency, 16 bits a sample, and high dynamic range.
   var storesGrey: Bool { self == .png || self == .jpeg || self == .tiff }

@@ -5,7 +5,9 @@ import SystemPackage
 /// Faces with binary attributes: a folder of images and, beside it or in it, a list in CelebA's `list_attr` format:
 /// the count, the attribute names, then `FILE v v v ...` with v = 1 or -1.
 public struct Dataset: Sendable {
+  /// A face: where its picture is, and its labels.
   public struct Item: Sendable {
+    /// The file, which is read only when the picture is asked for.
     public let url: URL
     /// 1 where the face has the attribute, else 0, in the order of `attributes`.
     public let labels: [Float]
@@ -17,6 +19,7 @@ public struct Dataset: Sendable {
     }
   }
 
+  /// The names of the labels; empty without labels.
   public let attributes: [String]
   private var folder: URL
   /// Paths below the folder.
@@ -39,12 +42,12 @@ public struct Dataset: Sendable {
     (attributes, files, labels, range) = (faces.attributes, faces.files, faces.labels, faces.files.indices)
   }
 
-  /// A folder of images without labels, in the order of their names.
+  /// A folder of images without labels, in the order of their names; a file in place of a folder is one image.
+  /// - Throws: `FileError` where there is no picture, or where something could not be opened.
   public init(images directory: URL) throws {
     let work = try WorkList([directory.path])
     if let failure = work.failures.first { throw failure }
     (attributes, labels) = ([], [])
-    // A file in place of a folder is one image.
     let isFile = try? Stat(FilePath(directory.path)).type == .regular
     folder = isFile == true ? directory.deletingLastPathComponent() : directory
     files = work.items.map(\.name)
@@ -58,7 +61,7 @@ public struct Dataset: Sendable {
 
   /// The same faces as they are in another folder, or in its `images`, under the same names but for the type.
   /// - Throws: `FileError` naming the first that is not there.
-  public func moved(to directory: URL) throws -> Dataset {
+  package func moved(to directory: URL) throws -> Dataset {
     let images = directory.appendingPathComponent("images")
     var copy = self
     copy.folder = FileManager.default.fileExists(atPath: images.path) ? images : directory

@@ -6,12 +6,15 @@ public struct FaceSet: Sendable {
   public let size: Int
   /// The names of the labels.
   public let attributes: [String]
+  /// Of each face 1 where it has the attribute, else 0, in the order of `attributes`; empty without labels.
   public let labels: [[Float]]
   private let pixels: [[UInt8]]
 
+  /// The number of faces.
   public var count: Int { pixels.count }
 
   /// Decodes a dataset's images, cuts the largest centred square and brings it to `size` by averaging or interpolation.
+  /// - Throws: `FileError` naming the first that cannot be read.
   public init(_ dataset: Dataset, size: Int) throws {
     var (pixels, labels): ([[UInt8]], [[Float]]) = ([], [])
     let host = CPUDevice()
@@ -36,7 +39,7 @@ public struct FaceSet: Sendable {
   }
 
   /// These faces, then others of the same size and labels.
-  public func joined(with others: FaceSet) -> FaceSet {
+  package func joined(with others: FaceSet) -> FaceSet {
     precondition(size == others.size && attributes == others.attributes, "faces of one size with the same labels")
     return FaceSet([self, others])
   }

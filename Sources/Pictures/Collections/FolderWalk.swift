@@ -121,7 +121,7 @@ private func canonical(_ path: FilePath, isFolder: Bool) throws -> FilePath {
 extension FilePath {
   /// The path that an argument names: text holds no bytes that are not UTF-8, so where some were lost the process's own arguments
   /// are asked for them.
-  public init(argument: String) {
+  package init(argument: String) {
     let text = Array(argument.utf8)
     for index in 0..<Int(CommandLine.argc) where argument.unicodeScalars.contains("\u{FFFD}") {
       guard let raw = CommandLine.unsafeArgv[index] else { break }

@@ -4,48 +4,48 @@ import SystemPackage
 
 /// The pictures that a command's arguments name: files as they are, folders walked, their structure kept. Every file below is in
 /// one of the lists.
-public struct WorkList: Sendable {
-  public struct Item: Sendable {
+package struct WorkList: Sendable {
+  package struct Item: Sendable {
     /// Absolute, without symbolic links but for the last component.
-    public let path: FilePath
+    package let path: FilePath
     /// The path below the folder that was named, or the file's own name.
-    public let relativePath: FilePath
-    public let kind: FileKind
+    package let relativePath: FilePath
+    package let kind: FileKind
 
-    public init(path: FilePath, relativePath: FilePath, kind: FileKind) {
+    package init(path: FilePath, relativePath: FilePath, kind: FileKind) {
       (self.path, self.relativePath, self.kind) = (path, relativePath, kind)
     }
 
     /// The relative path as text, for lists.
-    public var name: String { relativePath.text }
+    package var name: String { relativePath.text }
 
     /// The file's bytes.
     /// - Throws: `FileError` naming the file.
-    public func data() throws -> Data { try contents(of: path) }
+    package func data() throws -> Data { try contents(of: path) }
 
     /// The picture as the file holds it.
     /// - Throws: `FileError` naming the file and what is wrong with it.
-    public func picture() throws -> ImageFile { try ImageFile(data(), path: path.shown) }
+    package func picture() throws -> ImageFile { try ImageFile(data(), path: path.shown) }
   }
 
   /// Pictures, and what is named like one: reading it tells what is wrong with it.
-  public internal(set) var items: [Item] = []
+  package internal(set) var items: [Item] = []
   /// Pictures of kinds that cannot be read.
-  public internal(set) var unread: [Item] = []
+  package internal(set) var unread: [Item] = []
   /// Files that are no pictures.
-  public internal(set) var others: [Item] = []
+  package internal(set) var others: [Item] = []
   /// Arguments, folders and files that could not be opened; the rest is worked on all the same.
-  public internal(set) var failures: [any Error] = []
+  package internal(set) var failures: [any Error] = []
 
   /// These files.
-  public init(items: [Item]) { self.items = items }
+  package init(items: [Item]) { self.items = items }
 
   /// - Parameters:
   ///   - arguments: paths as the command line has them.
   ///   - output: a folder that is left out where it lies in another; it need not be there.
   ///   - isPictureNeeded: whether finding no picture is an error.
   /// - Throws: `FileError` when no picture is found.
-  public init(_ arguments: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws {
+  package init(_ arguments: [String], leavingOut output: FilePath? = nil, isPictureNeeded: Bool = true) throws {
     var walk = FolderWalk(leavingOut: output.flatMap { try? Stat($0) })
     for argument in arguments { walk.add(argument) }
     self = walk.list
@@ -57,12 +57,12 @@ public struct WorkList: Sendable {
   }
 
   /// That arguments name no picture.
-  public static func nothingFound(_ arguments: [String]) -> FileError {
+  package static func nothingFound(_ arguments: [String]) -> FileError {
     FileError(arguments.joined(separator: ", "), "no picture that can be read was found")
   }
 
   /// What keeps files from being worked on: those that could not be opened, and pictures of kinds that cannot be read.
-  public var problems: [any Error] {
+  package var problems: [any Error] {
     failures + unread.map { FileError($0.path, "is a picture of the kind \($0.kind.name), which cannot be read") }
   }
 }

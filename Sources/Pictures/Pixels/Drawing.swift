@@ -2,7 +2,7 @@ import Foundation
 
 extension Image {
   /// The picture as 8-bit RGB with the outlines of boxes drawn in green.
-  public func drawing(_ boxes: [Box]) -> Image {
+  package func drawing(_ boxes: [Box]) -> Image {
     var result = Image(planes: planes(), width: width, height: height)
     let thickness = max(1, min(width, height) / 200)
     for box in boxes {

@@ -35,7 +35,7 @@ public struct Image: Sendable {
 
   /// Whether no pixel has a colour: grey, as such or stored as red, green and blue that are equal but for what types that lose
   /// something round. It stays so when it is moved.
-  public var isNeutral: Bool {
+  package var isNeutral: Bool {
     guard colorChannels == 3 else { return true }
     return bytes.withUnsafeBytes { raw in
       let (narrow, wide) = (raw.bindMemory(to: UInt8.self), raw.bindMemory(to: UInt16.self))
@@ -169,7 +169,7 @@ public struct Image: Sendable {
   }
 
   /// The largest difference of any colour sample from `other`, in units of [-1, 1].
-  public func largestDifference(from other: Image) -> Float {
+  package func largestDifference(from other: Image) -> Float {
     precondition(channels == other.channels && bitDepth == other.bitDepth && bytes.count == other.bytes.count)
     var largest = 0
     if bitDepth == 8, !hasAlpha {
@@ -188,7 +188,7 @@ public struct Image: Sendable {
     return Float(largest) * 2 / peak
   }
 
-  /// A part of the picture.
+  /// A part of the picture, in pixels from its top left corner; it must lie within the picture.
   public func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
     let pixel = channels * bitDepth / 8
     var part: [UInt8] = []
@@ -207,7 +207,7 @@ public struct Image: Sendable {
 
   // MARK: Orientation
 
-  /// The picture turned upright from an EXIF orientation (1...8).
+  /// The picture turned upright from an EXIF orientation (1...8); any other number leaves it as it is.
   public func upright(from orientation: Int) -> Image { rearranged(orientation) { $0 } }
 
   /// The inverse of `upright(from:)`: back to how the file stores it.
@@ -250,7 +250,8 @@ public struct Image: Sendable {
     try Tensor(planes(), shape: [1, 3, height, width], device: device)
   }
 
-  /// The pictures of a batch [N, 3, H, W] in [-1, 1].
+  /// The pictures of a batch [N, 3, H, W] in [-1, 1], in 8 bits (rounded, clipped). Waits for queued work.
+  /// - Throws: `KernelsError.shape` of another shape.
   public static func images(from batch: Tensor) throws -> [Image] {
     guard batch.rank == 4, batch.shape[1] == 3 else {
       throw KernelsError.shape(operation: "images", "\(batch.shape) is no batch of RGB images")

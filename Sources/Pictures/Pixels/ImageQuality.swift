@@ -88,7 +88,7 @@ func decibels(_ squares: Int, samples: Int, peak: Double) -> Double {
 
 /// Structural similarity of two pictures, with a data range of 1, from the windows of at most `rows` rows, evenly spread:
 /// a photo's mean is known to a thousandth from few of its rows.
-public func sampledSSIM(_ a: Image, _ b: Image, rows: Int = 32) -> Double {
+package func sampledSSIM(_ a: Image, _ b: Image, rows: Int = 32) -> Double {
   precondition(a.width == b.width && a.height == b.height, "pictures of one size")
   guard a.width >= 3, a.height >= 3 else { return a.bytes == b.bytes ? 1 : 0 }
   let possible = a.height - 2

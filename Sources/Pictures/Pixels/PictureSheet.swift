@@ -1,20 +1,21 @@
 /// Pictures of one size laid out in rows on white.
-public struct PictureSheet: Sendable {
-  public let cell: Int
+package struct PictureSheet: Sendable {
+  /// Pixels a side of a cell.
+  package let cell: Int
   private var rows: [[Image?]] = []
   private let gap = 4
 
   /// Cells of `cell` pixels a side.
-  public init(cell: Int) { self.cell = cell }
+  package init(cell: Int) { self.cell = cell }
 
   /// Rows that it has.
-  public var rowCount: Int { rows.count }
+  package var rowCount: Int { rows.count }
 
   /// Adds a row; nil leaves a cell empty. Every picture is 8-bit RGB and `cell` pixels a side.
-  public mutating func addRow(_ pictures: [Image?]) { rows.append(pictures) }
+  package mutating func addRow(_ pictures: [Image?]) { rows.append(pictures) }
 
   /// The whole sheet.
-  public func image() -> Image {
+  package func image() -> Image {
     let columns = rows.map(\.count).max() ?? 1
     let width = columns * (cell + gap) + gap
     let height = max(1, rows.count) * (cell + gap) + gap

@@ -1,11 +1,12 @@
 /// A turn, a uniform scaling and a shift of the plane, without reflection: (x, y) goes to (a x - b y + tx, b x + a y +
 /// ty).
-public struct SimilarityTransform: Equatable, Sendable {
-  public var a: Float, b: Float
-  public var tx: Float, ty: Float
+package struct SimilarityTransform: Equatable, Sendable {
+  /// The scale times the cosine and the sine of the angle, and the shift in pixels.
+  package var a: Float, b: Float
+  package var tx: Float, ty: Float
 
   /// Brings a square, upright, onto that of `side` pixels at the origin.
-  public init(square: Box, side: Int) {
+  package init(square: Box, side: Int) {
     (a, b) = (Float(side) / square.width, 0)
     (tx, ty) = (-square.x0 * a, -square.y0 * a)
   }
@@ -13,7 +14,7 @@ public struct SimilarityTransform: Equatable, Sendable {
   /// The one that brings points nearest to others in the sum of squared distances (Umeyama, 1991; in the plane, with
   /// points as complex numbers about their means, it is their covariance over the variance of those to be moved). Nil
   /// where the points to be moved are all in one place, or the best scale is 0.
-  public init?(from points: [Point], to targets: [Point]) {
+  package init?(from points: [Point], to targets: [Point]) {
     precondition(points.count == targets.count && !points.isEmpty, "a target a point")
     let count = Float(points.count)
     func mean(_ points: [Point]) -> Point {
@@ -33,10 +34,10 @@ public struct SimilarityTransform: Equatable, Sendable {
   }
 
   /// How much longer lengths become.
-  public var scale: Float { (a * a + b * b).squareRoot() }
+  package var scale: Float { (a * a + b * b).squareRoot() }
 
   /// Where a point goes.
-  public func callAsFunction(_ point: Point) -> Point {
+  package func callAsFunction(_ point: Point) -> Point {
     Point(x: a * point.x - b * point.y + tx, y: b * point.x + a * point.y + ty)
   }
 }
@@ -45,7 +46,7 @@ extension Image {
   /// What a transform brings onto the square of `size` pixels at the origin, as 8-bit RGB; grey fills all three, alpha
   /// is left out. Pixels are interpolated between (bilinear) and, where the picture shrinks, averaged over what a pixel
   /// covers; what lies outside of the picture is the pixel of its border that is nearest.
-  public func warped(by transform: SimilarityTransform, size: Int) -> Image {
+  package func warped(by transform: SimilarityTransform, size: Int) -> Image {
     let target = bytes.withUnsafeBytes { source in
       bitDepth == 8
         ? warped(source.bindMemory(to: UInt8.self), transform, size)
