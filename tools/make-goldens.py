@@ -3,6 +3,8 @@
 For each case: inputs i0, i1, ...; the upstream gradient g; output y; input gradients d0, d1, ...; and, with cotangents
 v0, v1, ... for those gradients, the gradients of sum(d_j * v_j) with respect to the inputs (e0, e1, ...) and to g (eg).
 
+A new case comes last: the cases draw from one random stream, so that all after it change.
+
 Usage: python tools/make-goldens.py OUTPUT.safetensors
 """
 

@@ -196,7 +196,7 @@ final class CommandTests: XCTestCase {
 
   func testCraftAndEvaluate() throws {
     for i in 0..<6 { try folder.write(try encodePNG(syntheticImage(width: 70 + i, height: 70)), "faces/\(i).png") }
-    for method in ["joint", "tsdf", "interruption", "poison", "noise", "cmua", "found", "pgd"] {
+    for method in CraftMethod.allCases.map(\.rawValue) {
       let result = try tsdf(
         "craft", "--data", folder.path("faces"), "--output", folder.path("\(method).safetensors"), "--method", method,
         "--size", "64", "--faces", "4", "--batch", "2", "--passes", "1", "--hold-out", "2", "--poison-steps", "2",

@@ -194,6 +194,39 @@ final class PropertyTests: XCTestCase {
     }
   }
 
+  /// Every elementwise function, on every OpenCL device against the fallback: rows that fill vectors and that do not, broadcast or
+  /// not.
+  func testElementwiseFunctionsAgree() throws {
+    let host = CPUDevice()
+    func requireAgreement(_ name: String, on device: any Device, _ function: (any Device) throws -> Tensor) throws {
+      for (found, expected) in zip(try function(device).values(), try function(host).values()) {
+        let isClose = abs(found - expected) <= 1e-5 * max(1, abs(expected))
+        guard isClose || found.isNaN && expected.isNaN || found == expected else {
+          return XCTFail("\(name) on \(device.name): \(found), not \(expected)")
+        }
+      }
+    }
+    for device in try testDevices() where !(device is CPUDevice) {
+      for width in [1, 7, 16, 35] {
+        for operation in UnaryOperation.allCases {
+          try requireAgreement("\(operation) of \(3 * width)", on: device) {
+            var random = RandomStream(seed: 11)
+            return try random.normal([3, width], device: $0).unary(operation, a: 0.25, b: 0.75)
+          }
+        }
+        for operation in BinaryOperation.allCases {
+          for (left, right) in [([3, width], [3, width]), ([3, width], [3, 1]), ([1, width], [3, 1])] {
+            try requireAgreement("\(operation) of \(left) and \(right)", on: device) {
+              var random = RandomStream(seed: 12)
+              let x = try random.normal(left, device: $0)
+              return try Tensor.binary(operation, x, random.normal(right, device: $0), parameter: 0.25)
+            }
+          }
+        }
+      }
+    }
+  }
+
   func testRandomNumbersAreTheSameBitsEverywhere() throws {
     let devices = try testDevices()
     for count in [1, 4, 1023, 40_000] {

@@ -15,7 +15,7 @@ final class DefenseTests: XCTestCase {
   func testCraftingResumesBitForBit() throws {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
-    for method in [CraftMethod.joint, .tsdf, .interruption, .poison, .cmua, .found] {
+    for method in CraftMethod.allCases {
       var recipe = CraftRecipe()
       (recipe.method, recipe.size, recipe.batch, recipe.passes) = (method, 64, 2, 2)
       (recipe.faces, recipe.poisonSteps, recipe.imageSteps) = (4, 2, 2)
@@ -26,6 +26,8 @@ final class DefenseTests: XCTestCase {
           device: device)
       }
       let whole = try make()
+      // What adapts to each image by itself has no batches.
+      if whole.stepCount == 0 { continue }
       let first = try make()
       for _ in 0..<whole.stepCount { try whole.craftStep() }
       for _ in 0..<whole.stepCount - 1 { try first.craftStep() }

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Networks
 import TSDF
 import XCTest
 
@@ -47,16 +48,45 @@ final class RecipeTests: XCTestCase {
     XCTAssertEqual(try message { $0.steps = 0 }, "steps must be from 1 to 1000000000, not 0")
   }
 
-  /// Every method is under its own name, and knows what it works against.
+  /// Every method is under its own name, the default first.
   func testMethods() {
-    XCTAssertEqual(
-      CraftMethod.allCases.map(\.rawValue),
-      ["joint", "tsdf", "interruption", "poison", "cmua", "found", "pgd", "noise"])
+    let names = CraftMethod.allCases.map(\.rawValue)
+    XCTAssertEqual(names.first, CraftRecipe().method.rawValue)
+    XCTAssertEqual(Set(names).count, names.count)
+    XCTAssertEqual(names.map { CraftMethod(rawValue: $0) }, CraftMethod.allCases)
     XCTAssertEqual(CraftMethod(rawValue: "tsdf"), .tsdf)
     XCTAssertNil(CraftMethod(rawValue: "magic"))
+  }
+
+  /// A method that works against a kind of model refuses to work without one, by its name; what makes nothing of models takes none.
+  func testModelsOfMethods() throws {
+    let device = CPUDevice()
+    for method in CraftMethod.allCases {
+      var recipe = CraftRecipe()
+      (recipe.method, recipe.size) = (method, 64)
+      func refusal(_ generators: [any Generator]) -> String? {
+        do {
+          _ = try Crafter(
+            recipe, faces: smallFaces(1, size: 64), generators: generators, detectors: [], device: device)
+          return nil
+        } catch {
+          return "\(error)"
+        }
+      }
+      let alone = refusal([])
+      let needs = method.generators == .required ? "generator" : method.detectors == .required ? "detector" : nil
+      if let needs {
+        XCTAssertTrue(alone?.contains("--method \(method.rawValue) needs a \(needs)") == true, alone ?? method.rawValue)
+      } else {
+        // What works against any model needs one of some kind.
+        XCTAssertEqual(alone == nil, method.generators == .none && method.detectors == .none, alone ?? method.rawValue)
+      }
+      let beside = refusal(try [smallGenerator(on: device)])
+      XCTAssertEqual(beside == nil, method.detectors != .required, beside ?? method.rawValue)
+    }
     XCTAssertEqual(
-      CraftMethod.allCases.filter { $0.generators == .required }, [.tsdf, .interruption, .cmua, .found, .pgd])
-    XCTAssertEqual(CraftMethod.allCases.filter { $0.detectors == .required }, [.tsdf, .poison])
+      [CraftMethod.tsdf, .joint, .poison, .noise].map(\.generators), [.required, .optional, .none, .none])
+    XCTAssertEqual([CraftMethod.tsdf, .joint, .cmua, .noise].map(\.detectors), [.required, .optional, .none, .none])
   }
 
   /// More faces a batch take more memory, less so where activations are recomputed; the dry run of one does not depend on how

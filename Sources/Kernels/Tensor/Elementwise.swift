@@ -1,11 +1,15 @@
 extension Tensor {
-  func unary(_ operation: UnaryOperation, a: Float = 0, b: Float = 0) throws -> Tensor {
+  /// The function of each element; `a` and `b` are its scalars.
+  package func unary(_ operation: UnaryOperation, a: Float = 0, b: Float = 0) throws -> Tensor {
     let output = try device.allocate(count)
     try device.unary(operation, buffer, into: output, count: count, a: a, b: b)
     return Tensor(shape: shape, device: device, buffer: output)
   }
 
-  static func binary(_ operation: BinaryOperation, _ x: Tensor, _ y: Tensor, parameter: Float = 0) throws -> Tensor {
+  /// The function of the elements of two tensors, broadcasting; `parameter` is its scalar.
+  package static func binary(_ operation: BinaryOperation, _ x: Tensor, _ y: Tensor, parameter: Float = 0) throws
+    -> Tensor
+  {
     try x.requireSameDevice(as: y, for: operation.rawValue)
     let shape = try broadcastShape(operation.rawValue, x.shape, y.shape)
     let layout = try StridedLayout(
