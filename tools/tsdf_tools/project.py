@@ -32,3 +32,14 @@ def run_with_pytorch():
         require_pytorch()
         os.environ["TSDF_RESTARTED"] = "1"
         os.execvp(PYTORCH, [PYTORCH, *sys.argv])
+
+
+def pillow():
+    """Pillow's module of images, of a copy that lies with what is built."""
+    folder = os.path.join(TOP, ".build", "pillow")
+    if not os.path.exists(folder):
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "pillow==12.0.0"], check=True)
+    sys.path.insert(0, folder)
+    from PIL import Image
+
+    return Image
