@@ -13,13 +13,12 @@ public struct DeviceChoice {
 @available(*, unavailable)
 extension DeviceChoice: Sendable {}
 
-/// Opens the device that `request` names.
+/// Opens the device that `request` names, within a limit of bytes to hold in tensors; without one, all that the device has.
 ///
 /// - `auto` (or nil): a GPU if there is one, else an accelerator, else an OpenCL CPU device, else the CPU fallback.
 /// - `cpu`: the CPU fallback, no OpenCL at all.
 /// - `opencl`, `opencl:P`, `opencl:P:D`: the first device; of platform P; device D of platform P.
 /// - anything else: the one device whose name or platform contains it, in any case.
-/// - Parameter memoryLimit: the most bytes to hold in tensors; nil for all that the device has.
 /// - Throws: `KernelsError.noDevice`, listing the devices there are, or saying why the one that is named gives wrong results.
 public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) throws -> DeviceChoice {
   let request = request ?? "auto"

@@ -39,8 +39,7 @@ public struct Safetensors: Sendable {
   /// The same of a file that is open.
   package init(_ file: MappedFile, path: String) throws { try self.init(file.data, path: path, file: file) }
 
-  /// The same of a file's bytes.
-  /// - Parameter path: for errors.
+  /// The same of a file's bytes; errors name its path.
   public init(_ data: Data, path: String) throws { try self.init(data, path: path, file: nil) }
 
   private init(_ data: Data, path: String, file: MappedFile?) throws {

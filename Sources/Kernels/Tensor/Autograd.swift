@@ -76,8 +76,9 @@ extension Tensor {
 /// The gradients of `output` with respect to each of `inputs`, by reverse accumulation.
 ///
 /// - Parameters:
-///   - output: any shape; `seed` is the gradient that comes in from above, ones by default (so a scalar's own gradient).
+///   - output: of any shape.
 ///   - inputs: leaves made by `requiringGradient()`, or any value computed from such.
+///   - seed: the gradient that comes in from above, of the output's shape; ones by default (so a scalar's own gradient).
 ///   - createGraph: record the gradients' own computation, so that they can be differentiated again. Otherwise the
 ///     graph is consumed: what the operations had kept is dropped as soon as it has been used.
 /// - Returns: one tensor an input, of its shape; zeros where the output does not depend on it.

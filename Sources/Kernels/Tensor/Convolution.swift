@@ -2,7 +2,12 @@ extension Tensor {
   /// 2-D convolution (cross-correlation) of images [N, C, H, W] with a weight [out, C / groups, kh, kw], as PyTorch's Conv2d.
   /// The result is [N, out, (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, the same of W], divisions rounded down.
   /// - Parameters:
+  ///   - weight: [out, C / groups, kh, kw].
   ///   - bias: one value an output channel.
+  ///   - stride: pixels from one window to the next, both ways.
+  ///   - padding: zeros added at each edge.
+  ///   - dilation: pixels from one tap to the next.
+  ///   - groups: channels are cut into as many parts, each with outputs of its own.
   ///   - activation: what follows, in the same kernel; PReLU only where nothing is recorded (a gradient needs what went
   ///     in, since slopes may be negative).
   /// - Throws: `KernelsError.shape` where sizes do not fit.
@@ -46,8 +51,13 @@ extension Tensor {
   /// Transposed 2-D convolution of images [N, in, H, W] with a weight [in, out / groups, kh, kw], as PyTorch's
   /// ConvTranspose2d: the result has (H - 1) stride - 2 padding + dilation (kh - 1) + outputPadding + 1 rows.
   /// - Parameters:
+  ///   - weight: [in, out / groups, kh, kw].
   ///   - bias: one value an output channel.
+  ///   - stride: pixels of the result from one pixel of this to the next.
+  ///   - padding: pixels taken off at each edge.
   ///   - outputPadding: rows and columns added at the far edges of the output, fewer than `stride`.
+  ///   - dilation: pixels from one tap to the next.
+  ///   - groups: channels are cut into as many parts, each with outputs of its own.
   public func transposeConvolved(
     with weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, outputPadding: Int = 0,
     dilation: Int = 1, groups: Int = 1

@@ -5,6 +5,9 @@ extension Tensor {
   /// - Parameters:
   ///   - gamma: one value a channel; or, as `beta`, one an image and channel [N, C] (adaptive instance norm; Huang,
   ///     Belongie, 2017).
+  ///   - beta: likewise.
+  ///   - epsilon: added to the variance.
+  ///   - activation: what follows, before the residual.
   ///   - isUnbiased: divide by the unbiased deviation plus epsilon, as HiSD does.
   ///   - residual: of this shape, added last: the other branch of a residual block.
   public func instanceNormalized(
@@ -33,7 +36,11 @@ extension Tensor {
   /// Batch normalisation of images [N, C, H, W] with the batch's own statistics (training mode; Ioffe and Szegedy, 2015), then
   /// the activation; and those statistics: the mean and the unbiased variance of each channel [C], as PyTorch's running
   /// statistics average them.
-  /// - Parameter gamma: as `beta`, one value a channel [C].
+  /// - Parameters:
+  ///   - gamma: one value a channel [C].
+  ///   - beta: likewise.
+  ///   - epsilon: added to the variance.
+  ///   - activation: what follows.
   public func batchNormalized(
     gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity
   ) throws -> (output: Tensor, mean: Tensor, variance: Tensor) {

@@ -73,8 +73,13 @@ extension Tensor {
   /// this <- clamp(this - stepSize * sign(velocity), centre +- bound), as Dong et al. (2018). Both change for every tensor
   /// that shares their memory.
   /// - Parameters:
-  ///   - gradient, centre, velocity: of this tensor's shape.
+  ///   - gradient: of this tensor's shape.
   ///   - scale: one number, [1]; 1 by default.
+  ///   - centre: of this tensor's shape.
+  ///   - velocity: likewise; it changes too.
+  ///   - stepSize: what each value moves by.
+  ///   - momentum: the share of the velocity that is kept.
+  ///   - bound: the most that a value may differ from the centre's.
   /// - Throws: `KernelsError.shape` where shapes differ.
   public func takeSignStep(
     gradient: Tensor, scale: Tensor? = nil, centre: Tensor, velocity: Tensor, stepSize: Float, momentum: Float,

@@ -1,7 +1,9 @@
 extension Tensor {
   /// The largest element of each window of images [N, C, H, W]; of equal ones the first gets the gradient.
   /// - Parameters:
-  ///   - stride: `size` by default.
+  ///   - size: of a window, both ways.
+  ///   - stride: from one window to the next; `size` by default.
+  ///   - padding: rows and columns at each edge that are no elements.
   ///   - ceilMode: windows that start inside the padded image but end beyond it count too, as in PyTorch.
   public func maxPooled(size: Int, stride: Int? = nil, padding: Int = 0, ceilMode: Bool = false) throws -> Tensor {
     let geometry = try poolGeometry("max pool", size, stride ?? size, padding, ceilMode)

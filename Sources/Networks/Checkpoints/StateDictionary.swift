@@ -8,14 +8,19 @@ public struct StateDictionary {
   /// Where they came from, for messages.
   public let origin: String
 
-  /// - Parameter origin: where they came from, for messages: a file's path.
+  /// - Parameters:
+  ///   - tensors: by name.
+  ///   - origin: where they came from, for messages: a file's path.
   public init(_ tensors: [String: Tensor], origin: String) {
     (self.tensors, self.origin) = (tensors, origin)
   }
 
   /// The tensors of a safetensors file, or of a PyTorch checkpoint, zip or legacy, and the metadata of the former.
-  /// - Parameter keys: where a checkpoint nests the network, the most wanted first; tensors at the top are taken where
-  ///   none of these is there.
+  /// - Parameters:
+  ///   - url: a .safetensors, .pth, .pt or .ckpt file.
+  ///   - keys: where a checkpoint nests the network, the most wanted first; tensors at the top are taken where
+  ///     none of these is there.
+  ///   - device: where the tensors go.
   /// - Throws: `FileError` when the file is neither, or does not hold what it says.
   public static func read(_ url: URL, under keys: [String] = [], on device: any Device) throws
     -> (state: StateDictionary, metadata: [String: String])

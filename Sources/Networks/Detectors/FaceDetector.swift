@@ -47,7 +47,9 @@ public protocol FaceDetector: FaceFinder {
 
   /// A loss of its own that hides the faces of each image, [N], 0 where all are hidden; nil where there is none better than one made of
   /// margins.
-  /// - Parameter relevant: the priors of `heads` that matter in each image, as for `margins`.
+  /// - Parameters:
+  ///   - images: [N, 3, H, W] in [-1, 1].
+  ///   - relevant: the priors of `heads` that matter in each image, as for `margins`.
   func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor?
 
   /// Whether it sees pictures at a size of its own: then what it says of a face depends on how large the whole picture is, and

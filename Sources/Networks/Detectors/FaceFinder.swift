@@ -38,7 +38,12 @@ extension FaceFinder {
   }
 
   /// The faces in a picture, which is shrunk first when its longer side exceeds `longestSide`.
-  /// - Parameter change: what is done to it as the detector is to see it, [1, 3, H, W] in [-1, 1], whose size stays.
+  /// - Parameters:
+  ///   - image: the picture.
+  ///   - threshold: the least score, 0...1.
+  ///   - longestSide: larger pictures are shrunk to this first.
+  ///   - device: where it is done.
+  ///   - change: what is done to it as the detector is to see it, [1, 3, H, W] in [-1, 1], whose size stays.
   public func detect(
     _ image: Image, threshold: Float = defaultDetectionThreshold, longestSide: Int = defaultLongestSide,
     on device: any Device,

@@ -5,7 +5,10 @@ extension FaceFinder {
   /// The faces in a photo, best first. It is looked at whole and, where it is large, in overlapping tiles at full size, at half of
   /// that and so on, so that no face is missed for the shrinking. Time goes with the photo's pixels, memory with a tile's.
   /// - Parameters:
+  ///   - image: the picture.
+  ///   - threshold: the least score, 0...1.
   ///   - longestSide: larger photos are shrunk to this first; nil for none.
+  ///   - device: where it is done.
   ///   - change: what is done to each piece as the detector is to see it, [N, 3, H, W] in [-1, 1], whose size stays.
   public func detectAll(
     in image: Image, threshold: Float = defaultDetectionThreshold, longestSide: Int? = nil, on device: any Device,

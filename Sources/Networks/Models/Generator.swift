@@ -110,14 +110,19 @@ public protocol Generator: Network, SendableMetatype {
   ///   - edits: numbers into `edits`, ascending where the generator has tags.
   ///   - labels: each face's attributes, 0 or 1; nothing where they are not known.
   ///   - random: for generators whose edits vary.
+  ///   - device: where its tensors live.
   func condition(_ edits: [Int], labels: [[Float]], random: inout RandomStream, device: any Device) throws -> Condition
 
   /// What an edit asks for: an attribute, and whether the face is to have it (1) or not (0).
-  /// - Parameter labels: the face's attributes, 0 or 1; nothing where they are not known.
+  /// - Parameters:
+  ///   - edit: a number into `edits`.
+  ///   - labels: the face's attributes, 0 or 1; nothing where they are not known.
   func asked(_ edit: Int, labels: [Float]) -> (attribute: String, value: Float)
 
   /// A condition from raw tensors by name, fed as they are.
-  /// - Parameter tag: for generators with tags.
+  /// - Parameters:
+  ///   - input: gives a tensor by its name.
+  ///   - tag: for generators with tags.
   func condition(from input: (String) throws -> Tensor, tag: Int) throws -> Condition
 
   /// Puts what is fixed where nothing is trained, norms' stored statistics above all, into the weights, in their place.
@@ -182,7 +187,9 @@ extension Generator {
   }
 
   /// Writes the parameters and what must be known besides to a safetensors file, which `loadGenerator` reads.
-  /// - Parameter more: further metadata, which replaces the generator's own of the same keys.
+  /// - Parameters:
+  ///   - url: a .safetensors file, or an official checkpoint.
+  ///   - more: further metadata, which replaces the generator's own of the same keys.
   /// - Throws: `FileError` where the file cannot be written.
   public func write(to url: URL, metadata more: [String: String] = [:]) throws {
     try Safetensors.write(
@@ -209,8 +216,10 @@ package func generatorType(_ name: String) throws -> any Generator.Type {
 
 /// A generator from a safetensors file or an official checkpoint, for use, not for training.
 /// - Parameters:
+///   - url: a .safetensors file, or an official checkpoint.
 ///   - name: which, one of `generatorNames`; by default, what the file's metadata says.
 ///   - statistics: which statistics its norms use, where it has a choice.
+///   - device: where its tensors live.
 /// - Throws: `FileError` where the file is none, does not say which generator it is, or holds another's.
 public func loadGenerator(
   _ url: URL, named name: String? = nil, statistics: NormStatistics = .instance, on device: any Device

@@ -25,7 +25,9 @@ public struct ImageFile: Sendable {
   public init(contentsOf url: URL) throws { try self.init(contents(of: FilePath(url.path)), path: url.path) }
 
   /// Decodes a file's bytes.
-  /// - Parameter path: for errors.
+  /// - Parameters:
+  ///   - data: the file's bytes.
+  ///   - path: for errors.
   public init(_ data: Data, path: String) throws {
     guard !data.isEmpty else { throw FileError(path, "is empty") }
     guard let type = ImageType(data) else {
@@ -67,14 +69,19 @@ public struct ImageFile: Sendable {
   }
 
   /// The bytes of this picture as a file of `type`, with the metadata of the file it was read from.
-  /// - Parameter quality: 1...100, for types that lose something.
+  /// - Parameters:
+  ///   - type: what it is written as.
+  ///   - quality: 1...100, for types that lose something.
   /// - Throws: `FileError` where such a file cannot be written, or cannot hold so large a picture.
   public func encoded(as type: ImageType, quality: Int = 95) throws -> Data {
     try copy(as: type, quality: quality, path: type.name).data
   }
 
   /// The same, and what a copy of this type cannot keep.
-  /// - Parameter path: for errors.
+  /// - Parameters:
+  ///   - type: what it is written as.
+  ///   - quality: 1...100, for types that lose something.
+  ///   - path: for errors.
   public func copy(as type: ImageType, quality: Int = 95, path: String) throws -> (data: Data, notes: [String]) {
     var notes: [String] = []
     guard let encode = Codec.encoder(type) else { throw FileError(path, "cannot be written as \(type.name)") }

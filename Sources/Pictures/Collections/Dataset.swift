@@ -31,7 +31,9 @@ public struct Dataset: Sendable {
 
   /// A labelled dataset. Looks for `list_attr*.txt` in `directory` and for the images in `directory/images` or in
   /// `directory` itself.
-  /// - Parameter selecting: the attributes to keep, in this order; all by default.
+  /// - Parameters:
+  ///   - directory: the folder.
+  ///   - selecting: the attributes to keep, in this order; all by default.
   /// - Throws: `FileError` naming the list and the line at fault.
   public init(labelled directory: URL, selecting: [String]? = nil) throws {
     guard let labelled = LabelledFolder(directory) else {

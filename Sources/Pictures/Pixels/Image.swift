@@ -95,7 +95,10 @@ public struct Image: Sendable {
   /// Adds a perturbation, planes [3, height, width] in units of [-1, 1], in this picture's own bit depth: each sample
   /// moves by the rounded amount, by no more than `budget` (in the same units), within its range. Grey, also as equal colours,
   /// moves by the mean of the three; alpha stays.
-  /// - Parameter asNeutral: whether all colours move alike; nil where this picture says, which is whole.
+  /// - Parameters:
+  ///   - perturbation: planes [3, height, width] in units of [-1, 1].
+  ///   - budget: the most that a sample moves.
+  ///   - asNeutral: whether all colours move alike; nil where this picture says, which is whole.
   public func adding(_ perturbation: [Float], budget: Float, asNeutral: Bool? = nil) -> Image {
     adding(moves: moves(of: perturbation, budget: budget, asNeutral: asNeutral))
   }

@@ -17,6 +17,7 @@ public final class Evaluator {
   ///   - detectors: what looks for faces, by the names that reports have.
   ///   - networks: what else edits are measured by.
   ///   - seed: of edits that vary, and of what attacks draw.
+  ///   - device: where the networks are.
   public init(
     generators: [(name: String, generator: any Generator)], detectors: [(name: String, detector: any FaceFinder)],
     networks: MetricNetworks = MetricNetworks(), seed: UInt64, device: any Device
@@ -59,7 +60,10 @@ public final class Evaluator {
   /// Protects each photo of a part once by each variant, and judges it as it is and after each attack. An attacker who learns from
   /// other protected photos gets those that follow, from the first again after the last, whatever the part is.
   /// - Parameters:
+  ///   - photos: all that are judged, in their order.
   ///   - part: in 0 ..< the number of photos.
+  ///   - variants: the protections that are compared.
+  ///   - attacks: what is done to the photos before they are judged.
   ///   - progress: called with the photo's number and what was done; what it throws ends the work.
   ///   - each: is given what each photo gave, in their order, and what the last variant made of it; nil for a photo without a face.
   public func measure(

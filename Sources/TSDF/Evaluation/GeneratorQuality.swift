@@ -32,6 +32,10 @@ public struct GeneratorQuality: Codable, Equatable, Sendable {
   ///   - generator: at its own size.
   ///   - faces: aligned; their labels are what edits start from.
   ///   - others: real faces that the distance is from.
+  ///   - classifier: tells which attributes a face shows.
+  ///   - networks: those that metrics need.
+  ///   - seed: of all that is drawn.
+  ///   - device: where it is done.
   ///   - progress: told how many of how many edits are done.
   public init(
     of generator: any Generator, faces: [JudgedPhoto], others: [JudgedPhoto], classifier: AttributeClassifier,

@@ -13,6 +13,7 @@ public struct JudgedPhoto: Sendable {
   private let labels: [Float]
 
   /// - Parameters:
+  ///   - image: the photo, upright.
   ///   - name: how it is called in reports.
   ///   - faces: squares at whole pixels within the picture.
   ///   - attributes: the names of what is known of the faces.

@@ -30,7 +30,10 @@ public struct MetricNetworks {
   }
 
   /// The networks of these metrics.
-  /// - Parameter file: where a metric's weights are.
+  /// - Parameters:
+  ///   - names: which metrics.
+  ///   - file: where a metric's weights are.
+  ///   - device: where the networks go.
   /// - Throws: `FileError` where a file is not there or holds no such network.
   public init(_ names: [MetricName], from file: (MetricName) throws -> URL, on device: any Device) throws {
     func state(_ name: MetricName) throws -> StateDictionary? {

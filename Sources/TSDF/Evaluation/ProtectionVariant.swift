@@ -30,7 +30,13 @@ public struct ProtectionVariant {
   }
 
   /// Sign steps against the generators, for pictures that are a face.
-  /// - Parameter steps: of `pgd`, for the report.
+  /// - Parameters:
+  ///   - pgd: the method.
+  ///   - name: in tables.
+  ///   - steps: of `pgd`, for the report.
+  ///   - epsilon: the budget, in units of [-1, 1].
+  ///   - seed: of all that is drawn.
+  ///   - device: where it is done.
   public static func pgd(_ pgd: ImagePGD, name: String, steps: Int, epsilon: Float, seed: UInt64, on device: any Device)
     -> ProtectionVariant
   {

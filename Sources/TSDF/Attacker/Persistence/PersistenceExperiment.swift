@@ -49,8 +49,11 @@ public final class PersistenceExperiment {
   private var collectedImages: [Image] = []
 
   /// - Parameters:
+  ///   - recipe: what is asked for.
   ///   - dataset: labelled aligned faces.
+  ///   - models: where weights are found.
   ///   - folder: for all results.
+  ///   - device: where it is done.
   ///   - shouldStop: asked between steps; where it says so the run throws `Stopped`.
   ///   - note: is told what is being done.
   /// - Throws: `RecipeError` when the recipe holds what cannot be, `FileError` where there are too few faces.

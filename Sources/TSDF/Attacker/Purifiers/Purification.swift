@@ -12,7 +12,10 @@ public final class Purification {
   /// The denoiser that ships, which recipes mean that name none.
   package static let shippedDenoiser = "weights/denoiser.safetensors"
 
-  /// - Parameter denoiser: the file of the denoiser that a recipe means which names none.
+  /// - Parameters:
+  ///   - recipe: what is asked for.
+  ///   - url: the file of the denoiser that a recipe means which names none.
+  ///   - device: where it is done.
   /// - Throws: `FileError` where a denoiser's file is none.
   public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
     self.recipe = recipe
@@ -23,8 +26,12 @@ public final class Purification {
   }
 
   /// Purified images [N, 3, H, W] in [-1, 1], by the steps of one place.
-  /// - Parameter collection: so many other protected pictures of the images' size, or as many as there are, [M, 3, H, W], which the
-  ///   attacker may learn from; nil where there are none.
+  /// - Parameters:
+  ///   - images: [N, 3, H, W] in [-1, 1].
+  ///   - place: at which size it works.
+  ///   - collection: so many other protected pictures of the images' size, or as many as there are, [M, 3, H, W], which the
+  ///     attacker may learn from; nil where there are none.
+  ///   - random: the stream that is drawn from.
   public func callAsFunction(
     _ images: Tensor, at place: PurifierPlace, collection: (_ count: Int) throws -> Tensor? = { _ in nil },
     random: inout RandomStream

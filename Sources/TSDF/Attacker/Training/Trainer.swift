@@ -28,8 +28,11 @@ public final class Trainer {
 
   /// A fresh run.
   /// - Parameters:
+  ///   - recipe: what is asked for.
+  ///   - faces: what is trained on.
   ///   - originals: what the faces were before they were protected, for a denoiser.
   ///   - group: who works on the batches besides, with the same arguments on other devices; nil for nobody.
+  ///   - device: where it is done.
   /// - Throws: `RecipeError` when the recipe holds what cannot be.
   public init(
     _ recipe: TrainingRecipe, faces: FaceSet, originals: FaceSet? = nil, group: (any ReductionGroup)? = nil,

@@ -12,7 +12,9 @@ public struct TrainingData: Sendable {
   let originals: FaceSet?
 
   /// - Parameters:
+  ///   - faces: collected, labelled.
   ///   - clean: faces of the same size and labels, mixed in with a share of 0 to 1 of what is drawn.
+  ///   - cleanShare: the share of clean faces in a batch, 0...1.
   ///   - originals: what `faces` were before they were protected, face by face.
   public init(
     _ faces: FaceSet, clean: FaceSet? = nil, cleanShare: Float = 0, originals: FaceSet? = nil

@@ -39,7 +39,10 @@ public struct TrainingStart {
   }
 
   /// Reads the networks.
-  /// - Parameter name: which model; by default, what the generator's file says.
+  /// - Parameters:
+  ///   - files: the weights to go on from.
+  ///   - name: which model; by default, what the generator's file says.
+  ///   - device: where it is done.
   /// - Throws: `FileError` where a file holds no such network.
   public init(_ files: Files, named name: String? = nil, on device: any Device) throws {
     let (url, criticURL) = (files.generator, files.critic)

@@ -18,7 +18,13 @@ public final class Crafter {
   let run: CraftingRun
   var method: any CraftingMethod
 
-  /// - Parameter group: who works on the batches besides, with the same arguments on other devices; nil for nobody.
+  /// - Parameters:
+  ///   - recipe: what is asked for.
+  ///   - faces: what is crafted on.
+  ///   - generators: those that are worked against.
+  ///   - detectors: those that are worked against.
+  ///   - group: who works on the batches besides, with the same arguments on other devices; nil for nobody.
+  ///   - device: where it is done.
   /// - Throws: `KernelsError.usage` when the method lacks what it works against, `RecipeError` when the recipe holds what
   ///   cannot be.
   public init(

@@ -31,6 +31,7 @@ public final class ImagePGD {
   /// - Parameters:
   ///   - generators: what it works against; each edits the picture at its own size.
   ///   - recipe: of which it takes `epsilon`, `imageSteps` and `imageStepSize`.
+  ///   - device: where it is done.
   public init(generators: [any Generator], recipe: CraftRecipe, device: any Device) {
     (self.generators, self.recipe) = (generators.map { EmbeddedGenerator($0) }, recipe)
     slicer = BatchSlicer(device: device)
@@ -38,6 +39,7 @@ public final class ImagePGD {
 
   /// The perturbation of an image [1, 3, H, W] in [-1, 1], within +-epsilon.
   /// - Parameters:
+  ///   - image: [1, 3, H, W] in [-1, 1].
   ///   - labels: the face's attributes, 0 or 1, for a list of their names; nothing where they are not known.
   ///   - seed: of the random start and of edits that vary.
   public func perturbation(of image: Tensor, labels: ([String]) -> [Float], seed: UInt64) throws -> Tensor {

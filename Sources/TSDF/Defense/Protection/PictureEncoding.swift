@@ -21,6 +21,7 @@ public struct PictureEncoding {
 
   /// As a copy of a file, with its metadata, colours and orientation.
   /// - Parameters:
+  ///   - file: the file that is copied.
   ///   - type: of the copy; nil for the file's own, or PNG where that is not written.
   ///   - quality: of types that lose something, 1 to 100.
   ///   - isMarking: whether the copy's metadata say that it is protected.

@@ -21,6 +21,7 @@ extension Protector {
   ///   - weights: the folder of the shipped weights: the generators', the classifier's, the perturbation's.
   ///   - models: the folder of detectors that tools/fetch-models fills.
   ///   - settings: their budget is at most the perturbation's.
+  ///   - device: where the networks go.
   /// - Throws: `FileError` naming a file that is not there or is another's.
   public convenience init(weights: URL, models: URL, settings: ProtectionSettings = .standard, on device: any Device)
     throws
@@ -46,6 +47,7 @@ extension Protector {
 
   /// Protects the picture of a file.
   /// - Parameters:
+  ///   - file: the file that is copied.
   ///   - type: of the copy; nil for the file's own, or PNG where that is not written.
   ///   - quality: of types that lose something, 1 to 100.
   ///   - note: told how far it is.

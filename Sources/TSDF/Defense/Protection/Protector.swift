@@ -35,8 +35,10 @@ public final class Protector {
 
   /// - Parameters:
   ///   - perturbation: the universal one, [1, 3, size, size], in units of [-1, 1].
+  ///   - settings: how much is changed, where, and in how many steps.
   ///   - detectors: find the faces, each those that others miss; at least one unless the region is the image.
   ///   - refiner: needed when steps are asked for.
+  ///   - device: where the networks are.
   /// - Throws: `KernelsError.usage` without a detector or a refiner that is needed.
   public init(
     perturbation: Tensor, settings: ProtectionSettings, detectors: [any FaceDetector], refiner: Refiner?,
@@ -53,6 +55,7 @@ public final class Protector {
 
   /// Protects an upright picture.
   /// - Parameters:
+  ///   - image: upright.
   ///   - encoding: how it is saved; nil for exactly.
   ///   - note: told how far it is.
   public func protect(

@@ -28,12 +28,15 @@ public final class Refiner {
   private static let generatorWeight: Float = 0.1
 
   /// - Parameters:
+  ///   - generators: those that are worked against.
+  ///   - detectors: those that are worked against.
   ///   - classifier: tells which attributes a face has, and so which edits of it there are; without one it counts as having none.
   ///   - goal: what the detectors are to be made to do.
   ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
   ///   - batch: the most pictures that go through the networks together: algorithms are chosen for as many, however many there are, so
   ///     that a picture comes out the same, to the last bit, whatever it shares a batch with. Nil for what suits
   ///     the device.
+  ///   - device: where it is done.
   /// - Throws: `PurifierError` where a view learns from pictures or is a network.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], classifier: AttributeClassifier? = nil,
