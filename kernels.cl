@@ -129,6 +129,11 @@ INLINED void transpose(float16 *v, const uint count) {
 #define WILL_WRITE(P)
 #endif
 
+// Where a row of a tensor of `shape` begins, which its three outer axes number.
+INLINED uint row_place(const uint row, const uint4 shape, const uint4 strides) {
+  return row / shape.s2 / shape.s1 * strides.s0 + row / shape.s2 % shape.s1 * strides.s1 + row % shape.s2 * strides.s2;
+}
+
 // == section: elementwise ==
 
 // y[i] = f(x[i]; a, b). One work-item an element.
@@ -190,12 +195,9 @@ kernel void BINARY_KERNEL(global const float *restrict a, global const float *re
   const uint row = get_global_id(1);
   if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
     return;
-  const uint i2 = row % shape.s2;
-  const uint i1 = row / shape.s2 % shape.s1;
-  const uint i0 = row / shape.s2 / shape.s1;
   const uint s = aStrides.s3, t = bStrides.s3;
-  global const float *fa = a + i0 * aStrides.s0 + i1 * aStrides.s1 + i2 * aStrides.s2 + column * s;
-  global const float *fb = b + i0 * bStrides.s0 + i1 * bStrides.s1 + i2 * bStrides.s2 + column * t;
+  global const float *fa = a + row_place(row, shape, aStrides) + column * s;
+  global const float *fb = b + row_place(row, shape, bStrides) + column * t;
   global float *to = y + row * shape.s3 + column;
   const uint isWhole = column + RUN <= shape.s3;
   if (isWhole && s == 1 && t == 1) {
@@ -227,12 +229,9 @@ kernel void strided_copy(global const float *restrict x, global float *restrict 
   const uint row = get_global_id(1);
   if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
     return;
-  const uint i2 = row % shape.s2;
-  const uint i1 = row / shape.s2 % shape.s1;
-  const uint i0 = row / shape.s2 / shape.s1;
   const uint s = xStrides.s3, t = yStrides.s3;
-  global const float *from = x + xOffset + i0 * xStrides.s0 + i1 * xStrides.s1 + i2 * xStrides.s2 + column * s;
-  global float *to = y + yOffset + i0 * yStrides.s0 + i1 * yStrides.s1 + i2 * yStrides.s2 + column * t;
+  global const float *from = x + xOffset + row_place(row, shape, xStrides) + column * s;
+  global float *to = y + yOffset + row_place(row, shape, yStrides) + column * t;
   if (column + RUN <= shape.s3 && t == 1 && s <= 1) {
     const float only = from[0];
     if (s == 1)

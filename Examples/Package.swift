@@ -10,6 +10,7 @@ let package = Package(
       name: "gradient", dependencies: [.product(name: "Kernels", package: "TSDF")], path: "Sources/Gradient"),
     .executableTarget(
       name: "protect",
-      dependencies: ["Kernels", "Pictures", "TSDF"].map { .product(name: $0, package: "TSDF") }, path: "Sources/Protect"),
+      dependencies: ["Kernels", "Pictures", "TSDF"].map { .product(name: $0, package: "TSDF") }, path: "Sources/Protect"
+    ),
   ]
 )

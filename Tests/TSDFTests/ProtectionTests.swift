@@ -43,7 +43,7 @@ final class ProtectionTests: XCTestCase {
     let image = try photo(width: 2700, height: 900, heads: heads)
     let network = try detector("retinaface", on: device)
     var settings = ProtectionSettings()
-    settings.refineSteps = 30
+    settings.refineSteps = 60
     let count = Counter()
     var notes: [ProtectionProgress] = []
     let encoding = try recompression(90, like: image, count: count)
@@ -59,7 +59,7 @@ final class ProtectionTests: XCTestCase {
       image.cropped(x: 700, y: 0, width: 1300, height: 900).bytes)
     XCTAssertLessThanOrEqual(count.value, 3)
     XCTAssertEqual(Set(notes.filter { $0.round == 0 }.map(\.face)), [1, 2])
-    XCTAssertTrue(notes.allSatisfy { $0.steps == 30 && (0...1).contains($0.fraction) })
+    XCTAssertTrue(notes.allSatisfy { $0.steps == 60 && (0...1).contains($0.fraction) })
     XCTAssertTrue(notes.contains { $0.step == 24 })
   }
 

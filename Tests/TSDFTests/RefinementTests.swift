@@ -64,6 +64,24 @@ final class RefinementTests: XCTestCase {
     ) { XCTAssertTrue("\($0)".contains("mtcnn has later stages"), "\($0)") }
   }
 
+  /// A face that is hidden stays hidden when pixels are cut off: detectors halve pictures, so another part of each cell is seen then.
+  func testFacesStayHiddenWhenPixelsAreCutOff() throws {
+    let device = try selectDevice().device
+    let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
+    let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    let image = try squareImage(photo, size: 256, device: device).tensor(on: device)
+    let delta = try refined(
+      Refiner(generators: [], detectors: [retinaface], goal: .hide, views: [], device: device), image, start: nil,
+      steps: 100, epsilon: 0.1)
+    for (rows, columns) in [(0, 0), (1, 1), (3, 2), (13, 5), (17, 30)] {
+      func found(_ x: Tensor) throws -> Int {
+        try retinaface.detect(x.sliced(axis: 2, rows..<256).sliced(axis: 3, columns..<256), threshold: 0.7).count
+      }
+      XCTAssertEqual(try found(image), 1)
+      XCTAssertEqual(try found(image + delta), 0, "\(rows) rows and \(columns) columns less")
+    }
+  }
+
   /// Whole photos: what protecting says of faces still found is what the detector says; a step leaves the face there, enough
   /// steps do not, also where detectors see the photo shrunk.
   func testFacesStillFoundInPhotos() throws {

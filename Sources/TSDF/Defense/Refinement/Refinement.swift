@@ -79,7 +79,7 @@ package final class Refinement {
     (generatorViews, detectorViews) = views
     choices =
       interruptions.map { ViewChoice(count: views.generators.count * $0.edits.count) }
-      + hidings.map { _ in ViewChoice(count: views.detectors.count) }
+      + hidings.map { ViewChoice(count: views.detectors.count * $0.cases.count) }
     let (shape, device, epsilon) = (task.image.shape, task.image.device, task.epsilon)
     zero = try Tensor(repeating: 0, shape: shape, device: device)
     velocity = try Tensor(repeating: 0, shape: shape, device: device)
@@ -136,11 +136,13 @@ package final class Refinement {
   private func sight(
     of hiding: DetectorHiding, _ goal: Int, _ draw: Int, _ leaf: Tensor, random: inout RandomStream
   ) throws -> Sight {
-    let piece = try hiding.frame.changed(by: task.place.cut(leaf - task.image))
-    let input = try detectorViews[draw](piece, at: .photo, random: &random)
+    let (number, index) = draw.quotientAndRemainder(dividingBy: hiding.cases.count)
+    let (frame, targets) = hiding.cases[index]
+    let piece = try frame.changed(by: task.place.cut(leaf - task.image))
+    let input = try detectorViews[number](piece, at: .photo, random: &random)
     return Sight(
       pass: .detector(hiding.number, aims.goal, height: input.shape[2], width: input.shape[3]), goal: goal, view: draw,
-      leaf: leaf, input: input, subject: .face(hiding.targets))
+      leaf: leaf, input: input, subject: .face(targets))
   }
 
   /// Moves the perturbation.

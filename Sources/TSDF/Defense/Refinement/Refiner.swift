@@ -71,7 +71,8 @@ public final class Refiner {
   ///   - part: where the perturbation lies, and what generators are given. Nil for all of the image.
   ///   - frames: of each detector what it is shown; nil for the image.
   ///   - share: how much of epsilon each pixel may use, [1, 1, H, W] in 0...1, 0 outside the part; nil for all of it.
-  ///   - isHidingFirst: whether faces must be hidden at last: generators count little, and nothing is invented.
+  ///   - isHidingFirst: whether faces must be hidden at last: generators count little, nothing is invented, and pieces are seen
+  ///     as they are alone, since a face that is hidden in all their cuts takes more than one that is hidden in the piece.
   ///   - saved: what saving does to pictures: one more view of detectors.
   ///   - steps: sign steps, the first of half of epsilon, falling linearly.
   /// - Returns: a refinement whose steps `advance` does.
@@ -93,7 +94,8 @@ public final class Refiner {
     }
     let hidings = try detectors.indices.flatMap {
       try DetectorHiding.all(
-        $0, detectors[$0], frames?[$0] ?? [DetectorFrame(image, part: place)], on: device)
+        $0, detectors[$0], frames?[$0] ?? [DetectorFrame(image, part: place)],
+        cuts: isHidingFirst ? 0 : DetectorHiding.cuts, random: &random, on: device)
     }
     let aims = JointStep.Aims(
       epsilon: epsilon, interruptionTarget: Self.interruptionTarget,

@@ -3,19 +3,21 @@ import Kernels
 /// Draws what to look through next: as often as the square of how far what is reached there is from the goal ("hardest first", as
 /// in expectation over the hardest transformations).
 struct ViewChoice {
-  /// How far from the goal each view last was, 0 where it is reached, 1 where it was not looked at yet.
-  private(set) var needs: [Float]
+  /// How far from the goal each view last was, 0 where it is reached; nil where it was not looked at yet.
+  private var needs: [Float?]
 
   /// How often what is reached is looked at all the same.
   private static let leastWeight: Float = 0.01
 
-  init(count: Int) { needs = [Float](repeating: 1, count: count) }
+  init(count: Int) { needs = [Float?](repeating: nil, count: count) }
 
   /// Whether nothing is left to reach through any view, as far as is known.
-  var isReached: Bool { needs.allSatisfy { $0 <= 0 } }
+  var isReached: Bool { needs.allSatisfy { $0.map { $0 <= 0 } ?? false } }
 
   func draw(random: inout RandomStream) -> Int {
-    let weights = needs.map { max($0 * $0, Self.leastWeight) }
+    // What was not looked at yet may be as far as any.
+    let most = max(1, needs.compactMap { $0 }.max() ?? 1)
+    let weights = needs.map { max(($0 ?? most) * ($0 ?? most), Self.leastWeight) }
     var rest = random.unit() * weights.reduce(0, +)
     for (view, weight) in weights.enumerated() {
       rest -= weight
