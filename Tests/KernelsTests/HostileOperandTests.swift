@@ -92,6 +92,7 @@ final class HostileOperandTests: XCTestCase {
     }
   }
 
+  /// One list of calls, each refused by name.
   func testShapesThatCannotBe() throws {
     let huge = Int.max
     for device in try testDevices() {

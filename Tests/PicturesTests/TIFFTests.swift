@@ -8,6 +8,7 @@ import XCTest
 final class TIFFTests: XCTestCase {
   private func read(_ data: Data) throws -> ImageFile { try ImageFile(data, path: "picture") }
 
+  /// One list of files and what is read of each.
   func testScannersTIFFs() throws {
     let grey: [UInt8] = (0..<32).map { UInt8($0 * 8) }
     func page(_ tags: [Int: TIFFValue], bits: [Int] = [8], photometric: Int = 1, blocks: [[UInt8]]) -> [Int: TIFFValue]

@@ -213,6 +213,7 @@ final class MetricsTests: XCTestCase {
     XCTAssertEqual(features.reduce(0, +) / Float(features.count), 0.354516, accuracy: 1e-4)
   }
 
+  /// One run of the evaluator, which takes long, and all that it must say.
   func testEvaluatorWithLearnedMetrics() throws {
     let device = try selectDevice().device
     let folder = try TemporaryFolder()

@@ -46,8 +46,7 @@ public struct GeneratorQuality: Codable, Equatable, Sendable {
       try photos.map { try View($0, device: device).input(generator, face: 0).values() }
     }
     let originals = try planes(faces)
-    var measured: [Measured] = []
-    var pictures: [[Float]] = []
+    var (measured, pictures) = ([Measured](), [[Float]]())
     for edit in generator.edits.indices {
       var one = Measured()
       var rests: [[Float]] = []
