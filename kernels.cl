@@ -355,11 +355,13 @@ static void reduce_rows(const int isMax, global const float *restrict x, global 
     y[row * get_num_groups(0) + chunk] = scratch[0];
 }
 
+// reduce_rows: sums.
 kernel void sum_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch, const uint rows,
                      const uint length, const uint chunkLength) {
   reduce_rows(0, x, y, scratch, length, chunkLength);
 }
 
+// reduce_rows: maxima.
 kernel void max_rows(global const float *restrict x, global float *restrict y, local float *restrict scratch, const uint rows,
                      const uint length, const uint chunkLength) {
   reduce_rows(1, x, y, scratch, length, chunkLength);
@@ -379,11 +381,13 @@ static void reduce_middle(const int isMax, global const float *restrict x, globa
   y[o * inner + i] = sum;
 }
 
+// reduce_middle: sums.
 kernel void sum_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,
                        const uint inner) {
   reduce_middle(0, x, y, outer, length, inner);
 }
 
+// reduce_middle: maxima.
 kernel void max_middle(global const float *restrict x, global float *restrict y, const uint outer, const uint length,
                        const uint inner) {
   reduce_middle(1, x, y, outer, length, inner);

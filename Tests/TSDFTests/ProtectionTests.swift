@@ -22,6 +22,17 @@ final class ProtectionTests: XCTestCase {
       perturbation: universal, settings: settings, detectors: detectors, refiner: refiner, device: device)
   }
 
+  /// A budget that is none is refused: nothing can be clamped to it.
+  func testBudgetsThatAreNone() throws {
+    for epsilon in [-0.05, 0, 1.5, .nan] as [Float] {
+      var settings = ProtectionSettings()
+      (settings.region, settings.epsilon) = (.image, epsilon)
+      XCTAssertThrowsError(try protector(settings, [], on: CPUDevice())) {
+        XCTAssertTrue("\($0)".contains("the budget is \(epsilon)"), "\($0)")
+      }
+    }
+  }
+
   /// An encoding that saves pictures of a size as JPEG files of a quality do, and counts how often.
   private func recompression(_ quality: Int, like image: Image, count: Counter) throws -> PictureEncoding {
     PictureEncoding(

@@ -48,9 +48,10 @@ final class RecipeTests: XCTestCase {
     XCTAssertEqual(try message { $0.steps = 0 }, "steps must be from 1 to 1000000000, not 0")
   }
 
-  /// Every method is under its own name, the default first.
+  /// Every method is under its own name, the default first, and knows what it works against.
   func testMethods() {
     let names = CraftMethod.allCases.map(\.rawValue)
+    XCTAssertEqual(names, ["joint", "tsdf", "interruption", "poison", "cmua", "found", "pgd", "noise"])
     XCTAssertEqual(names.first, CraftRecipe().method.rawValue)
     XCTAssertEqual(Set(names).count, names.count)
     XCTAssertEqual(names.map { CraftMethod(rawValue: $0) }, CraftMethod.allCases)
@@ -86,6 +87,9 @@ final class RecipeTests: XCTestCase {
     }
     XCTAssertEqual(
       [CraftMethod.tsdf, .joint, .poison, .noise].map(\.generators), [.required, .optional, .none, .none])
+    XCTAssertEqual(
+      CraftMethod.allCases.filter { $0.generators == .required }, [.tsdf, .interruption, .cmua, .found, .pgd])
+    XCTAssertEqual(CraftMethod.allCases.filter { $0.detectors == .required }, [.tsdf, .poison])
     XCTAssertEqual([CraftMethod.tsdf, .joint, .cmua, .noise].map(\.detectors), [.required, .optional, .none, .none])
   }
 

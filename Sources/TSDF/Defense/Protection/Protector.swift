@@ -39,11 +39,14 @@ public final class Protector {
   ///   - detectors: find the faces, each those that others miss; at least one unless the region is the image.
   ///   - refiner: needed when steps are asked for.
   ///   - device: where the networks are.
-  /// - Throws: `KernelsError.usage` without a detector or a refiner that is needed.
+  /// - Throws: `KernelsError.usage` without a detector or a refiner that is needed, or with a budget that is none.
   public init(
     perturbation: Tensor, settings: ProtectionSettings, detectors: [any FaceDetector], refiner: Refiner?,
     device: any Device
   ) throws {
+    guard settings.epsilon > 0, settings.epsilon <= 1 else {
+      throw KernelsError.usage("the budget is \(settings.epsilon); it must be above 0 and at most 1")
+    }
     guard settings.region == .image || !detectors.isEmpty else {
       throw KernelsError.usage("finding faces needs a detector")
     }
