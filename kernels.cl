@@ -1782,6 +1782,10 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 // neighbours in the first axis of the global size, and a vec is a float. What belongs to a point lies SPACED apart from the
 // next point's, in packed weights, inputs and gradients; in products the points of a tile lie together.
 //
+// There are two kinds of tile, F(4x4, 3x3) and F(4x4, 2x2), explained where their sections begin. A function of both takes how
+// many `points` a tile has along an axis, 6 or 5: a constant wherever it is called, so that no choice is left in what is
+// compiled.
+//
 // Transforms of registers are unrolled; what reads or stores a row is not on a processor (ROWS_APART): it is long, and
 // compiling it once a row made a first run seconds longer. On a GPU all is, and every function is inlined for certain
 // (ROW_FUNCTION), or arrays would lie in memory; and what need not be in registers together is made one after the other. None of the
@@ -1817,13 +1821,12 @@ typedef float vec;
 #define LANE_ITEMS (NR / LANES) // work-items of a panel
 
 // Stores a vector of one of many planes. The next work-items write the lines that follow it.
-#define STORE_POINT(V, P)                                                                                                      \
-  do {                                                                                                                         \
-    WILL_WRITE((P) + 2 * NR);                                                                                                  \
-    STORE(V, 0, P);                                                                                                            \
-  } while (0)
+INLINED void store_point(const vec v, global float *to) {
+  WILL_WRITE(to + 2 * NR);
+  STORE(v, 0, to);
+}
 
-// The COUNT (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
+// The `count` (9 or 16) taps of the LANES filters first, first + 1, ... of a row panel, as vectors of filters: lane j is
 // (k, row) = ((first + j) / MR, (first + j) % MR) of the panel, its taps at w[row * rowStride + k * depthStride]. Whole
 // filters are loaded and transposed in registers. Lanes beyond the depth or the rows repeat the last: nobody reads what
 // comes of them.
@@ -1996,59 +1999,106 @@ static void store_some(global float *to, const vec v, const int count) {
 #endif
 }
 
-// Stores N * N points of filters, PLANE apart from TO on: their first COUNT lanes, where there are fewer than LANES. MAKE fills
-// out[N], row i of them, just before they are stored: all of them at once would not fit into registers.
-#define STORE_POINTS(N, TO, PLANE, COUNT, MAKE)                                                                                \
-  do {                                                                                                                         \
-    if ((COUNT) >= LANES) {                                                                                                    \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) {                                                                         \
-        vec out[N];                                                                                                            \
-        MAKE;                                                                                                                  \
-        _Pragma("unroll") for (uint j = 0; j < N; ++j) STORE_POINT(out[j], (TO) + (N * i + j) * (PLANE));                      \
-      }                                                                                                                        \
-    } else {                                                                                                                   \
-      ROWS_APART for (uint i = 0; i < N; ++i) {                                                                                \
-        vec out[N];                                                                                                            \
-        MAKE;                                                                                                                  \
-        ROWS_APART for (uint j = 0; j < N; ++j) store_some((TO) + (N * i + j) * (PLANE), out[j], COUNT);                       \
-      }                                                                                                                        \
-    }                                                                                                                          \
-  } while (0)
-
-// The 4x4 tile of outputs A^T m A of N * N products: tile[4 * row + column]. POINTS is one pass of A^T over N vectors.
-#define WINOGRAD_TILE(NAME, N, POINTS)                                                                                         \
-  ROW_FUNCTION void NAME(vec tile[16], global const float *from) {                                                             \
-    vec rows[4 * N];                                                                                                           \
-    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                                                           \
-      vec m[N], out[4];                                                                                                        \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) m[i] = LOAD(i * N + k, from);                                             \
-      POINTS(out, m);                                                                                                          \
-      _Pragma("unroll") for (uint i = 0; i < 4; ++i) rows[i * N + k] = out[i];                                                 \
-    }                                                                                                                          \
-    _Pragma("unroll") for (uint i = 0; i < 4; ++i) POINTS((tile + 4 * i), (rows + i * N));                                     \
+// One pass of G over the vectors g[0], g[step], ... of taps: three to six points, or two to five.
+INLINED void filter_points(vec *out, const vec *g, const uint step, const uint points) {
+  const vec g0 = g[0], g1 = g[step];
+  if (points == 6) {
+    const vec g2 = g[2 * step];
+    const vec p = (-1.0f / 6.0f) * (g0 + g2), q = (1.0f / 6.0f) * g1;
+    const vec s = fma((vec)(1.0f / 24.0f), g0, (1.0f / 6.0f) * g2), t = (1.0f / 12.0f) * g1;
+    out[0] = 0.25f * g0;
+    out[1] = p - q;
+    out[2] = p + q;
+    out[3] = s + t;
+    out[4] = s - t;
+    out[5] = g2;
+  } else {
+    out[0] = 0.5f * g0;
+    out[1] = -0.5f * (g0 + g1);
+    out[2] = (1.0f / 6.0f) * (g1 - g0);
+    out[3] = fma((vec)(1.0f / 3.0f), g1, (1.0f / 6.0f) * g0);
+    out[4] = g1;
   }
+}
 
-// y tile = A^T m A (+ bias), rectified, from products[panels][outChannels][N * N][NR] of the GEMM back to NCHW; the rows and
-// columns of a tile beyond the image are dropped. TILE is a WINOGRAD_TILE.
-// Global size: (panels * LANE_ITEMS, outChannels).
-#define WINOGRAD_OUTPUT(NAME, N, TILE)                                                                                         \
-  kernel void NAME(global const float *restrict products, global float *restrict y, const Tiling tiling, EPILOGUE_ARGUMENTS) { \
-    const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;                                    \
-    const uint co = get_global_id(1);                                                                                          \
-    if (panel >= tiling.panels || co >= tiling.channels)                                                                       \
-      return;                                                                                                                  \
-    vec tile[16];                                                                                                              \
-    global const float *from = products + ((ulong)panel * tiling.channels + co) * N * N * NR + lane;                           \
-    /* What the next work-item reads. */                                                                                       \
-    for (uint k = 0; k < N * N; ++k)                                                                                           \
-      WILL_READ(from + (tiling.channels * N * N + k) * NR);                                                                    \
-    TILE(tile, from);                                                                                                          \
-    const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                                                     \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                                                  \
-      _Pragma("unroll") for (uint k = 0; k < 4; ++k) tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);              \
-      store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling, co, (int)i);                                    \
-    }                                                                                                                          \
+// Stores the points of filters, `plane` apart: their first `count` lanes, where there are fewer than LANES. h has G g, its rows
+// of as many taps as a filter's one behind the other. A row of points is made just before it is stored: all of them at once
+// would not fit into registers.
+INLINED void store_filter_points(global float *to, const vec *h, const ulong plane, const int count, const uint points) {
+  const uint taps = points - 3;
+  if (count >= LANES) {
+#pragma unroll
+    for (uint i = 0; i < points; ++i) {
+      vec out[6];
+      filter_points(out, h + taps * i, 1, points);
+#pragma unroll
+      for (uint j = 0; j < points; ++j)
+        store_point(out[j], to + (points * i + j) * plane);
+    }
+  } else {
+    ROWS_APART
+    for (uint i = 0; i < points; ++i) {
+      vec out[6];
+      filter_points(out, h + taps * i, 1, points);
+      ROWS_APART
+      for (uint j = 0; j < points; ++j)
+        store_some(to + (points * i + j) * plane, out[j], count);
+    }
   }
+}
+
+// One pass of A^T over the products m[0], m[1], ... of a row or column.
+INLINED void output_points(vec *out, const vec *m, const uint points) {
+  const vec p = m[1] + m[2], q = m[1] - m[2];
+  // Of 2 and -2; five points have no -2.
+  const vec s = points == 6 ? m[3] + m[4] : m[3], t = points == 6 ? m[3] - m[4] : m[3];
+  out[0] = m[0] + p + s;
+  out[1] = fma((vec)(2.0f), t, q);
+  out[2] = fma((vec)(4.0f), s, p);
+  out[3] = fma((vec)(8.0f), t, q) + m[points - 1];
+}
+
+// The 4x4 tile of outputs A^T m A of points * points products: tile[4 * row + column].
+ROW_FUNCTION void output_tile(vec tile[16], global const float *from, const uint points) {
+  vec rows[4 * 6];
+#pragma unroll
+  for (uint k = 0; k < points; ++k) {
+    vec m[6], out[4];
+#pragma unroll
+    for (uint i = 0; i < points; ++i)
+      m[i] = LOAD(i * points + k, from);
+    output_points(out, m, points);
+#pragma unroll
+    for (uint i = 0; i < 4; ++i)
+      rows[i * points + k] = out[i];
+  }
+#pragma unroll
+  for (uint i = 0; i < 4; ++i)
+    output_points(tile + 4 * i, rows + i * points, points);
+}
+
+// The kernels winograd_output and winograd_strided_output.
+INLINED void store_outputs(global const float *products, global float *y, const Tiling tiling, const uint points,
+                           EPILOGUE_ARGUMENTS) {
+  const uint panel = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
+  const uint co = get_global_id(1);
+  if (panel >= tiling.panels || co >= tiling.channels)
+    return;
+  vec tile[16];
+  global const float *from = products + ((ulong)panel * tiling.channels + co) * points * points * NR + lane;
+  // What the next work-item reads.
+  for (uint k = 0; k < points * points; ++k)
+    WILL_READ(from + (tiling.channels * points * points + k) * NR);
+  output_tile(tile, from, points);
+  const float offset = BIAS_OF(co), rate = SLOPE_OF(co);
+  ROWS_APART
+  for (uint i = 0; i < 4; ++i) {
+#pragma unroll
+    for (uint k = 0; k < 4; ++k)
+      tile[4 * i + k] = RECTIFIED(tile[4 * i + k] + offset, rate);
+    store_tile_row(y, tile + 4 * i, tiling.firstPanel + panel, lane, tiling, co, (int)i);
+  }
+}
 
 // == section: winograd ==
 
@@ -2088,19 +2138,6 @@ kernel void join_phases(global const float *restrict x, global float *restrict y
 // d and a 3x3 filter g give a 4x4 output tile A^T [ (G g G^T) . (B^T d B) ] A; the product over channels is 36
 // independent GEMMs. 4 times fewer multiplications than the direct form, at a relative error of about 3e-6 in float32.
 
-// One pass of G over three vectors.
-#define FILTER_POINTS(OUT, G0, G1, G2)                                                                                         \
-  do {                                                                                                                         \
-    const vec p = (-1.0f / 6.0f) * (G0 + G2), q = (1.0f / 6.0f) * G1;                                                          \
-    const vec s = fma((vec)(1.0f / 24.0f), G0, (1.0f / 6.0f) * G2), t = (1.0f / 12.0f) * G1;                                   \
-    OUT[0] = 0.25f * G0;                                                                                                       \
-    OUT[1] = p - q;                                                                                                            \
-    OUT[2] = p + q;                                                                                                            \
-    OUT[3] = s + t;                                                                                                            \
-    OUT[4] = s - t;                                                                                                            \
-    OUT[5] = G2;                                                                                                               \
-  } while (0)
-
 // U = G g G^T into the row panels of gemm_packed: packed[36][ceil(rows / MR)][depth][MR], where
 // g = w[row * rowStride + k * depthStride + tap], taps reversed when flipped. A work-item makes LANES neighbours (k,
 // row) of a panel. Global size: (ceil(depth * MR / LANES), rowPanels).
@@ -2124,7 +2161,7 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
 #pragma unroll
   for (uint j = 0; j < 3; ++j) {
     vec out[6];
-    FILTER_POINTS(out, taps[j], taps[3 + j], taps[6 + j]);
+    filter_points(out, taps + j, 3, 6);
 #pragma unroll
     for (uint i = 0; i < 6; ++i)
       h[3 * i + j] = out[i];
@@ -2132,21 +2169,21 @@ kernel void winograd_weights(global const float *restrict w, global float *restr
   const uint plane = SPACED(panels * depth * MR);
   global float *to = packed + panel * depth * MR + first;
   const int count = (int)(depth * MR - first);
-  STORE_POINTS(6, to, plane, count, FILTER_POINTS(out, h[3 * i], h[3 * i + 1], h[3 * i + 2]));
+  store_filter_points(to, h, plane, count, 6);
 }
 
-// One pass of B^T over six vectors.
-#define INPUT_POINTS(OUT, D0, D1, D2, D3, D4, D5)                                                                              \
-  do {                                                                                                                         \
-    const vec p = fma((vec)(-4.0f), D2, D4), q = fma((vec)(-4.0f), D1, D3);                                                    \
-    const vec s = D4 - D2, t = 2.0f * (D3 - D1);                                                                               \
-    OUT[0] = fma((vec)(4.0f), D0, fma((vec)(-5.0f), D2, D4));                                                                  \
-    OUT[1] = p + q;                                                                                                            \
-    OUT[2] = p - q;                                                                                                            \
-    OUT[3] = s + t;                                                                                                            \
-    OUT[4] = s - t;                                                                                                            \
-    OUT[5] = fma((vec)(4.0f), D1, fma((vec)(-5.0f), D3, D5));                                                                  \
-  } while (0)
+// One pass of B^T over six vectors d[0], d[step], ...
+INLINED void input_points(vec *out, const vec *d, const uint step) {
+  const vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
+  const vec p = fma((vec)(-4.0f), d2, d4), q = fma((vec)(-4.0f), d1, d3);
+  const vec s = d4 - d2, t = 2.0f * (d3 - d1);
+  out[0] = fma((vec)(4.0f), d0, fma((vec)(-5.0f), d2, d4));
+  out[1] = p + q;
+  out[2] = p - q;
+  out[3] = s + t;
+  out[4] = s - t;
+  out[5] = fma((vec)(4.0f), d1, fma((vec)(-5.0f), d3, d5));
+}
 
 // V = B^T d B into column panels: packed[panels][36][channels][NR], for panels from firstPanel on. d is read from x
 // with zero padding `padding`. Global size: (channels * LANE_ITEMS, panels).
@@ -2161,32 +2198,26 @@ kernel void winograd_input(global const float *restrict x, global float *restric
   for (uint i = 0; i < 6; ++i) {
     vec column[6];
     six_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci, (int)i - (int)padding, 1 - (int)padding);
-    INPUT_POINTS((d + 6 * i), column[0], column[1], column[2], column[3], column[4], column[5]);
+    input_points(d + 6 * i, column, 1);
   }
   const uint plane = SPACED(tiling.channels * NR);
   global float *to = packed + (ulong)panel * 36 * plane + ci * NR + lane;
 #pragma unroll
   for (uint k = 0; k < 6; ++k) {
     vec out[6];
-    INPUT_POINTS(out, d[k], d[6 + k], d[12 + k], d[18 + k], d[24 + k], d[30 + k]);
+    input_points(out, d + k, 6);
 #pragma unroll
     for (uint i = 0; i < 6; ++i)
-      STORE_POINT(out[i], to + (i * 6 + k) * plane);
+      store_point(out[i], to + (i * 6 + k) * plane);
   }
 }
 
-// One pass of A^T over six vectors.
-#define OUTPUT_POINTS(OUT, M)                                                                                                  \
-  do {                                                                                                                         \
-    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2], s = (M)[3] + (M)[4], t = (M)[3] - (M)[4];                              \
-    OUT[0] = (M)[0] + p + s;                                                                                                   \
-    OUT[1] = fma((vec)(2.0f), t, q);                                                                                           \
-    OUT[2] = fma((vec)(4.0f), s, p);                                                                                           \
-    OUT[3] = fma((vec)(8.0f), t, q) + (M)[5];                                                                                  \
-  } while (0)
-
-WINOGRAD_TILE(winograd_tile, 6, OUTPUT_POINTS)
-WINOGRAD_OUTPUT(winograd_output, 6, winograd_tile)
+// y tile = A^T m A (+ bias), rectified, from products[panels][outChannels][36][NR] of the GEMM back to NCHW; the rows and
+// columns of a tile beyond the image are dropped. Global size: (panels * LANE_ITEMS, outChannels).
+kernel void winograd_output(global const float *restrict products, global float *restrict y, const Tiling tiling,
+                            EPILOGUE_ARGUMENTS) {
+  store_outputs(products, y, tiling, 6, bias, slopes, flags, slope);
+}
 
 // == section: winograd_strided ==
 
@@ -2194,16 +2225,6 @@ WINOGRAD_OUTPUT(winograd_output, 6, winograd_tile)
 // (y % 2, x % 2) of its input; its input gradient has four phases of the output, a 2x2 convolution each. Both by
 // Winograd F(4x4, 2x2) with interpolation points 0, 1, -1, 2 and infinity: 25 products for 16 outputs, 2.56 times
 // fewer multiplications than the direct form. Tap 2 * a + b is tap a of phase b.
-
-// One pass of G over two vectors.
-#define PHASE_FILTER_POINTS(OUT, G0, G1)                                                                                       \
-  do {                                                                                                                         \
-    OUT[0] = 0.5f * G0;                                                                                                        \
-    OUT[1] = -0.5f * (G0 + G1);                                                                                                \
-    OUT[2] = (1.0f / 6.0f) * (G1 - G0);                                                                                        \
-    OUT[3] = fma((vec)(1.0f / 3.0f), G1, (1.0f / 6.0f) * G0);                                                                  \
-    OUT[4] = G1;                                                                                                               \
-  } while (0)
 
 // The filters' points into row panels. Element (row, k) of the matrix has its taps at w[row * rowStride + k *
 // depthStride + ky * 4 + kx]. For the convolution the phases are further depth, packed[25][panels][4 * depth][MR];
@@ -2230,27 +2251,28 @@ kernel void winograd_strided_weights(global const float *restrict w, global floa
       vec out[5];
       // Output phase e of the input gradient takes the taps of phase 1 - e, last first.
       const uint upper = corner + 2 * j, lower = upper + 8;
-      PHASE_FILTER_POINTS(out, taps[transposed ? 15 - upper : upper], taps[transposed ? 15 - lower : lower]);
+      const vec g[2] = {taps[transposed ? 15 - upper : upper], taps[transposed ? 15 - lower : lower]};
+      filter_points(out, g, 1, 5);
 #pragma unroll
       for (uint i = 0; i < 5; ++i)
         h[2 * i + j] = out[i];
     }
     global float *to = packed + (transposed ? 25 * phase : 0) * plane +
                        (ulong)(panel * wholeDepth + (transposed ? 0 : phase * depth)) * MR + first;
-    STORE_POINTS(5, to, plane, count, PHASE_FILTER_POINTS(out, h[2 * i], h[2 * i + 1]));
+    store_filter_points(to, h, plane, count, 5);
   }
 }
 
-// One pass of B^T over five vectors.
-#define PHASE_INPUT_POINTS(OUT, D0, D1, D2, D3, D4)                                                                            \
-  do {                                                                                                                         \
-    const vec u = D3 - D1, w = D3 - D2;                                                                                        \
-    OUT[0] = fma((vec)(2.0f), D0 - D2, u);                                                                                     \
-    OUT[1] = fma((vec)(-2.0f), D1, w);                                                                                         \
-    OUT[2] = fma((vec)(2.0f), D1 - D2, w);                                                                                     \
-    OUT[3] = u;                                                                                                                \
-    OUT[4] = fma((vec)(-2.0f), u, D4 - D2);                                                                                    \
-  } while (0)
+// One pass of B^T over five vectors d[0], d[step], ...
+INLINED void phase_input_points(vec *out, const vec *d, const uint step) {
+  const vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
+  const vec u = d3 - d1, w = d3 - d2;
+  out[0] = fma((vec)(2.0f), d0 - d2, u);
+  out[1] = fma((vec)(-2.0f), d1, w);
+  out[2] = fma((vec)(2.0f), d1 - d2, w);
+  out[3] = u;
+  out[4] = fma((vec)(-2.0f), u, d4 - d2);
+}
 
 // Phases of a row that are transformed together. On a GPU one: of two the points would not fit into registers.
 #if LANES == 16
@@ -2332,8 +2354,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
     phase_columns(column, x, tiling.firstPanel + panel, lane, tiling, ci, (int)(2 * i + py) - 1, (int)(first % 2));
 #pragma unroll
     for (uint px = 0; px < PHASES; ++px)
-      PHASE_INPUT_POINTS((d + 25 * px + 5 * i), column[5 * px], column[5 * px + 1], column[5 * px + 2], column[5 * px + 3],
-                         column[5 * px + 4]);
+      phase_input_points(d + 25 * px + 5 * i, column + 5 * px, 1);
   }
 #pragma unroll
   for (uint px = 0; px < PHASES; ++px) {
@@ -2342,10 +2363,10 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
 #pragma unroll
     for (uint k = 0; k < 5; ++k) {
       vec out[5];
-      PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
+      phase_input_points(out, e + k, 5);
 #pragma unroll
       for (uint i = 0; i < 5; ++i)
-        STORE_POINT(out[i], to + (i * 5 + k) * plane);
+        store_point(out[i], to + (i * 5 + k) * plane);
     }
   }
 }
@@ -2368,7 +2389,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
     six_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i - 1, (int)first);
 #pragma unroll
     for (uint ex = 0; ex < PHASES; ++ex)
-      PHASE_INPUT_POINTS((d + 30 * ex + 5 * i), column[ex], column[ex + 1], column[ex + 2], column[ex + 3], column[ex + 4]);
+      phase_input_points(d + 30 * ex + 5 * i, column + ex, 1);
   }
 #pragma unroll
   for (uint ey = 0; ey < 2; ++ey) {
@@ -2379,27 +2400,21 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
 #pragma unroll
       for (uint k = 0; k < 5; ++k) {
         vec out[5];
-        PHASE_INPUT_POINTS(out, e[k], e[5 + k], e[10 + k], e[15 + k], e[20 + k]);
+        phase_input_points(out, e + k, 5);
 #pragma unroll
         for (uint i = 0; i < 5; ++i)
-          STORE_POINT(out[i], to + (i * 5 + k) * plane);
+          store_point(out[i], to + (i * 5 + k) * plane);
       }
     }
   }
 }
 
-// One pass of A^T over five vectors.
-#define PHASE_OUTPUT_POINTS(OUT, M)                                                                                            \
-  do {                                                                                                                         \
-    const vec p = (M)[1] + (M)[2], q = (M)[1] - (M)[2];                                                                        \
-    OUT[0] = (M)[0] + p + (M)[3];                                                                                              \
-    OUT[1] = fma((vec)(2.0f), (M)[3], q);                                                                                      \
-    OUT[2] = fma((vec)(4.0f), (M)[3], p);                                                                                      \
-    OUT[3] = fma((vec)(8.0f), (M)[3], q) + (M)[4];                                                                             \
-  } while (0)
-
-WINOGRAD_TILE(phase_tile, 5, PHASE_OUTPUT_POINTS)
-WINOGRAD_OUTPUT(winograd_strided_output, 5, phase_tile)
+// y tile = A^T m A (+ bias), rectified, from products[panels][outChannels][25][NR] of the GEMM back to NCHW; the rows and
+// columns of a tile beyond the image are dropped. Global size: (panels * LANE_ITEMS, outChannels).
+kernel void winograd_strided_output(global const float *restrict products, global float *restrict y, const Tiling tiling,
+                                    EPILOGUE_ARGUMENTS) {
+  store_outputs(products, y, tiling, 5, bias, slopes, flags, slope);
+}
 
 // dx (+ bias), rectified, from products[panels][channels][4][25][NR]: phase (ey, ex) has the pixels (2 * y + ey, 2 * x + ex).
 // Global size: (panels * LANE_ITEMS, channels).
@@ -2419,7 +2434,7 @@ kernel void winograd_transposed_output(global const float *restrict products, gl
       WILL_READ(from + (tiling.channels * 100 + k) * NR);
 #pragma unroll
     for (uint ex = 0; ex < 2; ++ex)
-      phase_tile(tile + 16 * ex, from + ex * 25 * NR);
+      output_tile(tile + 16 * ex, from + ex * 25 * NR, 5);
     ROWS_APART
     for (uint i = 0; i < 4; ++i) {
       const int dy = 2 * (int)i + (int)ey;
@@ -2475,43 +2490,50 @@ static void four_columns(vec column[4], global const float *dy, const uint panel
     column[k] = six[k + 1];
 }
 
-// A dy A^T, N points along either axis, into packed[N * N][panels][channels][NR], for panels from firstPanel on.
-// POINTS is one pass of A over four vectors. Global size: (channels * LANE_ITEMS, panels).
-#define WINOGRAD_GRADIENT(NAME, N, POINTS)                                                                                     \
-  kernel void NAME(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {                      \
-    const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;                                       \
-    const uint panel = get_global_id(1);                                                                                       \
-    if (co >= tiling.channels || panel >= tiling.panels)                                                                       \
-      return;                                                                                                                  \
-    vec d[4 * N];                                                                                                              \
-    ROWS_APART for (uint i = 0; i < 4; ++i) {                                                                                  \
-      vec column[4];                                                                                                           \
-      four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i);                                           \
-      POINTS((d + N * i), column[0], column[1], column[2], column[3]);                                                         \
-    }                                                                                                                          \
-    global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;                                             \
-    const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);                                                   \
-    _Pragma("unroll") for (uint k = 0; k < N; ++k) {                                                                           \
-      vec out[N];                                                                                                              \
-      POINTS(out, d[k], d[N + k], d[2 * N + k], d[3 * N + k]);                                                                 \
-      _Pragma("unroll") for (uint i = 0; i < N; ++i) STORE_POINT(out[i], to + (i * N + k) * plane);                            \
-    }                                                                                                                          \
+// One pass of A over four vectors y[0], y[step], ... of a gradient's tile: for the weight gradient
+// dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
+INLINED void gradient_points(vec *out, const vec *y, const uint step, const uint points) {
+  const vec y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
+  const vec p = y0 + y2, q = y1 + y3;
+  const vec s = fma((vec)(4.0f), y2, y0), t = fma((vec)(8.0f), y3, 2.0f * y1);
+  out[0] = y0;
+  out[1] = p + q;
+  out[2] = p - q;
+  out[3] = s + t;
+  if (points == 6)
+    out[4] = s - t;
+  out[points - 1] = y3;
+}
+
+// The kernels winograd_gradient and winograd_strided_gradient.
+INLINED void store_gradient_points(global const float *dy, global float *packed, const Tiling tiling, const uint points) {
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
+  const uint panel = get_global_id(1);
+  if (co >= tiling.channels || panel >= tiling.panels)
+    return;
+  vec d[4 * 6];
+  ROWS_APART
+  for (uint i = 0; i < 4; ++i) {
+    vec column[4];
+    four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i);
+    gradient_points(d + points * i, column, 1, points);
   }
+  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
+  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
+#pragma unroll
+  for (uint k = 0; k < points; ++k) {
+    vec out[6];
+    gradient_points(out, d + k, points, points);
+#pragma unroll
+    for (uint i = 0; i < points; ++i)
+      store_point(out[i], to + (i * points + k) * plane);
+  }
+}
 
-// The transpose of A^T, of a gradient's tile: for the weight gradient dg = G^T [ sum of (A dy A^T) . (B^T d B) ] G.
-#define GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                                                   \
-  do {                                                                                                                         \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                                                        \
-    const vec s = fma((vec)(4.0f), Y2, Y0), t = fma((vec)(8.0f), Y3, 2.0f * Y1);                                               \
-    OUT[0] = Y0;                                                                                                               \
-    OUT[1] = p + q;                                                                                                            \
-    OUT[2] = p - q;                                                                                                            \
-    OUT[3] = s + t;                                                                                                            \
-    OUT[4] = s - t;                                                                                                            \
-    OUT[5] = Y3;                                                                                                               \
-  } while (0)
-
-WINOGRAD_GRADIENT(winograd_gradient, 6, GRADIENT_POINTS)
+// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels * LANE_ITEMS, panels).
+kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
+  store_gradient_points(dy, packed, tiling, 6);
+}
 
 // dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
 kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw, const uint outChannels,
@@ -2543,26 +2565,17 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
   }
 }
 
-// The transpose of A^T, of a gradient's tile.
-#define PHASE_GRADIENT_POINTS(OUT, Y0, Y1, Y2, Y3)                                                                             \
-  do {                                                                                                                         \
-    const vec p = Y0 + Y2, q = Y1 + Y3;                                                                                        \
-    OUT[0] = Y0;                                                                                                               \
-    OUT[1] = p + q;                                                                                                            \
-    OUT[2] = p - q;                                                                                                            \
-    OUT[3] = fma((vec)(4.0f), Y2, Y0) + fma((vec)(8.0f), Y3, 2.0f * Y1);                                                       \
-    OUT[4] = Y3;                                                                                                               \
-  } while (0)
-
-WINOGRAD_GRADIENT(winograd_strided_gradient, 5, PHASE_GRADIENT_POINTS)
+// The same into packed[25][panels][channels][NR]. Global size: (channels * LANE_ITEMS, panels).
+kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
+  store_gradient_points(dy, packed, tiling, 5);
+}
 
 // One pass of G^T over five vectors.
-#define PHASE_FILTER_GRADIENT(OUT0, OUT1, M0, M1, M2, M3, M4)                                                                  \
-  do {                                                                                                                         \
-    const float16 p = (1.0f / 6.0f) * M2;                                                                                      \
-    OUT0 = fma((float16)(1.0f / 6.0f), M3, 0.5f * (M0 - M1)) - p;                                                              \
-    OUT1 = fma((float16)(1.0f / 3.0f), M3, p) + fma((float16)(-0.5f), M1, M4);                                                 \
-  } while (0)
+INLINED void phase_filter_gradient(float16 *upper, float16 *lower, const float16 *m) {
+  const float16 p = (1.0f / 6.0f) * m[2];
+  *upper = fma((float16)(1.0f / 6.0f), m[3], 0.5f * (m[0] - m[1])) - p;
+  *lower = fma((float16)(1.0f / 3.0f), m[3], p) + fma((float16)(-0.5f), m[1], m[4]);
+}
 
 // dw[co][ci][4][4] = G^T X G for each phase, with X = sums[25][4 * channels][outChannels]. A work-item makes sixteen
 // output channels. Global size: (ceil(outChannels / 16), channels).
@@ -2584,13 +2597,12 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
 #pragma unroll
       for (uint i = 0; i < 5; ++i)
         m[i] = row_lanes(from + (i * 5 + j) * plane, (int)co, 1, (int)outChannels);
-      PHASE_FILTER_GRADIENT(h[j], h[5 + j], m[0], m[1], m[2], m[3], m[4]);
+      phase_filter_gradient(h + j, h + 5 + j, m);
     }
 #pragma unroll
     for (uint i = 0; i < 2; ++i) {
-      const float16 *m = h + 5 * i;
       const uint tap = (2 * i + phase / 2) * 4 + phase % 2;
-      PHASE_FILTER_GRADIENT(taps[tap], taps[tap + 2], m[0], m[1], m[2], m[3], m[4]);
+      phase_filter_gradient(taps + tap, taps + tap + 2, h + 5 * i);
     }
   }
   transpose(taps, 16); // to the taps of each output channel
