@@ -988,21 +988,41 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
 // where splits > 1); as much of the depth as a split takes, a multiple of TILE_K.
 #define TILED_ARGUMENTS const Product product, const uint depthRun, const uint splits, EPILOGUE_ARGUMENTS
 
+// What a work-item of a product keeps in registers.
+typedef struct {
+  uint lx, ly, item;      // its column and row in its work-group, and its number there
+  uint firstM, firstN, z; // where the work-group's tile of C begins, and of which matrix, or split of one
+  uint k0, lastK;         // the step of the depth that is fetched next, and where the depth ends
+  uint leftK, leftM;      // what of A it fetches: of a step, k0 + leftK; rows from leftM on, LEFT_ROWS apart
+  float left[LEFT_LOADS], right[RIGHT_LOADS]; // what it fetched
+  float4 sum[TILE_RM * TILE_RN / 4];          // its part of C
+} TiledItem;
+
+INLINED void begin_tile(TiledItem *own, const uint depth, const uint depthRun, const uint splits) {
+  own->lx = get_local_id(0), own->ly = get_local_id(1), own->item = own->ly * TILE_WIDTH + own->lx;
+  own->firstM = get_group_id(1) * TILE_M, own->firstN = get_group_id(0) * TILE_N, own->z = get_group_id(2);
+  own->k0 = own->z % splits * depthRun, own->lastK = min(depth, own->k0 + depthRun);
+  own->leftK = own->item % TILE_K, own->leftM = own->firstM + own->item / TILE_K;
+#pragma unroll
+  for (uint i = 0; i < TILE_RM * TILE_RN / 4; ++i)
+    own->sum[i] = 0.0f;
+}
+
 // A step of the depth: sum += left^T right. Two of its elements are in flight at a time: unrolled further, a large tile's
 // work-item needs so many registers that one work-group fills an NVIDIA multiprocessor, where two should fit.
-INLINED void multiply_step(local const float4 *left, local const float4 *right, const uint lx, const uint ly, float4 *sum) {
+INLINED void multiply_step(TiledItem *own, local const float4 *left, local const float4 *right) {
 #pragma unroll 2
   for (uint k = 0; k < TILE_K; ++k) {
     float4 b[TILE_RN / 4];
 #pragma unroll
     for (uint j = 0; j < TILE_RN / 4; ++j)
-      b[j] = right[k * RIGHT_PITCH + j * TILE_WIDTH + lx];
+      b[j] = right[k * RIGHT_PITCH + j * TILE_WIDTH + own->lx];
 #pragma unroll
     for (uint i = 0; i < TILE_RM / 4; ++i) {
-      const float4 a = left[k * LEFT_PITCH + i * TILE_HEIGHT + ly];
+      const float4 a = left[k * LEFT_PITCH + i * TILE_HEIGHT + own->ly];
 #pragma unroll
       for (uint j = 0; j < TILE_RN / 4; ++j) {
-        float4 *to = sum + 4 * i * (TILE_RN / 4) + j;
+        float4 *to = own->sum + 4 * i * (TILE_RN / 4) + j;
         to[0] = fma((float4)(a.s0), b[j], to[0]);
         to[TILE_RN / 4] = fma((float4)(a.s1), b[j], to[TILE_RN / 4]);
         to[2 * (TILE_RN / 4)] = fma((float4)(a.s2), b[j], to[2 * (TILE_RN / 4)]);
@@ -1014,41 +1034,50 @@ INLINED void multiply_step(local const float4 *left, local const float4 *right, 
 
 // Fetched values into local memory. Of A, and of B where `byDepth`, neighbouring work-items fetched neighbouring steps of
 // the depth; of B else, neighbouring columns.
-INLINED void stash(local float4 *left, local float4 *right, const float *fromLeft, const float *fromRight, const uint item,
-                   const int byDepth) {
+INLINED void stash(const TiledItem *own, local float4 *left, local float4 *right, const int byDepth) {
+  const uint item = own->item;
   local float *a = (local float *)left + item % TILE_K * LEFT_PITCH * 4 + item / TILE_K;
 #pragma unroll
   for (uint j = 0; j < LEFT_LOADS; ++j)
     if (LEFT_LOADS * LEFT_ROWS == TILE_M || item / TILE_K + j * LEFT_ROWS < TILE_M)
-      a[j * LEFT_ROWS] = fromLeft[j];
+      a[j * LEFT_ROWS] = own->left[j];
   local float *b = (local float *)right + (byDepth ? item % TILE_K * RIGHT_PITCH * 4 + item / TILE_K
                                                    : item / TILE_N * RIGHT_PITCH * 4 + item % TILE_N);
 #pragma unroll
   for (uint j = 0; j < RIGHT_LOADS; ++j)
-    b[byDepth ? j * LEFT_ROWS : j * RIGHT_STEP * RIGHT_PITCH * 4] = fromRight[j];
+    b[byDepth ? j * LEFT_ROWS : j * RIGHT_STEP * RIGHT_PITCH * 4] = own->right[j];
+}
+
+// What comes after the fetch of a step, if there was one: the step before, number `now` % 2 in local memory, is multiplied, and
+// the one that was fetched takes the other half.
+INLINED void tiled_step(TiledItem *own, local float4 *left, local float4 *right, const uint now, const int byDepth) {
+  const uint next = now ^ 1;
+  multiply_step(own, left + now * TILE_K * LEFT_PITCH, right + now * TILE_K * RIGHT_PITCH);
+  if (own->k0 < own->lastK)
+    stash(own, left + next * TILE_K * LEFT_PITCH, right + next * TILE_K * RIGHT_PITCH, byDepth);
+  barrier(CLK_LOCAL_MEM_FENCE);
 }
 
 // Stores a work-item's part of C.
-INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const uint firstM, const uint firstN, const uint z,
-                        global float *c, TILED_ARGUMENTS) {
+INLINED void store_tile(const TiledItem *own, global float *c, TILED_ARGUMENTS) {
   const int isWhole = splits == 1;
   const uint blockStride = isWhole ? product.columnBlockStride : 0, block = isWhole ? product.columnBlock : product.columns;
   const uint stride = isWhole ? product.cRowStride : product.columns;
   global float *base =
-      c + (isWhole ? product.cOffset + (ulong)z * product.cBatchStride : (ulong)z * product.rows * product.columns);
+      c + (isWhole ? product.cOffset + (ulong)own->z * product.cBatchStride : (ulong)own->z * product.rows * product.columns);
   // Four columns at a time where they always lie together, at a multiple of four.
   const int together = ((block | blockStride | stride | product.columns) & 3) == 0 &&
                        (!isWhole || ((product.cOffset | product.cBatchStride) & 3) == 0);
 #pragma unroll
   for (uint i = 0; i < TILE_RM; ++i) {
-    const uint m = firstM + (i / 4 * TILE_HEIGHT + ly) * 4 + i % 4;
+    const uint m = own->firstM + (i / 4 * TILE_HEIGHT + own->ly) * 4 + i % 4;
     if (m >= product.rows)
       continue;
     const float shift = isWhole ? BIAS_OF(m) : 0.0f, rate = SLOPE_OF(m);
 #pragma unroll
     for (uint j = 0; j < TILE_RN / 4; ++j) {
-      const uint n = firstN + (j * TILE_WIDTH + lx) * 4;
-      const float4 value = sum[i * (TILE_RN / 4) + j] + shift;
+      const uint n = own->firstN + (j * TILE_WIDTH + own->lx) * 4;
+      const float4 value = own->sum[i * (TILE_RN / 4) + j] + shift;
       if (n >= product.columns)
         continue;
       if (together) {
@@ -1070,59 +1099,89 @@ INLINED void store_tile(const float4 *sum, const uint lx, const uint ly, const u
   }
 }
 
-// The body of a product. FETCH fills fetchedLeft and fetchedRight for the step at k0 and moves its own places on.
-#define TILED_START                                                                                                            \
-  local float4 left[2 * TILE_K * LEFT_PITCH], right[2 * TILE_K * RIGHT_PITCH];                                                 \
-  const uint lx = get_local_id(0), ly = get_local_id(1), item = ly * TILE_WIDTH + lx;                                          \
-  const uint firstM = get_group_id(1) * TILE_M, firstN = get_group_id(0) * TILE_N;                                             \
-  const uint z = get_group_id(2);                                                                                              \
-  const uint firstK = z % splits * depthRun, lastK = min(product.depth, firstK + depthRun);                                    \
-  const uint leftK = item % TILE_K, leftM = firstM + item / TILE_K;                                                            \
-  float fetchedLeft[LEFT_LOADS], fetchedRight[RIGHT_LOADS];                                                                    \
-  float4 sum[TILE_RM * TILE_RN / 4];                                                                                           \
-  _Pragma("unroll") for (uint i = 0; i < TILE_RM * TILE_RN / 4; ++i) sum[i] = 0.0f
+// A kernel fetches the first step of the depth; then, while one is multiplied, the next. What it fetches from is a function of
+// its own.
 
-#define TILED_RUN(FETCH, BY_DEPTH)                                                                                             \
-  uint k0 = firstK;                                                                                                            \
-  FETCH;                                                                                                                       \
-  stash(left, right, fetchedLeft, fetchedRight, item, BY_DEPTH);                                                               \
-  barrier(CLK_LOCAL_MEM_FENCE);                                                                                                \
-  for (uint now = 0; k0 < lastK; now ^= 1) {                                                                                   \
-    k0 += TILE_K;                                                                                                              \
-    if (k0 < lastK)                                                                                                            \
-      FETCH;                                                                                                                   \
-    multiply_step(left + now * TILE_K * LEFT_PITCH, right + now * TILE_K * RIGHT_PITCH, lx, ly, sum);                          \
-    if (k0 < lastK)                                                                                                            \
-      stash(left + (now ^ 1) * TILE_K * LEFT_PITCH, right + (now ^ 1) * TILE_K * RIGHT_PITCH, fetchedLeft, fetchedRight, item, \
-            BY_DEPTH);                                                                                                         \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                                              \
-  }                                                                                                                            \
-  store_tile(sum, lx, ly, firstM, firstN, z, c, product, depthRun, splits, bias, slopes, flags, slope)
+// The memory of a work-group's product: two steps of either operand.
+#define LEFT_MEMORY (2 * TILE_K * LEFT_PITCH)
+#define RIGHT_MEMORY (2 * TILE_K * RIGHT_PITCH)
+
+INLINED void fetch_packed(TiledItem *own, global const float *a, global const float *b, const Product product,
+                          const uint batch) {
+  global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
+  const uint leftK = own->k0 + own->leftK;
+#pragma unroll
+  for (uint j = 0; j < LEFT_LOADS; ++j) {
+    const uint m = own->leftM + j * LEFT_ROWS;
+    own->left[j] = m < product.rows && leftK < own->lastK
+                       ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + leftK * product.aDepthStride]
+                       : 0.0f;
+  }
+  const uint n = own->firstN + own->item % TILE_N;
+  global const float *bColumn = b + (ulong)batch * product.bBatchStride + (ulong)(n / NR) * product.bPanelStride + n % NR;
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j) {
+    const uint k = own->k0 + own->item / TILE_N + j * RIGHT_STEP;
+    own->right[j] = n < product.columns && k < own->lastK ? bColumn[k * NR] : 0.0f;
+  }
+}
 
 // Of operands as gemm_packed takes them.
 TILED_KERNEL void tiled_packed(global const float *restrict a, global const float *restrict b, global float *c,
                                TILED_ARGUMENTS) {
-  TILED_START;
-  const uint batch = z / splits;
-  global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
-  const uint rightN = firstN + item % TILE_N;
-  global const float *bColumn =
-      b + (ulong)batch * product.bBatchStride + (ulong)(rightN / NR) * product.bPanelStride + rightN % NR;
-#define FETCH_PACKED                                                                                                           \
-  do {                                                                                                                         \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
-      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
-      fetchedLeft[j] =                                                                                                         \
-          m < product.rows && k0 + leftK < lastK                                                                               \
-              ? aBatch[m / MR * product.aPanelStride + m % MR * product.aRowStride + (k0 + leftK) * product.aDepthStride]      \
-              : 0.0f;                                                                                                          \
-    }                                                                                                                          \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
-      const uint k = k0 + item / TILE_N + j * RIGHT_STEP;                                                                      \
-      fetchedRight[j] = rightN < product.columns && k < lastK ? bColumn[k * NR] : 0.0f;                                        \
-    }                                                                                                                          \
-  } while (0)
-  TILED_RUN(FETCH_PACKED, 0);
+  local float4 left[LEFT_MEMORY], right[RIGHT_MEMORY];
+  TiledItem own;
+  begin_tile(&own, product.depth, depthRun, splits);
+  fetch_packed(&own, a, b, product, own.z / splits);
+  stash(&own, left, right, 0);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint now = 0; own.k0 < own.lastK; now ^= 1) {
+    own.k0 += TILE_K;
+    if (own.k0 < own.lastK)
+      fetch_packed(&own, a, b, product, own.z / splits);
+    tiled_step(&own, left, right, now, 0);
+  }
+  store_tile(&own, c, product, depthRun, splits, bias, slopes, flags, slope);
+}
+
+// What tiled_conv2d fetches of its images: a column n, an output pixel, its window beginning at (y0, x0); and the steps of the
+// depth from (ci, ky, kx) on, RIGHT_STEP apart.
+typedef struct {
+  uint image;
+  int y0, x0;
+  uint ci, ky, kx;
+} WindowPlace;
+
+INLINED void begin_windows(WindowPlace *at, const TiledItem *own, const Convolution conv, const uint columns) {
+  const uint n = own->firstN + own->item % TILE_N, k = own->k0 + own->item / TILE_N;
+  const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
+  // Beyond the last column a row far above the image: every check of fetch_conv2d fails.
+  at->y0 = n < columns ? (int)(n % area / conv.outWidth * conv.stride) - (int)conv.padding : -0x40000000;
+  at->x0 = (int)(n % area % conv.outWidth * conv.stride) - (int)conv.padding;
+  at->image = n / area;
+  at->ci = k / taps, at->ky = k % taps / conv.kernelWidth, at->kx = k % conv.kernelWidth;
+}
+
+INLINED void fetch_conv2d(TiledItem *own, WindowPlace *at, global const float *x, global const float *w, const Convolution conv,
+                          const uint rows, const uint weightRow, const uint weightChannel, const uint flipped) {
+  const uint taps = conv.kernelHeight * conv.kernelWidth;
+  const uint leftK = own->k0 + own->leftK, tap = leftK % taps;
+  const uint weight = leftK / taps * weightChannel + (flipped ? taps - 1 - tap : tap);
+#pragma unroll
+  for (uint j = 0; j < LEFT_LOADS; ++j) {
+    const uint m = own->leftM + j * LEFT_ROWS;
+    own->left[j] = m < rows && leftK < own->lastK ? w[m * weightRow + weight] : 0.0f;
+  }
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j) {
+    const int iy = at->y0 + (int)(at->ky * conv.dilation), ix = at->x0 + (int)(at->kx * conv.dilation);
+    const int inside = own->k0 + own->item / TILE_N + j * RIGHT_STEP < own->lastK && iy >= 0 && iy < (int)conv.height &&
+                       ix >= 0 && ix < (int)conv.width;
+    own->right[j] = inside ? x[((at->image * conv.channels + at->ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;
+    for (at->kx += RIGHT_STEP; at->kx >= conv.kernelWidth; at->kx -= conv.kernelWidth)
+      if (++at->ky == conv.kernelHeight)
+        at->ky = 0, ++at->ci;
+  }
 }
 
 // Ungrouped convolution, an implicit im2col: m the output channel, n = (image, oy, ox), k = (ci, ky, kx);
@@ -1131,76 +1190,88 @@ TILED_KERNEL void tiled_packed(global const float *restrict a, global const floa
 TILED_KERNEL void tiled_conv2d(global const float *restrict x, global const float *restrict w, global float *c,
                                const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
                                TILED_ARGUMENTS) {
-  TILED_START;
-  const uint taps = conv.kernelHeight * conv.kernelWidth;
-  const uint rightN = firstN + item % TILE_N, rightK = item / TILE_N;
-  const uint within = rightN % (conv.outHeight * conv.outWidth);
-  // Beyond the last column a row far above the image: every check below fails.
-  const int y0 = rightN < product.columns ? (int)(within / conv.outWidth * conv.stride) - (int)conv.padding : -0x40000000;
-  const int x0 = (int)(within % conv.outWidth * conv.stride) - (int)conv.padding;
-  const uint image = rightN / (conv.outHeight * conv.outWidth) * conv.channels;
-  uint ci = (firstK + rightK) / taps, ky = (firstK + rightK) % taps / conv.kernelWidth,
-       kx = (firstK + rightK) % conv.kernelWidth;
-#define FETCH_CONV2D                                                                                                           \
-  do {                                                                                                                         \
-    const uint tap = (k0 + leftK) % taps;                                                                                      \
-    const uint at = (k0 + leftK) / taps * weightChannel + (flipped ? taps - 1 - tap : tap);                                    \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
-      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
-      fetchedLeft[j] = m < product.rows && k0 + leftK < lastK ? w[m * weightRow + at] : 0.0f;                                  \
-    }                                                                                                                          \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
-      const int iy = y0 + (int)(ky * conv.dilation), ix = x0 + (int)(kx * conv.dilation);                                      \
-      const int inside =                                                                                                       \
-          k0 + rightK + j * RIGHT_STEP < lastK && iy >= 0 && iy < (int)conv.height && ix >= 0 && ix < (int)conv.width;         \
-      fetchedRight[j] = inside ? x[((image + ci) * conv.height + (uint)iy) * conv.width + (uint)ix] : 0.0f;                    \
-      for (kx += RIGHT_STEP; kx >= conv.kernelWidth; kx -= conv.kernelWidth)                                                   \
-        if (++ky == conv.kernelHeight)                                                                                         \
-          ky = 0, ++ci;                                                                                                        \
-    }                                                                                                                          \
-  } while (0)
-  TILED_RUN(FETCH_CONV2D, 0);
+  local float4 left[LEFT_MEMORY], right[RIGHT_MEMORY];
+  TiledItem own;
+  WindowPlace at;
+  begin_tile(&own, product.depth, depthRun, splits);
+  begin_windows(&at, &own, conv, product.columns);
+  fetch_conv2d(&own, &at, x, w, conv, product.rows, weightRow, weightChannel, flipped);
+  stash(&own, left, right, 0);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint now = 0; own.k0 < own.lastK; now ^= 1) {
+    own.k0 += TILE_K;
+    if (own.k0 < own.lastK)
+      fetch_conv2d(&own, &at, x, w, conv, product.rows, weightRow, weightChannel, flipped);
+    tiled_step(&own, left, right, now, 0);
+  }
+  store_tile(&own, c, product, depthRun, splits, bias, slopes, flags, slope);
+}
+
+// What tiled_conv2d_weight_gradient fetches: the pixel of dy that is the step of the depth; and of its columns n, which are
+// weights, how far from the pixel's place in x theirs lies.
+typedef struct {
+  uint image, oy, ox;
+  int dy[RIGHT_LOADS], dx[RIGHT_LOADS], offset[RIGHT_LOADS];
+} PixelPlace;
+
+INLINED void begin_pixels(PixelPlace *at, const TiledItem *own, const Convolution conv, const uint columns) {
+  const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
+  const uint k = own->k0 + own->leftK;
+  at->image = k / area, at->oy = k % area / conv.outWidth, at->ox = k % conv.outWidth;
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j) {
+    const uint n = own->firstN + own->item / TILE_K + j * LEFT_ROWS, tap = n % taps;
+    at->dy[j] = (int)(tap / conv.kernelWidth * conv.dilation) - (int)conv.padding;
+    at->dx[j] = (int)(tap % conv.kernelWidth * conv.dilation) - (int)conv.padding;
+    at->offset[j] = (int)(n / taps * conv.height * conv.width) + at->dy[j] * (int)conv.width + at->dx[j];
+    // A row far above the image: every check of fetch_weight_gradient fails.
+    if (n >= columns)
+      at->dy[j] = -0x40000000;
+  }
+}
+
+INLINED void fetch_weight_gradient(TiledItem *own, PixelPlace *at, global const float *x, global const float *dy,
+                                   const Convolution conv, const uint rows) {
+  const uint area = conv.outHeight * conv.outWidth;
+  const int here = own->k0 + own->leftK < own->lastK;
+  global const float *up = dy + (ulong)at->image * rows * area + at->oy * conv.outWidth + at->ox;
+#pragma unroll
+  for (uint j = 0; j < LEFT_LOADS; ++j) {
+    const uint m = own->leftM + j * LEFT_ROWS;
+    own->left[j] = here && m < rows ? up[m * area] : 0.0f;
+  }
+  const int iy = (int)(at->oy * conv.stride), ix = (int)(at->ox * conv.stride);
+  global const float *from = x + (ulong)at->image * conv.channels * conv.height * conv.width;
+#pragma unroll
+  for (uint j = 0; j < RIGHT_LOADS; ++j) {
+    const int py = iy + at->dy[j], px = ix + at->dx[j];
+    const int inside = here && py >= 0 && py < (int)conv.height && px >= 0 && px < (int)conv.width;
+    own->right[j] = inside ? from[at->offset[j] + iy * (int)conv.width + ix] : 0.0f;
+  }
+  for (at->ox += TILE_K; at->ox >= conv.outWidth; at->ox -= conv.outWidth)
+    if (++at->oy == conv.outHeight)
+      at->oy = 0, ++at->image;
 }
 
 // The weight gradient of an ungrouped convolution: m the output channel, n = (ci, ky, kx), k = (image, oy, ox);
 //   A = dy[image, m, oy, ox], B = x[image, ci, oy * strides - padding + ky * dilation, ...], 0 outside.
 TILED_KERNEL void tiled_conv2d_weight_gradient(global const float *restrict x, global const float *restrict dy, global float *c,
                                                const Convolution conv, TILED_ARGUMENTS) {
-  TILED_START;
-  const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
-  uint image = (firstK + leftK) / area, oy = (firstK + leftK) % area / conv.outWidth, ox = (firstK + leftK) % conv.outWidth;
-  const uint rightN = firstN + item / TILE_K;
-  int dyOf[RIGHT_LOADS], dxOf[RIGHT_LOADS], offsetOf[RIGHT_LOADS];
-#pragma unroll
-  for (uint j = 0; j < RIGHT_LOADS; ++j) {
-    const uint n = rightN + j * LEFT_ROWS, tap = n % taps;
-    dyOf[j] = (int)(tap / conv.kernelWidth * conv.dilation) - (int)conv.padding;
-    dxOf[j] = (int)(tap % conv.kernelWidth * conv.dilation) - (int)conv.padding;
-    offsetOf[j] = (int)(n / taps * conv.height * conv.width) + dyOf[j] * (int)conv.width + dxOf[j];
-    // A row far above the image: every check below fails.
-    if (n >= product.columns)
-      dyOf[j] = -0x40000000;
+  local float4 left[LEFT_MEMORY], right[RIGHT_MEMORY];
+  TiledItem own;
+  PixelPlace at;
+  begin_tile(&own, product.depth, depthRun, splits);
+  begin_pixels(&at, &own, conv, product.columns);
+  fetch_weight_gradient(&own, &at, x, dy, conv, product.rows);
+  stash(&own, left, right, 1);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint now = 0; own.k0 < own.lastK; now ^= 1) {
+    own.k0 += TILE_K;
+    if (own.k0 < own.lastK)
+      fetch_weight_gradient(&own, &at, x, dy, conv, product.rows);
+    tiled_step(&own, left, right, now, 1);
   }
-#define FETCH_WEIGHT_GRADIENT                                                                                                  \
-  do {                                                                                                                         \
-    const int here = k0 + leftK < lastK;                                                                                       \
-    global const float *up = dy + (ulong)image * product.rows * area + oy * conv.outWidth + ox;                                \
-    _Pragma("unroll") for (uint j = 0; j < LEFT_LOADS; ++j) {                                                                  \
-      const uint m = leftM + j * LEFT_ROWS;                                                                                    \
-      fetchedLeft[j] = here && m < product.rows ? up[m * area] : 0.0f;                                                         \
-    }                                                                                                                          \
-    const int iy = (int)(oy * conv.stride), ix = (int)(ox * conv.stride);                                                      \
-    global const float *from = x + (ulong)image * conv.channels * conv.height * conv.width;                                    \
-    _Pragma("unroll") for (uint j = 0; j < RIGHT_LOADS; ++j) {                                                                 \
-      const int py = iy + dyOf[j], px = ix + dxOf[j];                                                                          \
-      const int inside = here && py >= 0 && py < (int)conv.height && px >= 0 && px < (int)conv.width;                          \
-      fetchedRight[j] = inside ? from[offsetOf[j] + iy * (int)conv.width + ix] : 0.0f;                                         \
-    }                                                                                                                          \
-    for (ox += TILE_K; ox >= conv.outWidth; ox -= conv.outWidth)                                                               \
-      if (++oy == conv.outHeight)                                                                                              \
-        oy = 0, ++image;                                                                                                       \
-  } while (0)
-  TILED_RUN(FETCH_WEIGHT_GRADIENT, 1);
+  store_tile(&own, c, product, depthRun, splits, bias, slopes, flags, slope);
 }
 
 // C from the partial products of a split depth. Global size: (columns, rows, batch).
