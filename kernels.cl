@@ -2576,34 +2576,35 @@ INLINED void gradient_points(vec *out, const vec *y, const uint step, const uint
   out[points - 1] = y3;
 }
 
-// The kernels winograd_gradient and winograd_strided_gradient.
-INLINED void store_gradient_points(global const float *dy, global float *packed, const Tiling tiling, const uint points) {
-  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint panel = get_global_id(1);
-  if (co >= tiling.channels || panel >= tiling.panels)
-    return;
-  vec d[4 * 6];
+// The rows of dy A^T under the sixteen tiles: points vectors of each of the four.
+INLINED void gradient_rows(vec *d, global const float *dy, const uint panel, const uint lane, const Tiling tiling,
+                           const uint co, const uint points) {
   ROWS_APART
   for (uint i = 0; i < 4; ++i) {
     vec column[4];
-    four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i);
+    four_columns(column, dy, panel, lane, tiling, co, (int)i);
     gradient_points(d + points * i, column, 1, points);
-  }
-  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
-  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
-#pragma unroll
-  for (uint k = 0; k < points; ++k) {
-    vec out[6];
-    gradient_points(out, d + k, points, points);
-#pragma unroll
-    for (uint i = 0; i < points; ++i)
-      store_point(out[i], to + (i * points + k) * plane);
   }
 }
 
 // A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
-  store_gradient_points(dy, packed, tiling, 6);
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
+  const uint panel = get_global_id(1);
+  if (co >= tiling.channels || panel >= tiling.panels)
+    return;
+  vec d[24];
+  gradient_rows(d, dy, tiling.firstPanel + panel, lane, tiling, co, 6);
+  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
+  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
+#pragma unroll
+  for (uint k = 0; k < 6; ++k) {
+    vec out[6];
+    gradient_points(out, d + k, 6, 6);
+#pragma unroll
+    for (uint i = 0; i < 6; ++i)
+      store_point(out[i], to + (i * 6 + k) * plane);
+  }
 }
 
 // dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
@@ -2638,7 +2639,22 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
 
 // The same into packed[25][panels][channels][NR]. Global size: (channels * LANE_ITEMS, panels).
 kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
-  store_gradient_points(dy, packed, tiling, 5);
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
+  const uint panel = get_global_id(1);
+  if (co >= tiling.channels || panel >= tiling.panels)
+    return;
+  vec d[20];
+  gradient_rows(d, dy, tiling.firstPanel + panel, lane, tiling, co, 5);
+  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
+  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
+#pragma unroll
+  for (uint k = 0; k < 5; ++k) {
+    vec out[5];
+    gradient_points(out, d + k, 5, 5);
+#pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      store_point(out[i], to + (i * 5 + k) * plane);
+  }
 }
 
 // One pass of G^T over five vectors.
