@@ -743,33 +743,26 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 
 // == section: gemm ==
 
-// The sums of a register tile: MR rows of TILE_PANELS panels of B. A processor whose registers hold a row of a panel has
-// enough of them for two panels, and needs twelve sums in flight to keep its multipliers busy.
+// One step of the depth of a register tile, sum: MR rows of a panel of B, whose row is v, then of its neighbour, whose row is w,
+// where there are TILE_PANELS of them. A processor whose registers hold a row of a panel has enough of them for two panels, and
+// needs twelve sums in flight to keep its multipliers busy.
+INLINED void gemm_step(float16 *sum, const float16 v, const float16 w, const float a0, const float a1, const float a2,
+                       const float a3, const float a4, const float a5) {
+  sum[0] = fma((float16)(a0), v, sum[0]);
+  sum[1] = fma((float16)(a1), v, sum[1]);
+  sum[2] = fma((float16)(a2), v, sum[2]);
+  sum[3] = fma((float16)(a3), v, sum[3]);
+  sum[4] = fma((float16)(a4), v, sum[4]);
+  sum[5] = fma((float16)(a5), v, sum[5]);
 #if TILE_PANELS == 2
-#define GEMM_SUMS                                                                                                              \
-  float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f, s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f,        \
-          s4 = 0.0f, s5 = 0.0f
-#define GEMM_TILE                                                                                                              \
-  { t0, t1, t2, t3, t4, t5, s0, s1, s2, s3, s4, s5 }
-#define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R), s##R = fma((float16)(A), w, s##R)
-#else
-#define GEMM_SUMS float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f, t4 = 0.0f, t5 = 0.0f
-#define GEMM_TILE                                                                                                              \
-  { t0, t1, t2, t3, t4, t5 }
-#define GEMM_ROW(R, A) t##R = fma((float16)(A), v, t##R)
+  sum[6] = fma((float16)(a0), w, sum[6]);
+  sum[7] = fma((float16)(a1), w, sum[7]);
+  sum[8] = fma((float16)(a2), w, sum[8]);
+  sum[9] = fma((float16)(a3), w, sum[9]);
+  sum[10] = fma((float16)(a4), w, sum[10]);
+  sum[11] = fma((float16)(a5), w, sum[11]);
 #endif
-
-// One step of the depth of a register tile: rows V and W of its panels of B, and six elements of A.
-#define GEMM_STEP(V, W, A0, A1, A2, A3, A4, A5)                                                                                \
-  do {                                                                                                                         \
-    const float16 v = vload16(0, V), w = vload16(0, W);                                                                        \
-    GEMM_ROW(0, A0);                                                                                                           \
-    GEMM_ROW(1, A1);                                                                                                           \
-    GEMM_ROW(2, A2);                                                                                                           \
-    GEMM_ROW(3, A3);                                                                                                           \
-    GEMM_ROW(4, A4);                                                                                                           \
-    GEMM_ROW(5, A5);                                                                                                           \
-  } while (0)
+}
 
 // Where column n begins in rows of blocks.
 static uint column_offset(const uint n, const uint columnBlock, const uint columnBlockStride) {
@@ -835,12 +828,15 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             WILL_READ(bp + 3 * product.bPanelStride + k * NR);
         }
       }
-      GEMM_SUMS;
+      float16 sum[TILE_PANELS * MR];
+#pragma unroll
+      for (uint i = 0; i < TILE_PANELS * MR; ++i)
+        sum[i] = 0.0f;
       // Each with strides known to the compiler; pointers move on, since offsets of 32 bits would cost an addition a load.
       if (product.aDepthStride == MR) {
         for (uint k = 0; k < count; ++k, u += MR, bp += NR, bq += NR) {
           WILL_READ(u + GEMM_AHEAD);
-          GEMM_STEP(bp, bq, u[0], u[1], u[2], u[3], u[4], u[5]);
+          gemm_step(sum, vload16(0, bp), vload16(0, bq), u[0], u[1], u[2], u[3], u[4], u[5]);
         }
       } else {
         // Rows beyond the last are read from it and not stored.
@@ -849,9 +845,12 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
                            *u3 = u + min(3u, last) * product.aRowStride, *u4 = u + min(4u, last) * product.aRowStride,
                            *u5 = u + min(5u, last) * product.aRowStride;
         for (uint k = 0; k < count; ++k, bp += NR, bq += NR)
-          GEMM_STEP(bp, bq, u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
+          gemm_step(sum, vload16(0, bp), vload16(0, bq), u[k], u1[k], u2[k], u3[k], u4[k], u5[k]);
       }
-      const float16 tile[TILE_PANELS * MR] = GEMM_TILE;
+      float16 tile[TILE_PANELS * MR]; // of what is in registers, what an index can reach
+#pragma unroll
+      for (uint i = 0; i < TILE_PANELS * MR; ++i)
+        tile[i] = sum[i];
       for (uint p = 0; p < panels; ++p) {
         const uint n0 = product.firstColumn + (pn + p) * NR;
         const int whole = n0 + NR <= end && n0 / product.columnBlock == (n0 + NR - 1) / product.columnBlock;
@@ -872,8 +871,8 @@ kernel void gemm_packed(global const float *restrict a, global const float *rest
             vstore16(value, 0, lane);
             for (uint j = 0; j < NR && n0 + j < end; ++j) {
               global float *to = row + column_offset(n0 + j, product.columnBlock, product.columnBlockStride);
-              const float sum = add ? *to + lane[j] : lane[j];
-              *to = isLast ? RECTIFIED(sum, rate) : sum;
+              const float total = add ? *to + lane[j] : lane[j];
+              *to = isLast ? RECTIFIED(total, rate) : total;
             }
           }
         }
@@ -923,7 +922,10 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
   global const float *bp = b + (ulong)(batch * panelsN + pn) * panels * NR * NR;
   const uint tilePanels = min((uint)TILE_PANELS, panelsN - pn);
   global const float *bq = bp + (ulong)(tilePanels - 1) * panels * NR * NR;
-  GEMM_SUMS;
+  float16 sum[TILE_PANELS * MR];
+#pragma unroll
+  for (uint i = 0; i < TILE_PANELS * MR; ++i)
+    sum[i] = 0.0f;
   const uint last = rows - 1; // rows beyond it are read from it and not stored
   const uint r0 = pm * MR * NR, r1 = min(pm * MR + 1, last) * NR, r2 = min(pm * MR + 2, last) * NR,
              r3 = min(pm * MR + 3, last) * NR, r4 = min(pm * MR + 4, last) * NR, r5 = min(pm * MR + 5, last) * NR;
@@ -931,9 +933,12 @@ kernel void gemm_lanes(global const float *restrict a, global const float *restr
     global const float *ap = aBatch + (ulong)panel * batches * SPACED(rows * NR);
     global const float *a0 = ap + r0, *a1 = ap + r1, *a2 = ap + r2, *a3 = ap + r3, *a4 = ap + r4, *a5 = ap + r5;
     for (uint j = 0; j < NR; ++j, bp += NR, bq += NR)
-      GEMM_STEP(bp, bq, a0[j], a1[j], a2[j], a3[j], a4[j], a5[j]);
+      gemm_step(sum, vload16(0, bp), vload16(0, bq), a0[j], a1[j], a2[j], a3[j], a4[j], a5[j]);
   }
-  const float16 tile[TILE_PANELS * MR] = GEMM_TILE;
+  float16 tile[TILE_PANELS * MR]; // of what is in registers, what an index can reach
+#pragma unroll
+  for (uint i = 0; i < TILE_PANELS * MR; ++i)
+    tile[i] = sum[i];
   for (uint p = 0; p < tilePanels; ++p) {
     const uint n0 = (pn + p) * NR;
     for (uint r = 0; r < MR && pm * MR + r < rows; ++r) {
