@@ -428,17 +428,6 @@ typedef float wide;
 static float folded(const wide v) { return v; }
 #endif
 
-// What a work-item of the normalisations is, and the group that its work-group has: see normalize_forward.
-#define NORM_GROUP                                                                                                             \
-  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);                                         \
-  const uint start = group * area, vectors = area / WIDTH;                                                                     \
-  const float count = (float)(planes * area)
-
-// What the forward pass found for the group, and its channel's parameters.
-#define NORM_FOUND                                                                                                             \
-  const float mean = statistics[group].s0, invstd = statistics[group].s1;                                                      \
-  const float scale = gamma[group % channels], shift = beta[group % channels]
-
 // A gradient D through the leaky ReLU of a value Z.
 #define PASSED(D, Z) select(slope *(D), (D), (Z) > 0.0f)
 
@@ -455,7 +444,9 @@ kernel void normalize_forward(global const float *restrict x, global const float
                               global float *restrict y, global float2 *restrict statistics, local float2 *restrict scratch,
                               const uint channels, const uint planes, const uint area, const uint planeStride,
                               const float epsilon, const uint unbiased, const float slope, const uint hasResidual) {
-  NORM_GROUP;
+  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
+  const uint start = group * area, vectors = area / WIDTH;
+  const float count = (float)(planes * area);
 
   // Two sums at a time: one would wait for its own last addition.
   wide even = 0.0f, odd = 0.0f;
@@ -529,8 +520,12 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
                                global float2 *restrict sums, local float2 *restrict scratch, const uint channels,
                                const uint planes, const uint area, const uint planeStride, const float epsilon,
                                const uint unbiased, const float slope) {
-  NORM_GROUP;
-  NORM_FOUND;
+  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
+  const uint start = group * area, vectors = area / WIDTH;
+  const float count = (float)(planes * area);
+  // What the forward pass found for the group, and its channel's parameters.
+  const float mean = statistics[group].s0, invstd = statistics[group].s1;
+  const float scale = gamma[group % channels], shift = beta[group % channels];
 
   wide gh16 = 0.0f, g16 = 0.0f;
   float gh = 0.0f, g = 0.0f;
@@ -590,8 +585,12 @@ kernel void normalize_second_gradient(global const float *restrict x, global con
                                       global float *restrict dgamma, local float2 *restrict scratch, const uint channels,
                                       const uint planes, const uint area, const uint planeStride, const float epsilon,
                                       const uint unbiased, const float slope) {
-  NORM_GROUP;
-  NORM_FOUND;
+  const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
+  const uint start = group * area, vectors = area / WIDTH;
+  const float count = (float)(planes * area);
+  // What the forward pass found for the group, and its channel's parameters.
+  const float mean = statistics[group].s0, invstd = statistics[group].s1;
+  const float scale = gamma[group % channels], shift = beta[group % channels];
 
   wide u16 = 0.0f, m16 = 0.0f;
   float2 rest = 0.0f;
@@ -1337,16 +1336,19 @@ static void store_lanes(global float *to, const float16 v, const int count) {
 // == section: conv ==
 
 // How kernels go over a row of `width` pixels: on a processor a work-item makes a row, sixteen pixels at a time; on a GPU one
-// pixel, whose neighbours its neighbours make. Global sizes: (rows, planes), and (width, rows, planes). EACH_RUN goes over x,
-// EACH_RUN_OF_PHASE over x = i0 * stride + phase, for which the x of one phase are neighbours; `run` is what is at x on.
+// pixel, whose neighbours its neighbours make. Global sizes: (rows, planes), and (width, rows, planes). A work-item's pixels are
+//   for (uint x = FIRST_X; x < end_x(width); x += LANES)
+// or, where the x of one phase x % stride are neighbours, x = i0 * stride + phase,
+//   for (uint phase = FIRST_X % stride; phase < end_phase(stride); ++phase)
+//     for (uint i0 = FIRST_X / stride; i0 * stride + phase < end_x(width); i0 += LANES)
+// `run` is what is at x on.
 #if LANES == 16
 typedef float16 run;
 #define ROW_ID get_global_id(0)
 #define PLANE_ID get_global_id(1)
-#define EACH_RUN(X, WIDTH) for (uint X = 0; X < (WIDTH); X += 16)
-#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                                                       \
-  for (uint phase = 0; phase < (STRIDE); ++phase)                                                                              \
-    for (uint i0 = 0; i0 * (STRIDE) + phase < (WIDTH); i0 += 16)
+#define FIRST_X 0u
+static uint end_x(const uint width) { return width; }
+static uint end_phase(const uint stride) { return stride; }
 #define RUN_AT(ROW, X, STRIDE, WIDTH) row_lanes(ROW, X, STRIDE, WIDTH)
 #define RUN_INSIDE(P) vload16(0, P)
 #define STORE_RUN(V, TO, COUNT) store_lanes(TO, V, COUNT)
@@ -1370,10 +1372,9 @@ static void store_phase(global float *row, const float16 v, const uint i0, const
 typedef float run;
 #define ROW_ID get_global_id(1)
 #define PLANE_ID get_global_id(2)
-#define EACH_RUN(X, WIDTH) for (uint X = get_global_id(0), last = min(X + 1, (uint)(WIDTH)); X < last; ++X)
-#define EACH_RUN_OF_PHASE(STRIDE, WIDTH)                                                                                       \
-  const uint phase = get_global_id(0) % (STRIDE), i0 = get_global_id(0) / (STRIDE);                                            \
-  if (get_global_id(0) < (WIDTH))
+#define FIRST_X ((uint)get_global_id(0))
+static uint end_x(const uint width) { return min(FIRST_X + 1, width); }
+static uint end_phase(const uint stride) { return FIRST_X % stride + 1; }
 #define RUN_AT(ROW, X, STRIDE, WIDTH) row_element(ROW, X, WIDTH)
 #define RUN_INSIDE(P) (P)[0]
 #define STORE_RUN(V, TO, COUNT) (TO)[0] = (V)
@@ -1416,26 +1417,28 @@ kernel void col2im(global const float *restrict columns, global const float *res
   const uint area = conv.outHeight * conv.outWidth;
   const float offset = hasBias ? bias[firstChannel + local_] : 0.0f;
   global float *to = dx + ((image * conv.channels + firstChannel + local_) * conv.height + y) * conv.width;
-  EACH_RUN_OF_PHASE(conv.stride, conv.width) {
-    run sum = offset;
-    for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
-      const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-      const int oy = ty / (int)conv.stride;
-      if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
-        continue;
-      for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
-        // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
-        const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
-        const int shift = floor_divided(tx, (int)conv.stride);
-        if (shift * (int)conv.stride != tx)
+  for (uint phase = FIRST_X % conv.stride; phase < end_phase(conv.stride); ++phase) {
+    for (uint i0 = FIRST_X / conv.stride; i0 * conv.stride + phase < end_x(conv.width); i0 += LANES) {
+      run sum = offset;
+      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+        const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+        const int oy = ty / (int)conv.stride;
+        if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
           continue;
-        const int first = (int)i0 + shift;
-        const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
-        sum += masked_run(columns + slack + (row * conv.batch + image) * area + oy * (int)conv.outWidth, first,
-                          (int)conv.outWidth);
+        for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+          // ox = (x + padding - kx * dilation) / stride for x = i * stride + phase: i plus a constant, or never whole.
+          const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+          const int shift = floor_divided(tx, (int)conv.stride);
+          if (shift * (int)conv.stride != tx)
+            continue;
+          const int first = (int)i0 + shift;
+          const uint row = (local_ * conv.kernelHeight + ky) * conv.kernelWidth + kx;
+          sum += masked_run(columns + slack + (row * conv.batch + image) * area + oy * (int)conv.outWidth, first,
+                            (int)conv.outWidth);
+        }
       }
+      store_phase(to, sum, i0, conv.stride, phase, conv.width);
     }
-    store_phase(to, sum, i0, conv.stride, phase, conv.width);
   }
 }
 
@@ -1452,7 +1455,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
   const uint depth = conv.channels / conv.groups;
   const uint first = co / (conv.outChannels / conv.groups) * depth;
   global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + oy) * conv.outWidth;
-  EACH_RUN(ox, conv.outWidth) {
+  for (uint ox = FIRST_X; ox < end_x(conv.outWidth); ox += LANES) {
     run sum = BIAS_OF(co);
     const int ix = (int)(ox * conv.stride) - (int)conv.padding;
     // Most runs lie inside the image under every tap.
@@ -1494,29 +1497,31 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
   const uint outDepth = conv.outChannels / conv.groups;
   const uint group = ci / depth;
   global float *to = dx + ((image * conv.channels + ci) * conv.height + y) * conv.width;
-  EACH_RUN_OF_PHASE(conv.stride, conv.width) {
-    run sum = BIAS_OF(ci);
-    for (uint o = 0; o < outDepth; ++o) {
-      const uint co = group * outDepth + o;
-      global const float *plane = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
-      global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
-      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
-        const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-        const int oy = ty / (int)conv.stride;
-        if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
-          continue;
-        for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
-          const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
-          const int shift = floor_divided(tx, (int)conv.stride);
-          if (shift * (int)conv.stride != tx)
+  for (uint phase = FIRST_X % conv.stride; phase < end_phase(conv.stride); ++phase) {
+    for (uint i0 = FIRST_X / conv.stride; i0 * conv.stride + phase < end_x(conv.width); i0 += LANES) {
+      run sum = BIAS_OF(ci);
+      for (uint o = 0; o < outDepth; ++o) {
+        const uint co = group * outDepth + o;
+        global const float *plane = dy + (image * conv.outChannels + co) * conv.outHeight * conv.outWidth;
+        global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
+        for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+          const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
+          const int oy = ty / (int)conv.stride;
+          if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
             continue;
-          sum = fma((run)(tap[ky * conv.kernelWidth + kx]),
-                    RUN_AT(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
+          for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
+            const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
+            const int shift = floor_divided(tx, (int)conv.stride);
+            if (shift * (int)conv.stride != tx)
+              continue;
+            sum = fma((run)(tap[ky * conv.kernelWidth + kx]),
+                      RUN_AT(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
+          }
         }
       }
+      const float rate = SLOPE_OF(ci);
+      store_phase(to, RECTIFIED(sum, rate), i0, conv.stride, phase, conv.width);
     }
-    const float rate = SLOPE_OF(ci);
-    store_phase(to, RECTIFIED(sum, rate), i0, conv.stride, phase, conv.width);
   }
 }
 
