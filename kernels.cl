@@ -9,12 +9,13 @@
 // - No float atomics: gradients gather, so that a run repeats bit for bit.
 // - A section starts at a line `// == section: NAME ==`. Each becomes a program, with `prelude` before it, so that only what
 //   is needed is built; on a processor the commonest are one (KernelProgram.swift).
+// - A section NAME_kernel is one kernel's text for several: the host repeats it behind the section NAME, each time with its name,
+//   KERNEL, and what else differs defined (KernelVariant.swift).
 //
 // Sections
 //   prelude            what all others share
 //   elementwise        functions of one tensor
-//   binary_values      (shared) functions of two numbers
-//   binary             functions of two tensors, with broadcasting: a kernel an operation
+//   binary             functions of two tensors, with broadcasting
 //   movement           strided copies, halves, spreading, gathering
 //   reduce             sums and extrema along an axis
 //   norm               normalization over groups of pixels, first and second derivatives
@@ -136,35 +137,34 @@ INLINED uint row_place(const uint row, const uint4 shape, const uint4 strides) {
 
 // == section: elementwise ==
 
-// y[i] = f(x[i]; a, b). One work-item an element.
-#define UNARY(NAME, EXPRESSION)                                                                                                \
-  kernel void unary_##NAME(global const float *restrict x, global float *restrict y, const uint count, const float a,          \
-                           const float b) {                                                                                    \
-    const uint i = get_global_id(0);                                                                                           \
-    if (i < count) {                                                                                                           \
-      const float v = x[i];                                                                                                    \
-      y[i] = (EXPRESSION);                                                                                                     \
-    }                                                                                                                          \
-  }
+// f(v; a, b) of each function of one number.
+static float affine_of(const float v, const float a, const float b) { return fma(a, v, b); }
+static float relu_of(const float v, const float a, const float b) { return v < 0.0f ? 0.0f : v; }
+static float leakyReLU_of(const float v, const float a, const float b) { return v < 0.0f ? a * v : v; }
+static float tanh_of(const float v, const float a, const float b) { return tanh(v); }
+static float sigmoid_of(const float v, const float a, const float b) { return 1.0f / (1.0f + exp(-v)); }
+static float softplus_of(const float v, const float a, const float b) { return fmax(v, 0.0f) + log1p(exp(-fabs(v))); }
+static float exp_of(const float v, const float a, const float b) { return exp(v); }
+static float log_of(const float v, const float a, const float b) { return log(v); }
+static float sqrt_of(const float v, const float a, const float b) { return sqrt(v); }
+static float abs_of(const float v, const float a, const float b) { return fabs(v); }
+static float sign_of(const float v, const float a, const float b) { return v > 0.0f ? 1.0f : (v < 0.0f ? -1.0f : v); }
+static float round_of(const float v, const float a, const float b) { return rint(v); }
+static float clamp_of(const float v, const float a, const float b) { return v < a ? a : (v > b ? b : v); }
+static float inside_of(const float v, const float a, const float b) { return v >= a && v <= b ? 1.0f : 0.0f; }
+static float power_of(const float v, const float a, const float b) { return pow(v, a); }
+static float reciprocal_of(const float v, const float a, const float b) { return 1.0f / v; }
 
-UNARY(affine, fma(a, v, b))
-UNARY(relu, v < 0.0f ? 0.0f : v)
-UNARY(leakyReLU, v < 0.0f ? a * v : v)
-UNARY(tanh, tanh(v))
-UNARY(sigmoid, 1.0f / (1.0f + exp(-v)))
-UNARY(softplus, fmax(v, 0.0f) + log1p(exp(-fabs(v))))
-UNARY(exp, exp(v))
-UNARY(log, log(v))
-UNARY(sqrt, sqrt(v))
-UNARY(abs, fabs(v))
-UNARY(sign, v > 0.0f ? 1.0f : (v < 0.0f ? -1.0f : v))
-UNARY(round, rint(v))
-UNARY(clamp, v < a ? a : (v > b ? b : v))
-UNARY(inside, v >= a && v <= b ? 1.0f : 0.0f)
-UNARY(power, pow(v, a))
-UNARY(reciprocal, 1.0f / v)
+// == section: elementwise_kernel ==
 
-// == section: binary_values ==
+// y[i] = f(x[i]; a, b), f being VALUE. One work-item an element.
+kernel void KERNEL(global const float *restrict x, global float *restrict y, const uint count, const float a, const float b) {
+  const uint i = get_global_id(0);
+  if (i < count)
+    y[i] = VALUE(x[i], a, b);
+}
+
+// == section: binary ==
 
 // f(u, v; p) of each binary operation.
 static float add_value(const float u, const float v, const float p) { return u + v; }
@@ -182,15 +182,13 @@ static float sigmoidGradient_value(const float u, const float v, const float p) 
 static float prelu_value(const float u, const float v, const float p) { return u > 0.0f ? u : u * v; }
 static float preluSlope_value(const float u, const float v, const float p) { return u > 0.0f ? 1.0f : v; }
 
-// == section: binary ==
+// == section: binary_kernel ==
 
-// The host repeats this section for each operation that a program has: BINARY_KERNEL is its kernel's name, BINARY_VALUE its f.
-
-// y = f(a, b; p) over a broadcast of up to four axes. shape = output extents, outermost first; strides in elements, 0
+// y = f(a, b; p) over a broadcast of up to four axes, f being VALUE. shape = output extents, outermost first; strides in elements, 0
 // along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
 // and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
-kernel void BINARY_KERNEL(global const float *restrict a, global const float *restrict b, global float *restrict y,
-                          const uint4 shape, const uint4 aStrides, const uint4 bStrides, const float p) {
+kernel void KERNEL(global const float *restrict a, global const float *restrict b, global float *restrict y, const uint4 shape,
+                   const uint4 aStrides, const uint4 bStrides, const float p) {
   const uint column = get_global_id(0) * RUN;
   const uint row = get_global_id(1);
   if (column >= shape.s3 || row >= shape.s0 * shape.s1 * shape.s2)
@@ -202,18 +200,18 @@ kernel void BINARY_KERNEL(global const float *restrict a, global const float *re
   const uint isWhole = column + RUN <= shape.s3;
   if (isWhole && s == 1 && t == 1) {
     for (uint j = 0; j < RUN; ++j)
-      to[j] = BINARY_VALUE(fa[j], fb[j], p);
+      to[j] = VALUE(fa[j], fb[j], p);
   } else if (isWhole && s == 1 && t == 0) {
     const float only = fb[0];
     for (uint j = 0; j < RUN; ++j)
-      to[j] = BINARY_VALUE(fa[j], only, p);
+      to[j] = VALUE(fa[j], only, p);
   } else if (isWhole && s == 0 && t == 1) {
     const float only = fa[0];
     for (uint j = 0; j < RUN; ++j)
-      to[j] = BINARY_VALUE(only, fb[j], p);
+      to[j] = VALUE(only, fb[j], p);
   } else {
     for (uint j = 0; j < RUN && column + j < shape.s3; ++j)
-      to[j] = BINARY_VALUE(fa[j * s], fb[j * t], p);
+      to[j] = VALUE(fa[j * s], fb[j * t], p);
   }
 }
 
@@ -1718,57 +1716,6 @@ static void direct_store(global float *to, const direct_lanes v, const int count
     to[j] = lane[j];
 }
 
-// Stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
-//   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy - firstRow + ky * dilation, ...]
-// for `rows` rows from firstRow on. padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole tile past
-// the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
-// makes ROWS channels x VECTORS vectors of pixels of a row in ROWS * VECTORS accumulators.
-// Neighbouring work-items are neighbouring rows, which share most of what they read.
-// Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
-#define CONV2D_DIRECT(ROWS, VECTORS)                                                                                           \
-  kernel void conv2d_direct_##ROWS(global const float *restrict padded, global const float *restrict weights,                  \
-                                   global float *restrict y, const Convolution conv, const uint paddedHeight,                  \
-                                   const uint pitch, const uint firstRow, const uint rows, EPILOGUE_ARGUMENTS) {               \
-    const uint row = get_global_id(0);                                                                                         \
-    const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;                                                                 \
-    const uint tiles = (conv.outChannels + ROWS - 1) / ROWS;                                                                   \
-    const uint tile = get_global_id(2) % tiles;                                                                                \
-    const uint image = get_global_id(2) / tiles;                                                                               \
-    if (x0 >= conv.outWidth || row >= rows || image >= conv.batch)                                                             \
-      return;                                                                                                                  \
-    direct_lanes sum[ROWS * VECTORS];                                                                                          \
-    _Pragma("unroll") for (uint i = 0; i < ROWS * VECTORS; ++i) sum[i] = 0.0f;                                                 \
-    global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;                      \
-    for (uint ci = 0; ci < conv.channels; ++ci) {                                                                              \
-      for (uint ky = 0; ky < conv.kernelHeight; ++ky) {                                                                        \
-        global const float *from =                                                                                             \
-            padded + ((image * conv.channels + ci) * paddedHeight + row + ky * conv.dilation) * pitch + x0;                    \
-        for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {                                                \
-          _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v) {                                                               \
-            const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);                                                  \
-            _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) sum[r * VECTORS + v] =                                           \
-                fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);                                                       \
-          }                                                                                                                    \
-          w += ROWS;                                                                                                           \
-        }                                                                                                                      \
-      }                                                                                                                        \
-    }                                                                                                                          \
-    _Pragma("unroll") for (uint r = 0; r < ROWS; ++r) {                                                                        \
-      const uint co = tile * ROWS + r;                                                                                         \
-      if (co < conv.outChannels) {                                                                                             \
-        const float offset = BIAS_OF(co), rate = SLOPE_OF(co);                                                                 \
-        global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + firstRow + row) * conv.outWidth + x0;       \
-        _Pragma("unroll") for (uint v = 0; v < VECTORS; ++v)                                                                   \
-            direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),                                \
-                         (int)(conv.outWidth - x0) - VECTOR_LANES * (int)v);                                                   \
-      }                                                                                                                        \
-    }                                                                                                                          \
-  }
-
-CONV2D_DIRECT(3, VECTORS_OF_3)
-CONV2D_DIRECT(4, VECTORS_OF_4)
-CONV2D_DIRECT(8, VECTORS_OF_8)
-
 // weights[tile][ci][tap][r] = w[(tile * tileRows + r), ci, tap] by strides (tap reversed when flipped), for
 // conv2d_direct. Global size: (channels * taps, tiles).
 kernel void pack_direct_weights(global const float *restrict w, global float *restrict packed, const uint outChannels,
@@ -1849,6 +1796,59 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
         partial[((((ulong)(firstImage + image) * conv.outChannels + co + r) * conv.channels + ci) * conv.kernelHeight + ky) *
                     conv.kernelWidth +
                 kx0 + kx] = (q.s0 + q.s2) + (q.s1 + q.s3);
+    }
+  }
+}
+
+// == section: direct_kernel ==
+
+// Stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
+//   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy - firstRow + ky * dilation, ...]
+// for `rows` rows from firstRow on. padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole tile past
+// the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
+// makes ROWS channels x VECTORS vectors of pixels of a row in ROWS * VECTORS accumulators.
+// Neighbouring work-items are neighbouring rows, which share most of what they read.
+// Global size: (rows, ceil(outWidth / (VECTOR_LANES * VECTORS)), ceil(outChannels / ROWS) * images).
+kernel void KERNEL(global const float *restrict padded, global const float *restrict weights, global float *restrict y,
+                   const Convolution conv, const uint paddedHeight, const uint pitch, const uint firstRow, const uint rows,
+                   EPILOGUE_ARGUMENTS) {
+  const uint row = get_global_id(0);
+  const uint x0 = get_global_id(1) * VECTOR_LANES * VECTORS;
+  const uint tiles = (conv.outChannels + ROWS - 1) / ROWS;
+  const uint tile = get_global_id(2) % tiles;
+  const uint image = get_global_id(2) / tiles;
+  if (x0 >= conv.outWidth || row >= rows || image >= conv.batch)
+    return;
+  direct_lanes sum[ROWS * VECTORS];
+#pragma unroll
+  for (uint i = 0; i < ROWS * VECTORS; ++i)
+    sum[i] = 0.0f;
+  global const float *w = weights + tile * conv.channels * conv.kernelHeight * conv.kernelWidth * ROWS;
+  for (uint ci = 0; ci < conv.channels; ++ci) {
+    for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
+      global const float *from = padded + ((image * conv.channels + ci) * paddedHeight + row + ky * conv.dilation) * pitch + x0;
+      for (uint kx = 0; kx < conv.kernelWidth; ++kx, from += conv.dilation) {
+#pragma unroll
+        for (uint v = 0; v < VECTORS; ++v) {
+          const direct_lanes pixels = DIRECT_LOAD(from + v * VECTOR_LANES);
+#pragma unroll
+          for (uint r = 0; r < ROWS; ++r)
+            sum[r * VECTORS + v] = fma((direct_lanes)(w[r]), pixels, sum[r * VECTORS + v]);
+        }
+        w += ROWS;
+      }
+    }
+  }
+#pragma unroll
+  for (uint r = 0; r < ROWS; ++r) {
+    const uint co = tile * ROWS + r;
+    if (co < conv.outChannels) {
+      const float offset = BIAS_OF(co), rate = SLOPE_OF(co);
+      global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + firstRow + row) * conv.outWidth + x0;
+#pragma unroll
+      for (uint v = 0; v < VECTORS; ++v)
+        direct_store(to + VECTOR_LANES * v, RECTIFIED(sum[r * VECTORS + v] + offset, rate),
+                     (int)(conv.outWidth - x0) - VECTOR_LANES * (int)v);
     }
   }
 }
@@ -3291,9 +3291,7 @@ kernel void sign_step(global const float *restrict gradient, global const float 
 
 // What the device can do, for `tsdf bench` to hold kernels against.
 
-// y[i] = the sum of COUNT independent vectors of PEAK_LANES lanes after `rounds` dependent fused multiply-adds on each:
-// COUNT * PEAK_LANES * 2 * rounds floating-point operations a work-item. Which COUNT hides the latency and still stays in
-// registers depends on the processor, so there are several and the fastest is the peak. A GPU's registers are a work-item's.
+// Vectors of a kernel that measures multiply-adds.
 #if LANES == 16
 typedef float16 peak_vec;
 #define PEAK_LANES 16
@@ -3303,22 +3301,6 @@ typedef float4 peak_vec;
 #define PEAK_LANES 4
 #define PEAK_STORE(V, P) vstore4(V, 0, P)
 #endif
-#define PEAK_FMA(COUNT)                                                                                                        \
-  kernel void peak_fma_##COUNT(global float *restrict y, const uint rounds, const float a, const float b) {                    \
-    const uint i = get_global_id(0);                                                                                           \
-    peak_vec v[COUNT];                                                                                                         \
-    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = (float)(i + j);                                                  \
-    const peak_vec m = a, c = b;                                                                                               \
-    for (uint r = 0; r < rounds; ++r)                                                                                          \
-      _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) v[j] = fma(v[j], m, c);                                               \
-    peak_vec sum = 0.0f;                                                                                                       \
-    _Pragma("unroll") for (uint j = 0; j < COUNT; ++j) sum += v[j];                                                            \
-    PEAK_STORE(sum, y + PEAK_LANES * i);                                                                                       \
-  }
-
-PEAK_FMA(5)
-PEAK_FMA(8)
-PEAK_FMA(12)
 
 // y = x over 16 elements a work-item: 128 bytes moved. On a GPU neighbours take neighbouring elements.
 kernel void peak_copy(global const float *restrict x, global float *restrict y, const uint count) {
@@ -3331,6 +3313,30 @@ kernel void peak_copy(global const float *restrict x, global float *restrict y, 
     if (i < count / 16)
       y[i + j * (count / 16)] = x[i + j * (count / 16)];
 #endif
+}
+
+// == section: peak_kernel ==
+
+// y[i] = the sum of VECTORS independent vectors of PEAK_LANES lanes after `rounds` dependent fused multiply-adds on each:
+// VECTORS * PEAK_LANES * 2 * rounds floating-point operations a work-item. Which VECTORS hides the latency and still stays in
+// registers depends on the processor, so there are several and the fastest is the peak. A GPU's registers are a work-item's.
+kernel void KERNEL(global float *restrict y, const uint rounds, const float a, const float b) {
+  const uint i = get_global_id(0);
+  peak_vec v[VECTORS];
+#pragma unroll
+  for (uint j = 0; j < VECTORS; ++j)
+    v[j] = (float)(i + j);
+  const peak_vec m = a, c = b;
+  for (uint r = 0; r < rounds; ++r) {
+#pragma unroll
+    for (uint j = 0; j < VECTORS; ++j)
+      v[j] = fma(v[j], m, c);
+  }
+  peak_vec sum = 0.0f;
+#pragma unroll
+  for (uint j = 0; j < VECTORS; ++j)
+    sum += v[j];
+  PEAK_STORE(sum, y + PEAK_LANES * i);
 }
 
 // == section: loops ==

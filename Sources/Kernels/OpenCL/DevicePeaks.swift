@@ -6,6 +6,9 @@ package struct DevicePeaks: Encodable, Sendable {
   package var gigaflops: Double
   /// Bytes read and written by a copy larger than any cache, in GB/s.
   package var gigabytes: Double
+
+  /// How many vectors at once the multiply-adds are measured with: a kernel each.
+  static let vectors = [5, 8, 12]
 }
 
 extension OpenCLDevice {
@@ -29,7 +32,7 @@ extension OpenCLDevice {
     let lanes = parameters.lanes == 16 ? 16 : 4  // PEAK_LANES of kernels.cl
     let rounds = isCPU ? 200_000 : 4_000
     let small = try allocate(items * lanes)
-    let arithmetic = try [5, 8, 12].map { vectors in
+    let arithmetic = try DevicePeaks.vectors.map { vectors in
       let seconds = try best("peak_fma_\(vectors)") {
         try launch(
           .peak, "peak_fma_\(vectors)", .blocks, global: [items], .buffer(small), .uint(rounds), .float(0.999),

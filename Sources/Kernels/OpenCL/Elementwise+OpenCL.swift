@@ -1,7 +1,7 @@
 extension OpenCLDevice: ElementwiseKernels {
   package func unary(_ operation: UnaryOperation, _ x: Buffer, into y: Buffer, count: Int, a: Float, b: Float) throws {
     try launch(
-      .elementwise, "unary_\(operation.rawValue)", .elements, global: [count], .buffer(x), .buffer(y), .uint(count),
+      .elementwise, operation.kernel, .elements, global: [count], .buffer(x), .buffer(y), .uint(count),
       .float(a), .float(b))
   }
 

@@ -14,7 +14,6 @@ enum KernelSection: String, CaseIterable {
   /// The sections of shared functions whose text comes before this one's.
   var shared: [String] {
     switch self {
-    case .binary: return ["binary_values"]
     case .conv, .columns, .direct, .pool: return ["lanes"]
     case .winograd, .winogradStrided, .winogradGradient: return ["lanes", "tiles"]
     default: return []
