@@ -2586,37 +2586,6 @@ INLINED void gradient_points(vec *out, const vec *y, const uint step, const uint
   out[points - 1] = y3;
 }
 
-// The rows of dy A^T under the sixteen tiles: points vectors of each of the four.
-INLINED void gradient_rows(vec *d, global const float *dy, const uint panel, const uint lane, const Tiling tiling,
-                           const uint co, const uint points) {
-  ROWS_APART
-  for (uint i = 0; i < 4; ++i) {
-    vec column[4];
-    four_columns(column, dy, panel, lane, tiling, co, (int)i);
-    gradient_points(d + points * i, column, 1, points);
-  }
-}
-
-// A dy A^T into packed[36][panels][channels][NR], for panels from firstPanel on. Global size: (channels * LANE_ITEMS, panels).
-kernel void winograd_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
-  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint panel = get_global_id(1);
-  if (co >= tiling.channels || panel >= tiling.panels)
-    return;
-  vec d[24];
-  gradient_rows(d, dy, tiling.firstPanel + panel, lane, tiling, co, 6);
-  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
-  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
-#pragma unroll
-  for (uint k = 0; k < 6; ++k) {
-    vec out[6];
-    gradient_points(out, d + k, 6, 6);
-#pragma unroll
-    for (uint i = 0; i < 6; ++i)
-      store_point(out[i], to + (i * 6 + k) * plane);
-  }
-}
-
 // dw[co][ci][3][3] = G^T X G, with X = sums[36][channels][outChannels]. Global size: (outChannels, channels).
 kernel void winograd_weight_gradient(global const float *restrict sums, global float *restrict dw, const uint outChannels,
                                      const uint channels) {
@@ -2644,26 +2613,6 @@ kernel void winograd_weight_gradient(global const float *restrict sums, global f
     to[3 * i] = 0.25f * m[0] - (1.0f / 6.0f) * (m[1] + m[2]) + (1.0f / 24.0f) * (m[3] + m[4]);
     to[3 * i + 1] = (1.0f / 6.0f) * (m[2] - m[1]) + (1.0f / 12.0f) * (m[3] - m[4]);
     to[3 * i + 2] = (1.0f / 6.0f) * (m[3] + m[4] - m[1] - m[2]) + m[5];
-  }
-}
-
-// The same into packed[25][panels][channels][NR]. Global size: (channels * LANE_ITEMS, panels).
-kernel void winograd_strided_gradient(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
-  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
-  const uint panel = get_global_id(1);
-  if (co >= tiling.channels || panel >= tiling.panels)
-    return;
-  vec d[20];
-  gradient_rows(d, dy, tiling.firstPanel + panel, lane, tiling, co, 5);
-  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
-  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
-#pragma unroll
-  for (uint k = 0; k < 5; ++k) {
-    vec out[5];
-    gradient_points(out, d + k, 5, 5);
-#pragma unroll
-    for (uint i = 0; i < 5; ++i)
-      store_point(out[i], to + (i * 5 + k) * plane);
   }
 }
 
@@ -2707,6 +2656,34 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
   for (uint j = 0; j < 16; ++j)
     if (co + j < outChannels)
       STORE16(taps[j], dw + ((co + j) * channels + ci) * 16);
+}
+
+// == section: winograd_gradient_kernel ==
+
+// A dy A^T into packed[POINTS * POINTS][panels][channels][NR], for panels from firstPanel on.
+// Global size: (channels * LANE_ITEMS, panels).
+kernel void KERNEL(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
+  const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
+  const uint panel = get_global_id(1);
+  if (co >= tiling.channels || panel >= tiling.panels)
+    return;
+  vec d[4 * POINTS];
+  ROWS_APART
+  for (uint i = 0; i < 4; ++i) {
+    vec column[4];
+    four_columns(column, dy, tiling.firstPanel + panel, lane, tiling, co, (int)i);
+    gradient_points(d + POINTS * i, column, 1, POINTS);
+  }
+  global float *to = packed + ((ulong)panel * tiling.channels + co) * NR + lane;
+  const ulong plane = SPACED((ulong)tiling.panels * tiling.channels * NR);
+#pragma unroll
+  for (uint k = 0; k < POINTS; ++k) {
+    vec out[POINTS];
+    gradient_points(out, d + k, POINTS, POINTS);
+#pragma unroll
+    for (uint i = 0; i < POINTS; ++i)
+      store_point(out[i], to + (i * POINTS + k) * plane);
+  }
 }
 
 // == section: pool ==

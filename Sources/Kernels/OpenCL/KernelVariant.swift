@@ -26,6 +26,8 @@ extension KernelSection {
       return KernelParameters.directRows.map {
         KernelVariant("conv2d_direct_\($0)", ("ROWS", "\($0)"), ("VECTORS", "VECTORS_OF_\($0)"))
       }
+    case .winogradGradient:
+      return [("winograd_gradient", "6"), ("winograd_strided_gradient", "5")].map { KernelVariant($0, ("POINTS", $1)) }
     case .peak: return DevicePeaks.vectors.map { KernelVariant("peak_fma_\($0)", ("VECTORS", "\($0)")) }
     default: return []
     }
