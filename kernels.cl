@@ -9,7 +9,7 @@
 // - No float atomics: gradients gather, so that a run repeats bit for bit.
 // - A section starts at a line `// == section: NAME ==`. Each becomes a program, with `prelude` before it, so that only what
 //   is needed is built; on a processor the commonest are one (KernelProgram.swift).
-// - A section NAME_kernel is one kernel's text for several: the host repeats it behind the section NAME, each time with its name,
+// - A section NAME_kernel is the text of several kernels: the host repeats it after the section NAME, with the kernel's name,
 //   KERNEL, and what else differs defined (KernelVariant.swift).
 //
 // Sections
@@ -157,7 +157,7 @@ static float reciprocal_of(const float v, const float a, const float b) { return
 
 // == section: elementwise_kernel ==
 
-// y[i] = f(x[i]; a, b), f being VALUE. One work-item an element.
+// unary_NAME: y[i] = f(x[i]; a, b), f being VALUE. One work-item an element.
 kernel void KERNEL(global const float *restrict x, global float *restrict y, const uint count, const float a, const float b) {
   const uint i = get_global_id(0);
   if (i < count)
@@ -184,9 +184,10 @@ static float preluSlope_value(const float u, const float v, const float p) { ret
 
 // == section: binary_kernel ==
 
-// y = f(a, b; p) over a broadcast of up to four axes, f being VALUE. shape = output extents, outermost first; strides in elements, 0
-// along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there nearly always,
-// and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 * shape.s2).
+// binary_NAME: y = f(a, b; p) over a broadcast of up to four axes, f being VALUE. shape = output extents, outermost first;
+// strides in elements, 0 along a broadcast axis. A work-item makes RUN neighbours of a row; both operands step by 1 or 0 there
+// nearly always, and then the compiler makes vectors of the run. Global size: (ceil(shape.s3 / RUN), shape.s0 * shape.s1 *
+// shape.s2).
 kernel void KERNEL(global const float *restrict a, global const float *restrict b, global float *restrict y, const uint4 shape,
                    const uint4 aStrides, const uint4 bStrides, const float p) {
   const uint column = get_global_id(0) * RUN;
@@ -740,9 +741,9 @@ kernel void pack_columns(global const float *restrict source, global float *rest
 
 // == section: gemm ==
 
-// One step of the depth of a register tile, sum: MR rows of a panel of B, whose row is v, then of its neighbour, whose row is w,
-// where there are TILE_PANELS of them. A processor whose registers hold a row of a panel has enough of them for two panels, and
-// needs twelve sums in flight to keep its multipliers busy.
+// One step of the depth of a register tile, sum: MR rows of a panel of B, whose row is v, then of its neighbour, whose row is
+// w, where TILE_PANELS is 2; a0, a1, ... are of A. A processor whose registers hold a row of a panel has enough of them for two
+// panels, and needs twelve sums in flight to keep its multipliers busy.
 INLINED void gemm_step(float16 *sum, const float16 v, const float16 w, const float a0, const float a1, const float a2,
                        const float a3, const float a4, const float a5) {
   sum[0] = fma((float16)(a0), v, sum[0]);
@@ -1000,6 +1001,7 @@ typedef struct {
   float4 sum[TILE_RM * TILE_RN / 4];          // its part of C
 } TiledItem;
 
+// A work-item's place, and C = 0.
 INLINED void begin_tile(TiledItem *own, const uint depth, const uint depthRun, const uint splits) {
   own->lx = get_local_id(0), own->ly = get_local_id(1), own->item = own->ly * TILE_WIDTH + own->lx;
   own->firstM = get_group_id(1) * TILE_M, own->firstN = get_group_id(0) * TILE_N, own->z = get_group_id(2);
@@ -1101,13 +1103,13 @@ INLINED void store_tile(const TiledItem *own, global float *c, TILED_ARGUMENTS) 
   }
 }
 
-// A kernel fetches the first step of the depth; then, while one is multiplied, the next. What it fetches from is a function of
-// its own.
-
 // The memory of a work-group's product: two steps of either operand.
 #define LEFT_MEMORY (2 * TILE_K * LEFT_PITCH)
 #define RIGHT_MEMORY (2 * TILE_K * RIGHT_PITCH)
 
+// A kernel fetches the first step of the depth; then, while one is multiplied, the next.
+
+// The step at own->k0 of operands as gemm_packed takes them, of one matrix.
 INLINED void fetch_packed(TiledItem *own, global const float *a, global const float *b, const Product product,
                           const uint batch) {
   global const float *aBatch = a + product.aOffset + (ulong)batch * product.aBatchStride;
@@ -1128,7 +1130,7 @@ INLINED void fetch_packed(TiledItem *own, global const float *a, global const fl
   }
 }
 
-// Of operands as gemm_packed takes them.
+// The product of operands as gemm_packed takes them.
 TILED_KERNEL void tiled_packed(global const float *restrict a, global const float *restrict b, global float *c,
                                TILED_ARGUMENTS) {
   local float4 left[LEFT_MEMORY], right[RIGHT_MEMORY];
@@ -1154,6 +1156,7 @@ typedef struct {
   uint ci, ky, kx;
 } WindowPlace;
 
+// The place of the first step.
 INLINED void begin_windows(WindowPlace *at, const TiledItem *own, const Convolution conv, const uint columns) {
   const uint n = own->firstN + own->item % TILE_N, k = own->k0 + own->item / TILE_N;
   const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
@@ -1164,6 +1167,7 @@ INLINED void begin_windows(WindowPlace *at, const TiledItem *own, const Convolut
   at->ci = k / taps, at->ky = k % taps / conv.kernelWidth, at->kx = k % conv.kernelWidth;
 }
 
+// The step at own->k0 of tiled_conv2d; moves the place on by a step.
 INLINED void fetch_conv2d(TiledItem *own, WindowPlace *at, global const float *x, global const float *w, const Convolution conv,
                           const uint rows, const uint weightRow, const uint weightChannel, const uint flipped) {
   const uint taps = conv.kernelHeight * conv.kernelWidth;
@@ -1216,6 +1220,7 @@ typedef struct {
   int dy[RIGHT_LOADS], dx[RIGHT_LOADS], offset[RIGHT_LOADS];
 } PixelPlace;
 
+// The place of the first step.
 INLINED void begin_pixels(PixelPlace *at, const TiledItem *own, const Convolution conv, const uint columns) {
   const uint taps = conv.kernelHeight * conv.kernelWidth, area = conv.outHeight * conv.outWidth;
   const uint k = own->k0 + own->leftK;
@@ -1232,6 +1237,7 @@ INLINED void begin_pixels(PixelPlace *at, const TiledItem *own, const Convolutio
   }
 }
 
+// The step at own->k0 of tiled_conv2d_weight_gradient; moves the place on by a step.
 INLINED void fetch_weight_gradient(TiledItem *own, PixelPlace *at, global const float *x, global const float *dy,
                                    const Convolution conv, const uint rows) {
   const uint area = conv.outHeight * conv.outWidth;
@@ -1334,7 +1340,8 @@ static void store_lanes(global float *to, const float16 v, const int count) {
 // == section: conv ==
 
 // How kernels go over a row of `width` pixels: on a processor a work-item makes a row, sixteen pixels at a time; on a GPU one
-// pixel, whose neighbours its neighbours make. Global sizes: (rows, planes), and (width, rows, planes). A work-item's pixels are
+// pixel, whose neighbours its neighbours make. Global sizes: (rows, planes), and (width, rows, planes). A work-item's pixels
+// are
 //   for (uint x = FIRST_X; x < end_x(width); x += LANES)
 // or, where the x of one phase x % stride are neighbours, x = i0 * stride + phase,
 //   for (uint phase = FIRST_X % stride; phase < end_phase(stride); ++phase)
@@ -1802,7 +1809,7 @@ kernel void conv2d_direct_weight_gradient(global const float *restrict padded, g
 
 // == section: direct_kernel ==
 
-// Stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
+// conv2d_direct_ROWS: stride-1 convolution of a padded strip, for kernels too large or outputs too thin for im2col:
 //   y[image, co, oy, ox] = bias[co] + sum over (ci, ky, kx) of w * padded[image, ci, oy - firstRow + ky * dilation, ...]
 // for `rows` rows from firstRow on. padded is [images][channels][paddedHeight][pitch], its pitch reaching a whole tile past
 // the last pixel; weights is [ceil(outChannels / ROWS)][channels][kh][kw][ROWS] (zero rows at the end). One work-item
@@ -2660,8 +2667,8 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
 
 // == section: winograd_gradient_kernel ==
 
-// A dy A^T into packed[POINTS * POINTS][panels][channels][NR], for panels from firstPanel on.
-// Global size: (channels * LANE_ITEMS, panels).
+// winograd_gradient, winograd_strided_gradient: A dy A^T into packed[POINTS * POINTS][panels][channels][NR], for panels from
+// firstPanel on. Global size: (channels * LANE_ITEMS, panels).
 kernel void KERNEL(global const float *restrict dy, global float *restrict packed, const Tiling tiling) {
   const uint co = get_global_id(0) / LANE_ITEMS, lane = get_global_id(0) % LANE_ITEMS;
   const uint panel = get_global_id(1);
@@ -3294,9 +3301,10 @@ kernel void peak_copy(global const float *restrict x, global float *restrict y, 
 
 // == section: peak_kernel ==
 
-// y[i] = the sum of VECTORS independent vectors of PEAK_LANES lanes after `rounds` dependent fused multiply-adds on each:
-// VECTORS * PEAK_LANES * 2 * rounds floating-point operations a work-item. Which VECTORS hides the latency and still stays in
-// registers depends on the processor, so there are several and the fastest is the peak. A GPU's registers are a work-item's.
+// peak_fma_VECTORS: y[i] = the sum of VECTORS independent vectors of PEAK_LANES lanes after `rounds` dependent fused
+// multiply-adds on each: VECTORS * PEAK_LANES * 2 * rounds floating-point operations a work-item. Which VECTORS hides the
+// latency and still stays in registers depends on the processor, so there are several and the fastest is the peak. A GPU's
+// registers are a work-item's.
 kernel void KERNEL(global float *restrict y, const uint rounds, const float a, const float b) {
   const uint i = get_global_id(0);
   peak_vec v[VECTORS];
