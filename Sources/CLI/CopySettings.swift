@@ -7,7 +7,7 @@ import TSDF
 /// their files wherever these lie, and what has no effect is left out.
 struct CopySettings: Encodable {
   /// Raised when the same settings come to give other copies, so that those of earlier versions are made anew.
-  private var code = 4
+  private var code = 5
   private var protection: ProtectionSettings
   private var format: String, quality: Int?, isMarking: Bool
   /// Names and digests, in the order that they were given in.
@@ -20,9 +20,10 @@ struct CopySettings: Encodable {
     protection = settings
     if !isRefined {
       (protection.start, protection.smoothShare, protection.seed) = (unused.start, unused.smoothShare, unused.seed)
+      protection.extent = unused.extent
     }
     if settings.region == .image {
-      protection.margin = unused.margin
+      (protection.margin, protection.extent) = (unused.margin, unused.extent)
       if !isRefined { protection.longestSide = unused.longestSide }
     }
     format = command.format.rawValue

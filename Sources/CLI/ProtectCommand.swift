@@ -30,7 +30,10 @@ struct ProtectCommand: ParsableCommand {
   @OptionGroup var refinement: RefinementOptions
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
-  @Option(help: "The side of a face's square, as a multiple of its box.") var margin: Float = 1.5
+  @Option(help: "The side of a face's square, as a multiple of its box: what generators are given.")
+  var margin: Float = 1.5
+  @Option(help: "The same of the square that refinement changes: detectors look around faces too. At least --margin.")
+  var extent: Float = 2.2
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Flag(help: "Copy files that are no pictures, as they are.") var copyOthers = false
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95
@@ -80,6 +83,7 @@ struct ProtectCommand: ParsableCommand {
     try require("--refine", refine, 0...1_000_000)
     try require("--quality", quality, 1...100)
     try require("--margin", margin, 1...10)
+    try require("--extent", extent, 1...10)
     try require("--longest-side", longestSide, 64...65536)
     if shard != nil, group.mpi { throw ValidationError("--mpi shares files out by itself, without --shard") }
     if shard != nil || group.mpi, report != nil {
@@ -126,7 +130,8 @@ struct ProtectCommand: ParsableCommand {
     }
     var settings = ProtectionSettings()
     (settings.region, settings.epsilon, settings.refineSteps) = (region, epsilon ?? made, refine)
-    (settings.margin, settings.longestSide, settings.seed, settings.faces) = (margin, longestSide, seed, face)
+    (settings.margin, settings.extent) = (margin, extent)
+    (settings.longestSide, settings.seed, settings.faces) = (longestSide, seed, face)
     try refinement.apply(to: &settings)
     settings.perturbation = try fileDigest(perturbationURL)
     let run = ProtectRun(

@@ -56,7 +56,10 @@ final class LimitTests: XCTestCase {
   func testOthers() throws {
     for (start, options) in [
       (["evaluate", "--data", "none"], ["--count", "--size", "--refine", "--hold-out", "--jpeg", "--memory-limit"]),
-      (["protect", "none", "--output", folder.path("o")], ["--refine", "--quality", "--margin", "--longest-side"]),
+      (
+        ["protect", "none", "--output", folder.path("o")],
+        ["--refine", "--quality", "--margin", "--extent", "--longest-side"]
+      ),
       (["detect", "none"], ["--longest-side", "--threshold"]),
       (["bench", "kernels"], ["--runs"]),
       (["bench", "protect", "none"], ["--count", "--rounds", "--quality"]),

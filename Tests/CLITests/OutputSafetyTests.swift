@@ -243,7 +243,7 @@ final class OutputSafetyTests: ProtectTestCase {
       atPath: folder.path("perturbation.safetensors"), toPath: folder.path("same.safetensors"))
     for extra in [
       ["--epsilon", "0.05"], ["--quality", "95"], ["--perturbation", folder.path("same.safetensors")],
-      ["--margin", "2"],
+      ["--margin", "2"], ["--extent", "3"],
       ["--detectors", "retinaface"], ["--format", "keep"], ["--seed", "9"],
     ] {
       let same = try protect(folder.path("in"), output: folder.path("out"), extra: extra)

@@ -205,6 +205,7 @@ final class RefinementTests: XCTestCase {
     let device = try selectDevice().device
     let retinaface = try loadDetector("retinaface", from: projectURL("models"), on: device)
     let photo = try ImageFile(contentsOf: projectURL("photos/astronaut.png")).image
+    var sides: [Float] = []
     for steps in [0, 4] {
       var settings = ProtectionSettings()
       settings.refineSteps = steps
@@ -212,6 +213,7 @@ final class RefinementTests: XCTestCase {
         photo, settings, finder: retinaface, Refiner(generators: [], detectors: [retinaface], device: device),
         on: device)
       let square = result.regions[0]
+      sides.append(square.width)
       /// The mean change, in levels, at a distance from the border on its left, over the middle half of its height.
       func change(at distance: Float) -> Float {
         let (x, y) = (Int(square.x0 + distance * square.width), Int(square.y0))
@@ -229,6 +231,71 @@ final class RefinementTests: XCTestCase {
       XCTAssertLessThan(change(at: 0.005), 0.3, "\(steps) steps")
       XCTAssertGreaterThan(change(at: 0.25), 1.5, "\(steps) steps")
     }
+    // Refinement changes what is around the face's square too.
+    XCTAssertEqual(sides[1] / sides[0], ProtectionSettings().extent / ProtectionSettings().margin, accuracy: 0.01)
+  }
+
+  /// A generator is given its part alone: what lies around it stays at the noise that refinement starts with.
+  func testGeneratorsAreGivenTheirPart() throws {
+    let device = try selectDevice().device
+    var random = RandomStream(seed: 3)
+    let image = try random.uniform([1, 3, 64, 64], in: -0.8..<0.8, device: device)
+    let refiner = try Refiner(
+      generators: [smallGenerator(on: device)], detectors: [], views: [], device: device)
+    let epsilon: Float = 0.05
+    let delta = try refiner.finish(
+      refiner.refinement(
+        of: image, start: Tensor(repeating: 0, shape: image.shape, device: device),
+        given: ImagePart(rows: 8..<56, columns: 16..<64), steps: 12, epsilon: epsilon, seed: 1)
+    ).values()
+    for (i, value) in delta.enumerated() where !(8..<56).contains(i / 64 % 64) || i % 64 < 16 {
+      XCTAssertLessThanOrEqual(abs(value), epsilon / 20 + 1e-6, "at \(i)")
+    }
+    XCTAssertGreaterThan(delta.map(abs).max()!, epsilon / 2)
+  }
+
+  /// What a detector is shown of a photo that was cut and shrunk, and where the part lies in it.
+  func testFramesAfterChanges() throws {
+    let device = try selectDevice().device
+    // Each pixel's value tells its row and column.
+    func expected(_ row: Int, _ column: Int) -> Float { Float(row) / 100 + Float(column) / 1000 - 0.5 }
+    let pixels = (0..<3 * 80 * 100).map { expected($0 / 100 % 80, $0 % 100) }
+    let image = try Tensor(pixels, shape: [1, 3, 80, 100], device: device)
+    let frame = DetectorFrame(image, part: ImagePart(rows: 40..<60, columns: 20..<50))
+    let change = try Tensor(repeating: 0.25, shape: [1, 3, 20, 30], device: device)
+    let cut = try XCTUnwrap(frame.after(.init(rows: 10, columns: 5)))
+    let box = try cut.shown().part
+    XCTAssertEqual([box.x0, box.y0, box.x1, box.y1], [15, 30, 45, 50])
+    let values = try cut.changed(by: change).values()
+    XCTAssertEqual(values[0], expected(10, 5), accuracy: 1e-6)
+    XCTAssertEqual(values[30 * 100 + 15], expected(40, 20) + 0.25, accuracy: 1e-6)
+    XCTAssertEqual(values[30 * 100 + 14], expected(40, 19), accuracy: 1e-6)
+    // Rows and columns that are missing are grey.
+    XCTAssertEqual([values[69 * 100 + 96], values[70 * 100]], [0, 0])
+    let shown = try XCTUnwrap(frame.after(.init(size: 0.6))).shown()
+    XCTAssertEqual(shown.image.shape, [1, 3, 48, 60])
+    for (edge, wanted) in zip([shown.part.x0, shown.part.y0, shown.part.x1, shown.part.y1], [Float(12), 24, 30, 36]) {
+      XCTAssertEqual(edge, wanted, accuracy: 1e-4)
+    }
+    XCTAssertNil(frame.after(.init(size: 0.5)))
+  }
+
+  /// Views are drawn without doubles, the first of them from those asked for, and what is far from the goal more often.
+  func testViewsAreDrawnByNeed() {
+    var choice = ViewChoice(count: 5)
+    for (view, need) in [Float(0), 0, 1, 0, 0.5].enumerated() { choice.note(view, need: need) }
+    var random = RandomStream(seed: 1)
+    var counts = [Int](repeating: 0, count: 5)
+    for _ in 0..<1000 {
+      let drawn = choice.draw(2, first: [0, 3], random: &random)
+      XCTAssertTrue([0, 3].contains(drawn[0]))
+      XCTAssertNotEqual(drawn[0], drawn[1])
+      counts[drawn[1]] += 1
+    }
+    // 1 to a quarter, and a hundredth for each of the two others.
+    XCTAssertEqual(Float(counts[2]) / 1000, 1 / 1.27, accuracy: 0.05)
+    XCTAssertEqual(Float(counts[4]) / 1000, 0.25 / 1.27, accuracy: 0.05)
+    XCTAssertEqual(choice.draw(9, random: &random).sorted(), [0, 1, 2, 3, 4])
   }
 
   /// Flat places get the share of the budget that they may have, textured ones all of it.

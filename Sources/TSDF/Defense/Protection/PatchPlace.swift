@@ -13,7 +13,7 @@ struct PatchPlace: Sendable {
   private static let longestSquare: Float = 640, longestPicture: Float = 1280
 
   init(_ region: Region, height: Int, width: Int) {
-    let box = region.box
+    let box = region.changed
     var factor = 1
     let most = region.isWhole ? Self.longestPicture : Self.longestSquare
     while max(box.width, box.height) > most * Float(factor) { factor *= 2 }
@@ -41,6 +41,17 @@ struct PatchPlace: Sendable {
     return ImagePart(rows: range(rows, height), columns: range(columns, width))
   }
 
+  /// The values of a box that a patch of this factor has.
+  func values(of box: Box) -> ImagePart {
+    func range(_ low: Float, _ high: Float, within all: Range<Int>) -> Range<Int> {
+      let limits = all.lowerBound / factor...all.upperBound / factor
+      return min(
+        max(Int(low) / factor, limits.lowerBound), limits.upperBound)..<min(
+          max((Int(high) + factor - 1) / factor, limits.lowerBound), limits.upperBound)
+    }
+    return ImagePart(rows: range(box.y0, box.y1, within: rows), columns: range(box.x0, box.x1, within: columns))
+  }
+
   /// The patch's own values.
   var part: ImagePart {
     ImagePart(
@@ -51,21 +62,29 @@ struct PatchPlace: Sendable {
 
 /// A part of a picture that is protected: the square around a face, or the whole picture.
 struct Region: Sendable {
+  /// What generators are given.
   let box: Box
+  /// What is changed: it and its surroundings.
+  let changed: Box
   let isWhole: Bool
   /// The face that the square is around.
   var face: Box?
 
   init(wholeOf image: Image) {
-    box = image.bounds
+    (box, changed) = (image.bounds, image.bounds)
     isWhole = true
   }
 
-  /// - Parameter margin: the square's side as a multiple of the face's longer side.
-  init(around face: Box, margin: Float) {
-    let side = max(16, (max(face.width, face.height) * margin).rounded())
-    let (left, top) = ((face.centerX - side / 2).rounded(), (face.centerY - side / 2).rounded())
-    box = Box(x0: left, y0: top, x1: left + side, y1: top + side)
+  /// - Parameters:
+  ///   - margin: the square's side as a multiple of the face's longer side.
+  ///   - extent: the same of the square that is changed.
+  init(around face: Box, margin: Float, extent: Float) {
+    func square(_ share: Float) -> Box {
+      let side = max(16, (max(face.width, face.height) * share).rounded())
+      let (left, top) = ((face.centerX - side / 2).rounded(), (face.centerY - side / 2).rounded())
+      return Box(x0: left, y0: top, x1: left + side, y1: top + side)
+    }
+    (box, changed) = (square(margin), square(max(margin, extent)))
     isWhole = false
     self.face = face
   }

@@ -57,7 +57,7 @@ struct Protection: Sendable {
     if isJudged { try judge(&self, encoded.map { try encoding!.decode($0) } ?? image) }
     guard !isInRound else { return nil }
     return ProtectionResult(
-      image: image, encoded: encoded, regions: regions.map(\.box), faceCount: faceCount,
+      image: image, encoded: encoded, regions: regions.map(\.changed), faceCount: faceCount,
       stillFound: still.map { $0.compactMap { regions[$0].face } }, psnr: psnr, ssim: sampledSSIM(image, self.image))
   }
 

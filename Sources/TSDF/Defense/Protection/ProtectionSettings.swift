@@ -29,8 +29,11 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   public var start = RefinementStart.random
   /// How much of epsilon the steps may use where a picture is flat, 0...1: noise shows there most.
   public var smoothShare: Float = 1
-  /// The side of a face's square, as a multiple of its box's longer side.
+  /// The side of a face's square, as a multiple of its box's longer side: what generators are given of it.
   public var margin: Float = 1.5
+  /// The side of the square that refinement changes, likewise; no smaller than the face's. Detectors tell faces by what is around them too:
+  /// with the face's square alone a face in a photo is hardly hidden once the photo is cut or shrunk.
+  public var extent: Float = 2.2
   /// Pictures with a longer side are shrunk to this to find faces; nil for none: faces are looked for at full size.
   public var longestSide: Int?
   /// Faces that are protected besides those that are found, in pixels of each picture, upright.
@@ -50,7 +53,7 @@ public struct ProtectionResult: Sendable {
   public let image: Image
   /// The picture as it is saved; nil where it was not said how.
   public let encoded: Data?
-  /// Squares that were protected; the whole picture when it was taken as one.
+  /// Squares that were changed; the whole picture when it was taken as one.
   public let regions: [Box]
   /// Faces found or given; 0 where the whole picture was protected for lack of one.
   public let faceCount: Int

@@ -3,12 +3,12 @@ import Networks
 import Pictures
 
 extension Protector {
-  /// Pixels around a face's square that detectors are shown with it, at the size at which they see it, and what the piece starts
+  /// Pixels around what is changed that detectors are shown with it, at the size at which they see it, and what the piece starts
   /// at a multiple of, so that prior boxes lie as they do in the whole: a face that was hidden in a picture of its square alone
   /// was still found in the photo.
-  private static let surroundings: Float = 96, grid: Float = 32
-  /// The least side of a face, as a detector sees it, and of a piece.
-  private static let smallestFace: Float = 12, smallestPiece: Float = 48
+  private static let surroundings: Float = 48, grid: Float = 32
+  /// The least side of a face, as a detector sees it.
+  private static let smallestFace: Float = 12
   /// The longest side of a piece at first: a larger one costs more than all else, and at its size the face is mostly hidden by what
   /// hides it at the next coarser one.
   private static let longestPiece: Float = 960
@@ -61,7 +61,7 @@ extension Protector {
     let near = Box(
       x0: start(part.x0), y0: start(part.y0), x1: min(Float(level.width), (part.x1 + surroundings).rounded()),
       y1: min(Float(level.height), (part.y1 + surroundings).rounded()))
-    func isLargeEnough(_ box: Box) -> Bool { min(box.width, box.height) >= smallestPiece }
+    func isLargeEnough(_ box: Box) -> Bool { min(box.width, box.height) >= Float(DetectorFrame.smallestSide) }
     if !detector.resizesPictures {
       let longest = max(near.width, near.height)
       if longest <= Float(detector.tiling.side), isThorough || longest <= longestPiece {

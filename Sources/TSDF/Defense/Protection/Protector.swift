@@ -20,8 +20,8 @@ public final class Protector {
   private let detectors: [any FaceDetector]
   private let refiner: Refiner?
   let device: any Device
-  /// Values around a face's square that are in view while it is refined, and what the view's origin is a multiple of.
-  private let surroundings = 96, grid = 32
+  /// Values around what is changed that are in view while it is refined, and what the view's origin is a multiple of.
+  private let surroundings = 48, grid = 32
   /// Views smaller than this are not refined.
   private let smallestRefinedSide = 48
   /// How often a picture is looked at as it is saved, and faces that are still found refined once more.
@@ -115,7 +115,13 @@ public final class Protector {
     let faces = settings.region == .faces ? try allFaces(in: image) : []
     protection.faceCount = faces.count
     protection.regions =
-      faces.isEmpty ? [Region(wholeOf: image)] : faces.map { Region(around: $0, margin: settings.margin) }
+      faces.isEmpty
+      ? [Region(wholeOf: image)]
+      : faces.map {
+        Region(
+          around: $0, margin: settings.margin,
+          extent: settings.refineSteps > 0 ? settings.extent : settings.margin)
+      }
     if faces.isEmpty, settings.refineSteps == 0, image.bytes.count <= keptMoves {
       protection.moves = try moves(ofWhole: image)
       return
@@ -232,12 +238,14 @@ public final class Protector {
   private func refinement(of index: Int, in protection: inout Protection) throws -> Refinement? {
     let (region, work) = (protection.regions[index], protection.work)
     let (place, view) = place(of: region, in: protection.image)
-    let share = region.isWhole ? nil : try Visibility.square(region.box, place, device: device)
     guard settings.refineSteps > 0, let refiner, min(view.rows.count, view.columns.count) >= smallestRefinedSide else {
       if protection.work.patches[index] == nil {
         let universal = try universal(in: region, place)
         protection.work.patches[index] = Patch(
-          place: place, planes: try (share.map { try universal * $0 } ?? universal).values())
+          place: place,
+          planes: try
+            (region.isWhole
+            ? universal : universal * Visibility.square(region.box, place, device: device)).values())
       }
       return nil
     }
@@ -263,9 +271,13 @@ public final class Protector {
       } else if settings.start == .universal {
         try universal(in: region, place)
       } else { nil }
-    let inside = try share.map(placed) ?? part.mask(height: height, width: width, device: device)
+    let inside =
+      try region.isWhole
+      ? part.mask(height: height, width: width, device: device)
+      : placed(Visibility.square(region.changed, place, device: device))
     return try refiner.refinement(
-      of: picture, start: start.map(placed), within: part, frames: frames,
+      of: picture, start: start.map(placed), within: part, given: place.values(of: region.box).relative(to: view),
+      frames: frames,
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
       isHidingFirst: protection.rounds > 0, saved: protection.round.view, steps: settings.refineSteps,

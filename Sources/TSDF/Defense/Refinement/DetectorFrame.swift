@@ -19,11 +19,26 @@ package struct DetectorFrame {
   /// Where the part lies in it.
   let part: Box
   let placement: Placement
-  /// Rows and columns that are cut off at the top and the left, as many grey ones added at the other sides.
-  private var cut = (rows: 0, columns: 0)
+  /// The least side of a piece that is shown.
+  static let smallestSide = 48
+  /// What becomes of the piece before the detector sees it.
+  private var change = Change()
+
+  /// What people and platforms do to photos that moves them on the network's grid.
+  package struct Change {
+    /// Of the sides.
+    package var size: Float = 1
+    /// Rows and columns that are cut off first, at the top and the left; as many grey ones are added at the other sides, so that
+    /// pieces stay of one size.
+    package var rows = 0, columns = 0
+
+    package init(size: Float = 1, rows: Int = 0, columns: Int = 0) {
+      (self.size, self.rows, self.columns) = (size, rows, columns)
+    }
+  }
 
   /// An image of which a part changes.
-  init(_ image: Tensor, part: ImagePart) {
+  package init(_ image: Tensor, part: ImagePart) {
     (self.image, self.part, placement) = (image, part.box, .at(part))
   }
 
@@ -32,7 +47,7 @@ package struct DetectorFrame {
   }
 
   /// The piece with a change of the part, [1, 3, h, w].
-  func changed(by change: Tensor) throws -> Tensor {
+  package func changed(by change: Tensor) throws -> Tensor {
     let (height, width) = (image.shape[2], image.shape[3])
     let spread: Tensor
     switch placement {
@@ -46,25 +61,40 @@ package struct DetectorFrame {
       spread = try wide.reshaped([3, change.shape[2], width]).permuted([0, 2, 1]).reshaped([3 * width, change.shape[2]])
         .matrixMultiplied(by: rows, transposingOther: true).reshaped([1, 3, width, height]).permuted([0, 1, 3, 2])
     }
-    return try cut(image + spread).clamped(to: -1...1)
+    return try seen(image + spread).clamped(to: -1...1)
   }
 
-  /// The same piece of the photo without so many of its first rows and columns.
-  func cut(rows: Int, columns: Int) -> DetectorFrame {
+  /// The same piece of a photo that was changed; nil where nothing can be seen in it.
+  package func after(_ change: Change) -> DetectorFrame? {
     var frame = self
-    frame.cut = (rows, columns)
-    return frame
+    frame.change = change
+    let (height, width) = frame.size
+    return min(height, width) >= Self.smallestSide ? frame : nil
   }
 
-  /// The piece without the change, as it is shown.
-  fileprivate func shown() throws -> (image: Tensor, part: Box) {
-    (try cut(image), part.shifted(x: -Float(cut.columns), y: -Float(cut.rows)))
+  /// The piece without the perturbation, as it is shown.
+  package func shown() throws -> (image: Tensor, part: Box) {
+    let (height, width) = size
+    return (
+      try seen(image),
+      part.shifted(x: -Float(change.columns), y: -Float(change.rows)).scaled(
+        x: Float(width) / Float(image.shape[3]), y: Float(height) / Float(image.shape[2]))
+    )
   }
 
-  private func cut(_ x: Tensor) throws -> Tensor {
-    if cut == (0, 0) { return x }
-    return try x.sliced(axis: 2, cut.rows..<x.shape[2]).sliced(axis: 3, cut.columns..<x.shape[3]).padded(
-      top: 0, bottom: cut.rows, left: 0, right: cut.columns)
+  /// As it is shown.
+  private var size: (height: Int, width: Int) {
+    func length(_ side: Int) -> Int { Int((Float(side) * change.size).rounded()) }
+    return (length(image.shape[2]), length(image.shape[3]))
+  }
+
+  private func seen(_ x: Tensor) throws -> Tensor {
+    var x = x
+    if change.rows > 0 || change.columns > 0 {
+      x = try x.sliced(axis: 2, change.rows..<x.shape[2]).sliced(axis: 3, change.columns..<x.shape[3]).padded(
+        top: 0, bottom: change.rows, left: 0, right: change.columns)
+    }
+    return change.size == 1 ? x : try x.resized(toHeight: size.height, width: size.width)
   }
 }
 
@@ -75,27 +105,34 @@ extension DetectorFrame: Sendable {}
 struct DetectorHiding {
   /// The detector's among the refiner's.
   let number: Int
-  /// The piece as it is and with rows and columns cut off, and what the detector must miss in each; one of them is shown a step.
+  /// The piece as it is first, then what may become of it, and what the detector must miss in each.
   let cases: [(frame: DetectorFrame, targets: DetectorTargets)]
 
-  /// How many cuts there may be of a piece. Networks halve pictures, so what they see depends on where it lies on a grid: faces that had been
-  /// hidden in the piece as it is were found, all of them, when two pixels of the photo were cut off.
-  static let cuts = 8
+  /// The sizes that photos are shrunk to, and how often the piece of each size is cut. Networks halve pictures, so what they see
+  /// depends on how large a face is and where it lies on a grid: faces that had been hidden in the piece as it is were found, all of
+  /// them, when two pixels of the photo were cut off, or when it was shrunk to 0.9. At 0.5 hardly one is hidden, and to try takes the
+  /// budget from all else.
+  private static let sizes: [Float] = [1, 0.9, 0.8, 0.7], cuts = 6
+  /// How many cases are shown a step.
+  static let looks = 2
   /// Cuts by more are as those by less: of the steps in which prior boxes lie.
   private static let coarsestStep = 32
 
   /// A goal for each piece in which the detector finds something in the part; for the first where there is none: what hides a face at
   /// one size need not at another.
   static func all(
-    _ number: Int, _ detector: any FaceDetector, _ frames: [DetectorFrame], cuts: Int, random: inout RandomStream,
+    _ number: Int, _ detector: any FaceDetector, _ frames: [DetectorFrame], random: inout RandomStream,
     on device: any Device
   ) throws -> [DetectorHiding] {
     let all = try frames.map { frame in
       let side = min(frame.image.shape[2], frame.image.shape[3], coarsestStep)
-      let cut = (0..<cuts).map { _ in
-        frame.cut(rows: random.integer(below: side), columns: random.integer(below: side))
+      let changed = sizes.flatMap { size in
+        (0..<cuts).compactMap { number -> DetectorFrame? in
+          let (rows, columns) = (random.integer(below: side), random.integer(below: side))
+          return number == 0 && size == 1 ? frame : frame.after(.init(size: size, rows: rows, columns: columns))
+        }
       }
-      return try ([frame] + cut).map { ($0, try DetectorTargets(of: detector, in: $0, on: device)) }
+      return try changed.map { ($0, try DetectorTargets(of: detector, in: $0, on: device)) }
     }
     let found = all.map { $0.filter(\.1.hasFace) }.filter { !$0.isEmpty }
     return (found.isEmpty ? [Array(all[0].prefix(1))] : found).map { DetectorHiding(number: number, cases: $0) }

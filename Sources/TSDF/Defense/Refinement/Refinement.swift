@@ -13,6 +13,8 @@ package final class Refinement {
     var place: ImagePart
     /// How much of epsilon each pixel may use, [1, 1, H, W] in 0...1; nil for all of it.
     var share: Tensor?
+    /// Whether detectors are shown the piece as it is in each step.
+    var isHidingFirst: Bool
     var steps: Int
     var epsilon: Float
     var seed: UInt64
@@ -110,14 +112,20 @@ package final class Refinement {
     let images = try moved(by: leaf)
     // What is reached is looked at again just before needs are read.
     let isRead = step % Self.readingInterval == Self.readingInterval - 1
-    let sights = try choices.indices.filter { isRead || !choices[$0].isReached }.map { goal in
+    let sights = try choices.indices.filter { isRead || !choices[$0].isReached }.flatMap { goal in
       // A stream a goal and step: the order in which goals look does not matter.
       var random = RandomStream(seed: task.seed, position: UInt64(goal + 1) << 40 | UInt64(step) << 16)
-      let draw = choices[goal].draw(random: &random)
-      let leaf = images.detached().requiringGradient()
-      return goal < interruptions.count
-        ? try sight(of: interruptions[goal], goal, draw, leaf, random: &random)
-        : try sight(of: hidings[goal - interruptions.count], goal, draw, leaf, random: &random)
+      if goal < interruptions.count {
+        return try choices[goal].draw(1, random: &random).map {
+          try sight(of: interruptions[goal], goal, $0, images.detached().requiringGradient(), random: &random)
+        }
+      }
+      let hiding = hidings[goal - interruptions.count]
+      let asItIs = (0..<detectorViews.count).map { $0 * hiding.cases.count }
+      return try choices[goal].draw(DetectorHiding.looks, first: task.isHidingFirst ? asItIs : nil, random: &random).map
+      {
+        try sight(of: hiding, goal, $0, images.detached().requiringGradient(), random: &random)
+      }
     }
     return Step(leaf: leaf, images: images, sights: sights)
   }

@@ -68,34 +68,39 @@ public final class Refiner {
   ///   - image: [1, 3, H, W] in [-1, 1], sides of at least 48.
   ///   - start: the perturbation to begin with, of the image's shape, within +-epsilon; nil for a random one, which shares nothing with
   ///     those of other seeds: averaging such pictures leaves nothing to take off.
-  ///   - part: where the perturbation lies, and what generators are given. Nil for all of the image.
+  ///   - part: where the perturbation lies. Nil for all of the image.
+  ///   - given: what generators are given. Nil for that part.
   ///   - frames: of each detector what it is shown; nil for the image.
   ///   - share: how much of epsilon each pixel may use, [1, 1, H, W] in 0...1, 0 outside the part; nil for all of it.
-  ///   - isHidingFirst: whether faces must be hidden at last: generators count little, nothing is invented, and pieces are seen
-  ///     as they are alone, since a face that is hidden in all their cuts takes more than one that is hidden in the piece.
+  ///   - isHidingFirst: whether faces must be hidden at last: generators count little, nothing is invented, and each step looks at
+  ///     pieces as they are.
   ///   - saved: what saving does to pictures: one more view of detectors.
   ///   - steps: sign steps, the first of half of epsilon, falling linearly.
   /// - Returns: a refinement whose steps `advance` does.
   package func refinement(
-    of image: Tensor, start: Tensor?, within part: ImagePart? = nil, frames: [[DetectorFrame]]? = nil,
-    share: Tensor? = nil, isHidingFirst: Bool = false, saved: PurificationRecipe? = nil, steps: Int, epsilon: Float,
+    of image: Tensor, start: Tensor?, within part: ImagePart? = nil, given: ImagePart? = nil,
+    frames: [[DetectorFrame]]? = nil, share: Tensor? = nil, isHidingFirst: Bool = false,
+    saved: PurificationRecipe? = nil, steps: Int, epsilon: Float,
     seed: UInt64
   ) throws -> Refinement {
     let place = part ?? ImagePart(rows: 0..<image.shape[2], columns: 0..<image.shape[3])
     let share = try share ?? part?.mask(height: image.shape[2], width: image.shape[3], device: device)
-    let shown = try classifier.map { (attributes: $0.attributes, labels: try $0.labels(of: part?.cut(image) ?? image)) }
+    let given = given ?? part
+    let shown = try classifier.map {
+      (attributes: $0.attributes, labels: try $0.labels(of: given?.cut(image) ?? image))
+    }
     // The perturbation's own noise is the first draw.
     var random = RandomStream(seed: seed, position: 1)
     let interruptions = try generators.enumerated().map { number, generator in
       try InterruptionGoal(
-        number, EmbeddedGenerator(generator, part: part), image,
+        number, EmbeddedGenerator(generator, part: given), image,
         labels: shown.map { selectLabels($0.labels, of: $0.attributes, named: generator.attributes) } ?? [],
         random: &random)
     }
     let hidings = try detectors.indices.flatMap {
       try DetectorHiding.all(
         $0, detectors[$0], frames?[$0] ?? [DetectorFrame(image, part: place)],
-        cuts: isHidingFirst ? 0 : DetectorHiding.cuts, random: &random, on: device)
+        random: &random, on: device)
     }
     let aims = JointStep.Aims(
       epsilon: epsilon, interruptionTarget: Self.interruptionTarget,
@@ -105,7 +110,9 @@ public final class Refiner {
           generators.map { (type(of: $0).name, Self.generatorWeight) }, uniquingKeysWith: { weight, _ in weight })
         : [:])
     return try Refinement(
-      Refinement.Task(image: image, place: place, share: share, steps: steps, epsilon: epsilon, seed: seed),
+      Refinement.Task(
+        image: image, place: place, share: share, isHidingFirst: isHidingFirst, steps: steps, epsilon: epsilon,
+        seed: seed),
       // Where next to nothing is allowed a start says next to nothing either.
       start: start.map { start in try share.map { try start / $0.clamped(to: 0.05...1) } ?? start },
       interruptions, hidings,
