@@ -118,7 +118,7 @@ final class MetricsTests: XCTestCase {
       let refiner = try Refiner(generators: [], detectors: [detectors[0].detector], goal: .hide, device: device)
       let (universal, _, _) = try loadPerturbation(projectURL("weights/perturbation.safetensors"), on: device)
       var settings = ProtectionSettings()
-      (settings.region, settings.refineSteps) = (.image, 20)
+      (settings.region, settings.refineSteps) = (.image, 60)
       let protector = try Protector(
         perturbation: universal, settings: settings, detectors: [], refiner: refiner, device: device)
       return try judge(photos, by: evaluator, .protector(protector, name: "hidden")).reports[0]
