@@ -2424,6 +2424,18 @@ ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, c
 #endif
 }
 
+// The pass over the columns of d[5][5], whose rows are done, into packed: a point a plane.
+INLINED void store_phase_input_points(global float *to, const vec *d, const uint plane) {
+#pragma unroll
+  for (uint k = 0; k < 5; ++k) {
+    vec out[5];
+    phase_input_points(out, d + k, 5);
+#pragma unroll
+    for (uint i = 0; i < 5; ++i)
+      store_point(out[i], to + (i * 5 + k) * plane);
+  }
+}
+
 // The points of the convolution's input: packed[panels][25][4 * channels][NR], phase-major in the depth.
 // Global size: (channels * LANE_ITEMS, panels, 4 / PHASES).
 kernel void winograd_strided_input(global const float *restrict x, global float *restrict packed, const Tiling tiling) {
@@ -2448,14 +2460,7 @@ kernel void winograd_strided_input(global const float *restrict x, global float 
   for (uint px = 0; px < PHASES; ++px) {
     const vec *e = d + 25 * px;
     global float *to = packed + (ulong)panel * 25 * plane + ((first + px) * tiling.channels + ci) * NR + lane;
-#pragma unroll
-    for (uint k = 0; k < 5; ++k) {
-      vec out[5];
-      phase_input_points(out, e + k, 5);
-#pragma unroll
-      for (uint i = 0; i < 5; ++i)
-        store_point(out[i], to + (i * 5 + k) * plane);
-    }
+    store_phase_input_points(to, e, plane);
   }
 }
 
@@ -2485,14 +2490,7 @@ kernel void winograd_transposed_input(global const float *restrict dy, global fl
     for (uint ex = 0; ex < PHASES; ++ex) {
       const vec *e = d + 30 * ex + 5 * ey;
       global float *to = packed + ((ulong)panel * 100 + 25 * (ey * 2 + first + ex)) * plane + co * NR + lane;
-#pragma unroll
-      for (uint k = 0; k < 5; ++k) {
-        vec out[5];
-        phase_input_points(out, e + k, 5);
-#pragma unroll
-        for (uint i = 0; i < 5; ++i)
-          store_point(out[i], to + (i * 5 + k) * plane);
-      }
+      store_phase_input_points(to, e, plane);
     }
   }
 }

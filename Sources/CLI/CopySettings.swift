@@ -20,8 +20,8 @@ struct CopySettings: Encodable {
     protection = settings
     if !isRefined {
       (protection.start, protection.smoothShare, protection.seed) = (unused.start, unused.smoothShare, unused.seed)
-      protection.extent = unused.extent
     }
+    protection.extent = settings.changedExtent
     if settings.region == .image {
       (protection.margin, protection.extent) = (unused.margin, unused.extent)
       if !isRefined { protection.longestSide = unused.longestSide }

@@ -31,9 +31,9 @@ struct ProtectCommand: ParsableCommand {
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")
   var epsilon: Float?
   @Option(help: "The side of a face's square, as a multiple of its box: what generators are given.")
-  var margin: Float = 1.5
+  var margin = ProtectionSettings().margin
   @Option(help: "The same of the square that refinement changes: detectors look around faces too. At least --margin.")
-  var extent: Float = 2.2
+  var extent = ProtectionSettings().extent
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Flag(help: "Copy files that are no pictures, as they are.") var copyOthers = false
   @Option(help: "JPEG quality, 1 to 100.") var quality = 95

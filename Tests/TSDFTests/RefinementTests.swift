@@ -263,7 +263,7 @@ final class RefinementTests: XCTestCase {
     let image = try Tensor(pixels, shape: [1, 3, 80, 100], device: device)
     let frame = DetectorFrame(image, part: ImagePart(rows: 40..<60, columns: 20..<50))
     let change = try Tensor(repeating: 0.25, shape: [1, 3, 20, 30], device: device)
-    let cut = try XCTUnwrap(frame.after(.init(rows: 10, columns: 5)))
+    let cut = try XCTUnwrap(frame.transformed(by: .init(rows: 10, columns: 5)))
     let box = try cut.shown().part
     XCTAssertEqual([box.x0, box.y0, box.x1, box.y1], [15, 30, 45, 50])
     let values = try cut.changed(by: change).values()
@@ -272,12 +272,12 @@ final class RefinementTests: XCTestCase {
     XCTAssertEqual(values[30 * 100 + 14], expected(40, 19), accuracy: 1e-6)
     // Rows and columns that are missing are grey.
     XCTAssertEqual([values[69 * 100 + 96], values[70 * 100]], [0, 0])
-    let shown = try XCTUnwrap(frame.after(.init(size: 0.6))).shown()
+    let shown = try XCTUnwrap(frame.transformed(by: .init(size: 0.6))).shown()
     XCTAssertEqual(shown.image.shape, [1, 3, 48, 60])
     for (edge, wanted) in zip([shown.part.x0, shown.part.y0, shown.part.x1, shown.part.y1], [Float(12), 24, 30, 36]) {
       XCTAssertEqual(edge, wanted, accuracy: 1e-4)
     }
-    XCTAssertNil(frame.after(.init(size: 0.5)))
+    XCTAssertNil(frame.transformed(by: .init(size: 0.5)))
   }
 
   /// Views are drawn without doubles, the first of them from those asked for, and what is far from the goal more often.

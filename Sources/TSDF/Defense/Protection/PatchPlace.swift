@@ -17,6 +17,11 @@ struct PatchPlace: Sendable {
     var factor = 1
     let most = region.isWhole ? Self.longestPicture : Self.longestSquare
     while max(box.width, box.height) > most * Float(factor) { factor *= 2 }
+    self.init(box, factor: factor, height: height, width: width)
+  }
+
+  /// The place of a box at a factor.
+  init(_ box: Box, factor: Int, height: Int, width: Int) {
     func aligned(_ low: Float, _ high: Float, _ limit: Int) -> Range<Int> {
       max(0, Int(low)) / factor * factor..<(min(limit, Int(high)) + factor - 1) / factor * factor
     }
@@ -39,17 +44,6 @@ struct PatchPlace: Sendable {
           (limit + factor - 1) / factor, pixels.upperBound / factor + margin)
     }
     return ImagePart(rows: range(rows, height), columns: range(columns, width))
-  }
-
-  /// The values of a box that a patch of this factor has.
-  func values(of box: Box) -> ImagePart {
-    func range(_ low: Float, _ high: Float, within all: Range<Int>) -> Range<Int> {
-      let limits = all.lowerBound / factor...all.upperBound / factor
-      return min(
-        max(Int(low) / factor, limits.lowerBound), limits.upperBound)..<min(
-          max((Int(high) + factor - 1) / factor, limits.lowerBound), limits.upperBound)
-    }
-    return ImagePart(rows: range(box.y0, box.y1, within: rows), columns: range(box.x0, box.x1, within: columns))
   }
 
   /// The patch's own values.
@@ -77,14 +71,14 @@ struct Region: Sendable {
 
   /// - Parameters:
   ///   - margin: the square's side as a multiple of the face's longer side.
-  ///   - extent: the same of the square that is changed.
+  ///   - extent: the same of the square that is changed; no smaller.
   init(around face: Box, margin: Float, extent: Float) {
     func square(_ share: Float) -> Box {
       let side = max(16, (max(face.width, face.height) * share).rounded())
       let (left, top) = ((face.centerX - side / 2).rounded(), (face.centerY - side / 2).rounded())
       return Box(x0: left, y0: top, x1: left + side, y1: top + side)
     }
-    (box, changed) = (square(margin), square(max(margin, extent)))
+    (box, changed) = (square(margin), square(extent))
     isWhole = false
     self.face = face
   }

@@ -34,6 +34,8 @@ public struct ProtectionSettings: Codable, Equatable, Sendable {
   /// The side of the square that refinement changes, likewise; no smaller than the face's. Detectors tell faces by what is around them too:
   /// with the face's square alone a face in a photo is hardly hidden once the photo is cut or shrunk.
   public var extent: Float = 2.2
+  /// The side of the square that is changed, likewise: a universal perturbation is made for the face's.
+  package var changedExtent: Float { refineSteps > 0 ? max(margin, extent) : margin }
   /// Pictures with a longer side are shrunk to this to find faces; nil for none: faces are looked for at full size.
   public var longestSide: Int?
   /// Faces that are protected besides those that are found, in pixels of each picture, upright.

@@ -3,10 +3,10 @@ import Networks
 import Pictures
 
 extension Protector {
-  /// Pixels around what is changed that detectors are shown with it, at the size at which they see it, and what the piece starts
+  /// Pixels around what is changed that are in view with it, and that detectors are shown at the size at which they see it, and what both start
   /// at a multiple of, so that prior boxes lie as they do in the whole: a face that was hidden in a picture of its square alone
   /// was still found in the photo.
-  private static let surroundings: Float = 48, grid: Float = 32
+  static let surroundings: Float = 48, grid: Float = 32
   /// The least side of a face, as a detector sees it.
   private static let smallestFace: Float = 12
   /// The longest side of a piece at first: a larger one costs more than all else, and at its size the face is mostly hidden by what

@@ -20,8 +20,6 @@ public final class Protector {
   private let detectors: [any FaceDetector]
   private let refiner: Refiner?
   let device: any Device
-  /// Values around what is changed that are in view while it is refined, and what the view's origin is a multiple of.
-  private let surroundings = 48, grid = 32
   /// Views smaller than this are not refined.
   private let smallestRefinedSide = 48
   /// How often a picture is looked at as it is saved, and faces that are still found refined once more.
@@ -117,11 +115,7 @@ public final class Protector {
     protection.regions =
       faces.isEmpty
       ? [Region(wholeOf: image)]
-      : faces.map {
-        Region(
-          around: $0, margin: settings.margin,
-          extent: settings.refineSteps > 0 ? settings.extent : settings.margin)
-      }
+      : faces.map { Region(around: $0, margin: settings.margin, extent: settings.changedExtent) }
     if faces.isEmpty, settings.refineSteps == 0, image.bytes.count <= keptMoves {
       protection.moves = try moves(ofWhole: image)
       return
@@ -231,7 +225,9 @@ public final class Protector {
   /// Where a region's patch lies, and what is in view of it while it is refined.
   private func place(of region: Region, in image: Image) -> (patch: PatchPlace, view: ImagePart) {
     let place = PatchPlace(region, height: image.height, width: image.width)
-    return (place, place.view(around: surroundings, grid: grid, height: image.height, width: image.width))
+    return (
+      place, place.view(around: Int(Self.surroundings), grid: Int(Self.grid), height: image.height, width: image.width)
+    )
   }
 
   /// The refinement of a region; nil for one that gets the universal perturbation, as it has then.
@@ -250,6 +246,8 @@ public final class Protector {
       return nil
     }
     let part = place.part.relative(to: view)
+    let given = PatchPlace(
+      region.box, factor: place.factor, height: protection.image.height, width: protection.image.width)
     let (height, width) = (view.rows.count, view.columns.count)
     let picture = try work.tensor(
       of: view.box.scaled(x: Float(place.factor), y: Float(place.factor)), height, width, without: index, on: device)
@@ -276,7 +274,7 @@ public final class Protector {
       ? part.mask(height: height, width: width, device: device)
       : placed(Visibility.square(region.changed, place, device: device))
     return try refiner.refinement(
-      of: picture, start: start.map(placed), within: part, given: place.values(of: region.box).relative(to: view),
+      of: picture, start: start.map(placed), within: part, given: given.part.relative(to: view),
       frames: frames,
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,

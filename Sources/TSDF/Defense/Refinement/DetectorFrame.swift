@@ -22,10 +22,10 @@ package struct DetectorFrame {
   /// The least side of a piece that is shown.
   static let smallestSide = 48
   /// What becomes of the piece before the detector sees it.
-  private var change = Change()
+  private var transformation = Transformation()
 
   /// What people and platforms do to photos that moves them on the network's grid.
-  package struct Change {
+  package struct Transformation {
     /// Of the sides.
     package var size: Float = 1
     /// Rows and columns that are cut off first, at the top and the left; as many grey ones are added at the other sides, so that
@@ -64,10 +64,10 @@ package struct DetectorFrame {
     return try seen(image + spread).clamped(to: -1...1)
   }
 
-  /// The same piece of a photo that was changed; nil where nothing can be seen in it.
-  package func after(_ change: Change) -> DetectorFrame? {
+  /// The same piece of a photo that was cut or shrunk; nil where nothing can be seen in it.
+  package func transformed(by transformation: Transformation) -> DetectorFrame? {
     var frame = self
-    frame.change = change
+    frame.transformation = transformation
     let (height, width) = frame.size
     return min(height, width) >= Self.smallestSide ? frame : nil
   }
@@ -77,24 +77,25 @@ package struct DetectorFrame {
     let (height, width) = size
     return (
       try seen(image),
-      part.shifted(x: -Float(change.columns), y: -Float(change.rows)).scaled(
+      part.shifted(x: -Float(transformation.columns), y: -Float(transformation.rows)).scaled(
         x: Float(width) / Float(image.shape[3]), y: Float(height) / Float(image.shape[2]))
     )
   }
 
   /// As it is shown.
   private var size: (height: Int, width: Int) {
-    func length(_ side: Int) -> Int { Int((Float(side) * change.size).rounded()) }
+    func length(_ side: Int) -> Int { Int((Float(side) * transformation.size).rounded()) }
     return (length(image.shape[2]), length(image.shape[3]))
   }
 
   private func seen(_ x: Tensor) throws -> Tensor {
     var x = x
-    if change.rows > 0 || change.columns > 0 {
-      x = try x.sliced(axis: 2, change.rows..<x.shape[2]).sliced(axis: 3, change.columns..<x.shape[3]).padded(
-        top: 0, bottom: change.rows, left: 0, right: change.columns)
+    if transformation.rows > 0 || transformation.columns > 0 {
+      x = try x.sliced(axis: 2, transformation.rows..<x.shape[2]).sliced(axis: 3, transformation.columns..<x.shape[3])
+        .padded(
+          top: 0, bottom: transformation.rows, left: 0, right: transformation.columns)
     }
-    return change.size == 1 ? x : try x.resized(toHeight: size.height, width: size.width)
+    return transformation.size == 1 ? x : try x.resized(toHeight: size.height, width: size.width)
   }
 }
 
@@ -105,7 +106,7 @@ extension DetectorFrame: Sendable {}
 struct DetectorHiding {
   /// The detector's among the refiner's.
   let number: Int
-  /// The piece as it is first, then what may become of it, and what the detector must miss in each.
+  /// The piece as it is first, where the detector finds something in it so, then what may become of it, and what it must miss in each.
   let cases: [(frame: DetectorFrame, targets: DetectorTargets)]
 
   /// The sizes that photos are shrunk to, and how often the piece of each size is cut. Networks halve pictures, so what they see
@@ -129,7 +130,8 @@ struct DetectorHiding {
       let changed = sizes.flatMap { size in
         (0..<cuts).compactMap { number -> DetectorFrame? in
           let (rows, columns) = (random.integer(below: side), random.integer(below: side))
-          return number == 0 && size == 1 ? frame : frame.after(.init(size: size, rows: rows, columns: columns))
+          return number == 0 && size == 1
+            ? frame : frame.transformed(by: .init(size: size, rows: rows, columns: columns))
         }
       }
       return try changed.map { ($0, try DetectorTargets(of: detector, in: $0, on: device)) }
