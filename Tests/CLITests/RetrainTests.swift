@@ -290,12 +290,33 @@ final class RetrainTests: XCTestCase {
     XCTAssertEqual(Set(csv.map { $0.split(separator: ",", omittingEmptySubsequences: false).count }).count, 1)
   }
 
+  /// What an attacker's detectors see photos through decides which are kept: a face that is blurred beyond telling is lost, at
+  /// whichever place it is blurred.
+  func testDetectorsOfAnAttackerSeePhotosThroughWhatHeSays() throws {
+    let face = try encodePNG(photo(width: 128, height: 128, heads: [PastedHead(x: 19, y: 4, width: 90)]))
+    for i in 0..<14 { try folder.write(face, "data/images/\(i).png") }
+    let kept = ["blur:0.5@photo": 1, "blur:20@photo": 0, "blur:20": 0]
+    try writeRecipe {
+      ($0["size"], $0["seeds"], $0["defenders"]) = (128, [1], [["name": "none"]])
+      $0["attackers"] =
+        [["name": "as they are", "detectors": ["retinaface"], "retrains": false]]
+        + kept.keys.map { ["name": $0, "detectors": ["retinaface"], "detectThrough": $0, "retrains": false] }
+    }
+    let result = try tsdf(persist("--json"))
+    XCTAssertEqual(result.status, 0, result.errors)
+    let rows = try JSONDecoder().decode(PersistenceSummary.self, from: Data(result.output.utf8)).rows
+    XCTAssertEqual(rows.count, 4)
+    for row in rows { XCTAssertEqual(row.kept, Double(kept[row.attacker, default: 1]), row.attacker) }
+  }
+
   func testPersistenceRecipesAreChecked() throws {
     for (field, value, message) in [
       ("steps", [1, 2], "steps must begin with 0"), ("seeds", [1, 1], "seeds must be different"),
       ("defenders", [["name": "a"], ["name": "A!"]], "one name twice"), ("defenders", [], "defenders is empty"),
       ("attackers", [["name": "x", "purify": "sharpen:1"]], "no purifier sharpen"),
       ("attackers", [["name": "x", "speed": 1]], "unknown field speed"),
+      ("attackers", [["name": "x", "detectThrough": "blur:1"]], "but no detectors"),
+      ("attackers", [["name": "x", "detectors": ["mtcnn"], "detectThrough": "average:2"]], "have in common"),
       ("attackers", [["name": "x", "isPaired": true, "detectors": ["mtcnn"]]], "pairs are of all photos"),
       ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
       ("defenders", [["name": "x", "refineSteps": -3]], "refined -3 steps"), ("model", "vae", "there are stargan"),

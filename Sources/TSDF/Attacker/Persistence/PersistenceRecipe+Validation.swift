@@ -50,12 +50,18 @@ extension PersistenceRecipe {
   }
 
   private func validate(_ attacker: Attacker) throws(RecipeError) {
-    if let text = attacker.purify {
+    /// What may be done to pictures; nil where nothing is said.
+    func purification(_ text: String?) throws(RecipeError) -> PurificationRecipe? {
       do {
-        _ = try PurificationRecipe(text)
+        return try text.map { try PurificationRecipe($0) }
       } catch {
         throw RecipeError("attackers", "has \(attacker.name): \(error)")
       }
+    }
+    _ = try purification(attacker.purify)
+    guard try purification(attacker.detectThrough)?.learnsFromOthers != true else {
+      throw RecipeError(
+        "attackers", "has \(attacker.name) whose detectors are to see photos without what they have in common")
     }
     for name in attacker.augment where !augmentationNames.contains(name) {
       throw RecipeError(
@@ -64,6 +70,9 @@ extension PersistenceRecipe {
     guard (0...1).contains(attacker.cleanShare), (0...4096).contains(attacker.rank) else {
       throw RecipeError(
         "attackers", "has \(attacker.name) with a clean share outside 0 to 1 or a rank outside 0 to 4096")
+    }
+    guard attacker.detectThrough == nil || !attacker.detectors.isEmpty else {
+      throw RecipeError("attackers", "has \(attacker.name) with something to detect through, but no detectors")
     }
     guard !attacker.isPaired || attacker.detectors.isEmpty else {
       throw RecipeError("attackers", "has \(attacker.name) who is paired and uses detectors: pairs are of all photos")

@@ -77,6 +77,8 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
     public var name = ""
     /// Detectors whose union says which photos are kept, and what else is cut out; with none, all photos are kept.
     public var detectors: [String] = []
+    /// What these detectors see collected photos through, as a `PurificationRecipe` is written; crops are of the photos as they are.
+    public var detectThrough: String?
     /// What photos are put through before the generator edits them, as a `PurificationRecipe` is written.
     public var purify: String?
     /// Whether the generator is trained on what was kept.
@@ -119,7 +121,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
       }
     }
     try complete("attackers") {
-      try decodeRecipe($0, over: Attacker(), from: url, isStrict: true, optional: ["purify"])
+      try decodeRecipe($0, over: Attacker(), from: url, isStrict: true, optional: ["purify", "detectThrough"])
     }
     try complete("defenders") { data in
       var fields = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]

@@ -25,15 +25,16 @@ extension PersistenceExperiment {
     var settings = PreparationSettings()
     (settings.detectors, settings.size) = (arm.attacker.detectors, recipe.size)
     let ensemble = try DetectorEnsemble(
-      arm.attacker.detectors.map { ($0, try models.finder($0, device)) }, on: device)
+      arm.attacker.detectors.map { ($0, try models.finder($0, device)) },
+      after: try purification(arm.attacker.detectThrough), on: device)
     var crops = PreparedCrops(
       images: [], labels: [], summary: .init(photos: photos.count, kept: 0, lost: 0, crops: 0, junk: 0))
     var overlaps: [Double] = []
     for ((photo, original), labels) in zip(zip(photos, try collectedPhotos()), collectedLabels) {
       try checkStop()
-      let truth = try ensemble.faces(in: original, settings).map(\.detection.box)
+      let truth = try ensemble.faces(in: original, settings, isCollected: false).map(\.detection.box)
       var isKept = false
-      for face in try ensemble.faces(in: photo, settings) {
+      for face in try ensemble.faces(in: ensemble.purified(photo), settings) {
         let overlap = truth.map { $0.iou(face.detection.box) }.max() ?? 0
         overlaps.append(Double(overlap))
         if overlap >= 0.5 {

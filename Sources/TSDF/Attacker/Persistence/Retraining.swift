@@ -19,8 +19,8 @@ extension PersistenceExperiment {
     var shared = recipe
     (shared.defenders, shared.attackers, shared.seeds) = ([], [], [])
     var files = [recipe.generator, recipe.classifier] + (recipe.critic.map { [$0] } ?? [])
-    if let purify = arm.attacker.purify {
-      for case .denoiser(let path) in try PurificationRecipe(purify).steps.map(\.kind) {
+    for text in [arm.attacker.purify, arm.attacker.detectThrough].compactMap({ $0 }) {
+      for case .denoiser(let path) in try PurificationRecipe(text).steps.map(\.kind) {
         files.append(path ?? Purification.shippedDenoiser)
       }
     }
@@ -56,8 +56,11 @@ extension PersistenceExperiment {
     return result
   }
 
-  private func attack(_ arm: PersistenceArm) throws -> Purification? {
-    try arm.attacker.purify.map {
+  private func attack(_ arm: PersistenceArm) throws -> Purification? { try purification(arm.attacker.purify) }
+
+  /// What a recipe's text says, ready to run.
+  func purification(_ text: String?) throws -> Purification? {
+    try text.map {
       try Purification(PurificationRecipe($0), denoiser: models.locate(Purification.shippedDenoiser), on: device)
     }
   }
