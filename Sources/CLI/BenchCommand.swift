@@ -71,8 +71,7 @@ struct BenchKernelsCommand: ParsableCommand {
 
   /// The detectors whose weights are there.
   private func presentDetectors(on device: any Device) throws -> [(name: String, detector: any FaceDetector)] {
-    try fetchedDetectorNames.filter {
-      FileManager.default.fileExists(atPath: models.directory.appendingPathComponent("\($0).safetensors").path)
-    }.map { ($0, try models.loadDetector($0, on: device)) }
+    try fetchedDetectorNames.filter { (try? finderFile($0, in: models.directory)) != nil }
+      .map { ($0, try models.loadDetector($0, on: device)) }
   }
 }

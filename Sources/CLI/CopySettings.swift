@@ -30,7 +30,7 @@ struct CopySettings: Encodable {
     quality = command.format == .png ? nil : command.quality
     isMarking = command.mark
     let used = isRefined || settings.region == .faces ? items(of: command.detectors) : []
-    detectors = try used.map { [$0, try fileDigest(detectorWeights($0, in: command.models.directory))] }
+    detectors = try used.map { [$0, try fileDigest(finderFile($0, in: command.models.directory))] }
     guard isRefined else { return }
     let chosen = command.generatorOptions.generators.map(items(of:)) ?? Protector.defaultGenerators
     generators = try chosen.map { [try fileDigest(generatorFile($0).url)] }

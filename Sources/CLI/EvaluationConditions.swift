@@ -28,7 +28,7 @@ extension EvaluateCommand {
       try generators.map { try fileDigest(generatorFile($0).url) }
     }
     func detectorDigests(_ names: String) throws -> [String] {
-      try items(of: names).map { try fileDigest(detectorWeights($0, in: models.directory)) }
+      try items(of: names).map { try fileDigest(finderFile($0, in: models.directory)) }
     }
     var protection = ProtectionSettings()
     try refinement.apply(to: &protection)

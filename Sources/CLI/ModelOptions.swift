@@ -41,19 +41,12 @@ struct DetectorOptions: ParsableArguments {
 
 /// Refuses what is no detector's name that protection can work against.
 func requireDetector(_ name: String) throws {
-  try requireFinder(name)
-  guard detectorNames.contains(name) else {
-    throw ValidationError(
-      "\(name) only judges (it has no gradient): nothing can be made or refined against it; there are "
-        + detectorNames.joined(separator: ", "))
-  }
+  do { _ = try detectorType(name) } catch { throw ValidationError("\(error)") }
 }
 
 /// Refuses what is no name of anything that finds faces.
 func requireFinder(_ name: String) throws {
-  guard finderNames.contains(name) else {
-    throw ValidationError("there is no detector \(name); there are \(finderNames.joined(separator: ", "))")
-  }
+  do { _ = try finderType(name) } catch { throw ValidationError("\(error)") }
 }
 
 /// Which generators to work with.

@@ -327,7 +327,7 @@ final class CommandTests: XCTestCase {
     ] {
       let result = try tsdf(arguments)
       XCTAssertEqual(result.status, 64, "\(arguments)")
-      XCTAssertTrue(result.errors.contains("haar only judges"), result.errors)
+      XCTAssertTrue(result.errors.contains("haar: only judges"), result.errors)
     }
   }
 }

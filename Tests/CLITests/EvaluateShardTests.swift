@@ -75,6 +75,15 @@ final class EvaluateShardTests: ProtectTestCase {
     XCTAssertEqual(merged.output, try evaluate([]).output)
   }
 
+  /// The settings of a measurement name the files of detectors, that of one without a gradient as well, which is of another kind.
+  func testShardsAreJudgedByWhatHasNoGradient() throws {
+    try writePictures("faces/a.png", firstWidth: 64)
+    let judged = ["--detectors", "haar", "--models", projectURL("models").path]
+    let shard = try evaluate(judged + ["--output", folder.path("out"), "--shard", "0/1"])
+    XCTAssertEqual(shard.status, 0, shard.errors)
+    XCTAssertEqual(try merge([shardFile(0, of: 1)]).output, try evaluate(judged).output)
+  }
+
   func testWrongUse() throws {
     for (arguments, text) in [
       (["--data", "x", "--shard", "0/2"], "--shard writes what it measured to --output"),

@@ -284,7 +284,7 @@ final class PrepareTests: XCTestCase {
     for option in ["--threshold", "--margin", "--drop-blurred"] {
       for value in ["nan", "inf", "-1"] { try requireUsageError("out", ["\(option)=\(value)"], saying: option) }
     }
-    try requireUsageError("out", ["--detectors", "magic"], saying: "no detector magic")
+    try requireUsageError("out", ["--detectors", "magic"], saying: "magic: is no detector")
     try requireUsageError("out", ["--detectors", "none"], saying: "--detectors")
     try requireUsageError("out", ["--detectors", "mtcnn,mtcnn"], saying: "twice")
     try requireUsageError("out", ["--votes", "1"], saying: "--votes is for --combine vote")

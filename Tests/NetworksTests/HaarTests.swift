@@ -65,6 +65,10 @@ final class HaarTests: XCTestCase {
     XCTAssertThrowsError(try loadFinder("haar", from: projectURL("docs"), on: CPUDevice())) {
       XCTAssertTrue("\($0)".contains("haar.xml: does not exist; tools/fetch-models gets it"), "\($0)")
     }
+    XCTAssertEqual(try finderFile("haar", in: projectURL("models")).lastPathComponent, "haar.xml")
+    XCTAssertThrowsError(try loadFinder("magic", from: projectURL("models"), on: CPUDevice())) {
+      XCTAssertTrue("\($0)".contains("magic: is no detector; there are retinaface"), "\($0)")
+    }
   }
 
   func testGroups() {

@@ -1,17 +1,18 @@
 import Foundation
 import Kernels
 
-/// All detectors by name, and where their weights come from: what adding one takes, besides its own files.
-private let detectors: [(name: String, type: any FaceDetector.Type, weights: WeightsOrigin)] =
+/// All that finds faces, by name, and where its weights come from: what adding one takes, besides its own files. A `FaceDetector` can
+/// be worked against, another `FaceFinder` only judges.
+private let finders: [(name: String, type: any FaceFinder.Type, weights: WeightsOrigin)] =
   [
     (RetinaFace.name, RetinaFace.self, .fetched), (RetinaFace.residualName, RetinaFace.self, .checkpoint),
     (S3FD.name, S3FD.self, .checkpoint), (DSFD.name, DSFD.self, .checkpoint), (MTCNN.name, MTCNN.self, .fetched),
     (CenterFace.name, CenterFace.self, .fetched), (YuNet.name, YuNet.self, .converted),
     (DlibCNN.name, DlibCNN.self, .fetched), (DlibHOG.name, DlibHOG.self, .fetched),
   ] + BlazeFace.names.map { ($0, BlazeFace.self, .fetched) }
-  + UltraLight.names.map { ($0, UltraLight.self, .converted) }
+  + UltraLight.names.map { ($0, UltraLight.self, .converted) } + [(Haar.name, Haar.self, .fetched)]
 
-/// Where a detector's weights come from.
+/// Where weights come from.
 private enum WeightsOrigin {
   /// From tools/fetch-models.
   case fetched
@@ -23,7 +24,7 @@ private enum WeightsOrigin {
   /// What to do where they are missing.
   var advice: String {
     switch self {
-    case .fetched: fetchedAdvice
+    case .fetched: "tools/fetch-models gets it"
     case .checkpoint: "its weights are yours to bring (.pth files are read as they are)"
     case .converted:
       "its weights are yours to bring (.pth files are read as they are, tools/convert-detector reads ONNX files)"
@@ -31,61 +32,65 @@ private enum WeightsOrigin {
   }
 }
 
-/// The names of all detectors.
-public let detectorNames = detectors.map(\.name)
-
 /// The names of all that finds faces: the detectors, and judges that protection cannot work against.
-public let finderNames = detectorNames + [Haar.name]
+public let finderNames = finders.map(\.name)
+
+/// The names of the detectors, which protection can work against.
+public let detectorNames = finders.filter { $0.type is any FaceDetector.Type }.map(\.name)
 
 /// The names of those whose weights tools/fetch-models gets.
-package let fetchedDetectorNames = detectors.filter { $0.weights == .fetched }.map(\.name)
+package let fetchedDetectorNames = finders.filter { $0.weights == .fetched && $0.type is any FaceDetector.Type }
+  .map(\.name)
 
-/// What finds faces under a name: a detector as `loadDetector` has it, or Haar's cascade from `directory/haar.xml`.
+/// What finds faces under a name, from the file in `directory` that `finderFile` says.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
 public func loadFinder(_ name: String, from directory: URL, on device: any Device) throws -> any FaceFinder {
-  guard name == Haar.name else { return try loadDetector(name, from: directory, on: device) }
-  let url = directory.appendingPathComponent("\(name).xml")
-  guard FileManager.default.fileExists(atPath: url.path) else {
-    throw FileError(url.path, "does not exist; \(fetchedAdvice)")
-  }
-  return try Haar(contentsOf: url)
+  try finderType(name).init(contentsOf: finderFile(name, in: directory), on: device)
 }
 
-/// The detector of a name, its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
+/// The same of a detector, which protection can work against: its weights from `directory/NAME.safetensors`, or `.pth`, `.pt`, `.ckpt`.
 /// - Throws: `FileError` when the name or the file is unknown, or the file is another model's.
 public func loadDetector(_ name: String, from directory: URL, on device: any Device) throws -> any FaceDetector {
-  try requireDetector(name)
-  return try loadDetector(name, weights: detectorWeights(name, in: directory), on: device)
-}
-
-private let fetchedAdvice = "tools/fetch-models gets it"
-
-/// The file of a detector's weights.
-/// - Throws: `FileError` when there is none.
-package func detectorWeights(_ name: String, in directory: URL) throws -> URL {
-  let candidates = ["safetensors", "pth", "pt", "ckpt"].map { directory.appendingPathComponent("\(name).\($0)") }
-  guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
-    throw FileError(candidates[0].path, "does not exist; \(try requireDetector(name).weights.advice)")
-  }
-  return url
+  try detectorType(name).init(contentsOf: finderFile(name, in: directory), on: device)
 }
 
 /// The detector of a name, its weights from a safetensors file or a PyTorch checkpoint.
 /// - Throws: `FileError` when the name is unknown, or the file is none or another model's.
 public func loadDetector(_ name: String, weights url: URL, on device: any Device) throws -> any FaceDetector {
-  let type = try requireDetector(name).type
-  return try type.init(StateDictionary.read(url, under: type.checkpointKeys, on: device).state)
+  try detectorType(name).init(contentsOf: url, on: device)
 }
 
-/// The type of a detector, and where its weights come from.
-/// - Throws: `FileError` when there is none of the name.
-@discardableResult
-private func requireDetector(_ name: String) throws -> (type: any FaceDetector.Type, weights: WeightsOrigin) {
-  guard name != Haar.name else {
-    throw FileError(name, "only judges: it has no gradient, so nothing can be made or refined against it")
+/// The file that a name is read from: the first of `directory/NAME.EXTENSION` that is there, of the type's `fileExtensions`.
+/// - Throws: `FileError` when there is none, or the name is unknown.
+package func finderFile(_ name: String, in directory: URL) throws -> URL {
+  let (type, weights) = try finder(name)
+  let candidates = type.fileExtensions.map { directory.appendingPathComponent("\(name).\($0)") }
+  guard let url = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else {
+    throw FileError(candidates[0].path, "does not exist; \(weights.advice)")
   }
-  guard let (_, type, weights) = detectors.first(where: { $0.name == name }) else {
-    throw FileError(name, "is no detector; there are \(detectorNames.joined(separator: ", "))")
+  return url
+}
+
+/// The type that finds faces under a name.
+/// - Throws: `FileError` when there is none.
+package func finderType(_ name: String) throws -> any FaceFinder.Type { try finder(name).type }
+
+/// The type of a detector that protection can work against.
+/// - Throws: `FileError` when there is none of the name, or it only judges.
+package func detectorType(_ name: String) throws -> any FaceDetector.Type {
+  guard let type = try finderType(name) as? any FaceDetector.Type else {
+    throw FileError(
+      name,
+      "only judges: it has no gradient, so nothing can be made or refined against it; there are "
+        + detectorNames.joined(separator: ", "))
+  }
+  return type
+}
+
+/// The row of a name.
+private func finder(_ name: String) throws -> (type: any FaceFinder.Type, weights: WeightsOrigin) {
+  guard let (_, type, weights) = finders.first(where: { $0.name == name }) else {
+    throw FileError(name, "is no detector; there are \(finderNames.joined(separator: ", "))")
   }
   return (type, weights)
 }

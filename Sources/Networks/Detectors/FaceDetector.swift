@@ -62,6 +62,14 @@ public protocol FaceDetector: FaceFinder {
 }
 
 extension FaceDetector {
+  /// Of a safetensors file, and of PyTorch's checkpoints.
+  public static var fileExtensions: [String] { ["safetensors", "pth", "pt", "ckpt"] }
+
+  /// The parameters of a safetensors file or a PyTorch checkpoint.
+  public init(contentsOf url: URL, on device: any Device) throws {
+    try self.init(StateDictionary.read(url, under: Self.checkpointKeys, on: device).state)
+  }
+
   /// Where PyTorch's users commonly put it.
   public static var checkpointKeys: [String] { ["state_dict", "model_state_dict", "weight", "model"] }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Pictures
 
@@ -8,6 +9,13 @@ public protocol FaceFinder: SendableMetatype {
   static var name: String { get }
   /// This one's name on the command line.
   var modelName: String { get }
+
+  /// What the names of files that it is read from end in, the most wanted first.
+  static var fileExtensions: [String] { get }
+
+  /// What a file holds.
+  /// - Throws: `FileError` when the file is none, or another model's.
+  init(contentsOf url: URL, on device: any Device) throws
 
   /// The faces in one image [1, 3, H, W] in [-1, 1], with scores of at least `threshold`, best first.
   func detect(_ image: Tensor, threshold: Float) throws -> [Detection]

@@ -10,6 +10,7 @@ import Pictures
 /// detectors here.
 package final class Haar: FaceFinder, Sendable {
   package static let name = "haar"
+  package static let fileExtensions = ["xml"]
 
   private let cascade: HaarCascade
   /// Where it came from, for messages.
@@ -22,8 +23,9 @@ package final class Haar: FaceFinder, Sendable {
   /// Windows of one picture; a face has some fifty. Comparing them takes the square of their number.
   private static let largestWindowCount = 1 << 16
 
+  /// - Parameter device: none is needed.
   /// - Throws: `FileError` when the file is no cascade of OpenCV's.
-  package init(contentsOf url: URL) throws {
+  package init(contentsOf url: URL, on device: any Device) throws {
     (cascade, origin) = (try HaarCascade(contentsOf: url), url.path)
   }
 
