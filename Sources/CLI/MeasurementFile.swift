@@ -33,7 +33,8 @@ struct MeasurementFile {
     var opened: [(path: String, lines: [Data.SubSequence], first: FirstLine)] = []
     for path in paths {
       let lines = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe).split(separator: newline)
-      guard let first = lines.first.flatMap({ try? decoder.decode(FirstLine.self, from: $0) }) else {
+      guard let first = lines.first.flatMap({ try? JSONDecoder.withAllNumbers().decode(FirstLine.self, from: $0) })
+      else {
         throw FileError(path, "is no file that evaluate --shard writes")
       }
       if let other = opened.first, other.first.head != first.head {
@@ -55,7 +56,7 @@ struct MeasurementFile {
     var next = 0
     for (path, lines, _) in opened {
       for line in lines.dropFirst() {
-        guard let photo = try? decoder.decode(MeasuredPhoto.self, from: line), photo.index == next,
+        guard let photo = try? JSONDecoder.withAllNumbers().decode(MeasuredPhoto.self, from: line), photo.index == next,
           sum.takes(photo)
         else { throw FileError(path, "is damaged: photo \(next) is not there or not whole") }
         sum.add(photo)
@@ -69,20 +70,6 @@ struct MeasurementFile {
   }
 
   private static let newline = UInt8(ascii: "\n")
-  private static let (positive, negative, none) = ("infinity", "-infinity", "nan")
 
-  private static var decoder: JSONDecoder {
-    let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-      positiveInfinity: positive, negativeInfinity: negative, nan: none)
-    return decoder
-  }
-
-  private static func line(_ value: some Encodable) throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: positive, negativeInfinity: negative, nan: none)
-    return try encoder.encode(value) + [newline]
-  }
+  private static func line(_ value: some Encodable) throws -> Data { Data(try canonicalJSON(value).utf8) + [newline] }
 }

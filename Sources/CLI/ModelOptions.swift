@@ -101,12 +101,3 @@ func generatorFile(_ item: String) throws -> (name: String?, url: URL) {
 
 /// The SHA-256 of a file.
 func fileDigest(_ url: URL) throws -> String { try withRegularFile(FilePath(url.path)) { try sha256(of: $0) } }
-
-/// JSON for people and machines alike: sorted keys, one value a line.
-func jsonText(_ value: some Encodable) throws -> String {
-  let encoder = JSONEncoder()
-  encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-  encoder.nonConformingFloatEncodingStrategy = .convertToString(
-    positiveInfinity: "infinity", negativeInfinity: "-infinity", nan: "nan")
-  return String(decoding: try encoder.encode(value), as: UTF8.self)
-}

@@ -30,7 +30,7 @@ package enum PersistencePage: Sendable {
         Page.Chart(attacker: attacker.name, svg: chart(recipe, summary, attacker.name, defenders).svg)
       },
       strips: try strips(recipe, defenders, folder: folder), table: try tableRows(summary),
-      recipe: try prettyJSON(recipe), version: tsdfVersion)
+      recipe: try jsonText(recipe), version: tsdfVersion)
     return try MustacheTemplate(string: template).render(page)
   }
 
@@ -143,12 +143,6 @@ package enum PersistencePage: Sendable {
         row.fid.map { String(format: "%.1f", $0) } ?? "–",
       ])
     }
-  }
-
-  private static func prettyJSON(_ recipe: PersistenceRecipe) throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-    return String(decoding: try encoder.encode(recipe), as: UTF8.self)
   }
 }
 
