@@ -103,7 +103,7 @@ struct CommonOptions: ParsableArguments {
 extension KeptPrecision: ExpressibleByArgument {}
 
 /// For commands that take gradients.
-struct GradientOptions: ParsableArguments {
+struct GradientOptions: RecipeOptions {
   @Option(help: "How activations are kept for gradients: single, or half for half the memory. (default: single)")
   var keptPrecision: KeptPrecision?
 }

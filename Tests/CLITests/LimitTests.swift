@@ -28,14 +28,29 @@ final class LimitTests: XCTestCase {
         try requireUsageError(start + ["\(option)=\(value)"], naming: option)
       }
     }
-    for option in [
-      "--epsilon", "--step-size", "--momentum", "--enhancement-temperature", "--output-share", "--weight-temperature",
-      "--diversity-canvas", "--tau", "--beta", "--poison-rate", "--poison-bound", "--joint-momentum",
-      "--interruption-target", "--image-step-size",
-    ] {
-      for value in ["nan", "inf", "-1"] { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
+    for (field, value) in try fields(of: CraftRecipe()) where value is NSNumber && field != "usesMask" {
+      for value in ["nan", "inf", "-1"] {
+        try requireUsageError(start + ["\(option(field))=\(value)"], naming: option(field))
+      }
     }
     try requireUsageError(start + ["--method", "magic"], naming: "--method")
+    try requireUsageError(start + ["--weights", "magic=1"], naming: "--weights")
+  }
+
+  /// Options set the fields of their names, and there is one for each field that a command is to set.
+  func testEveryFieldHasAnOption() throws {
+    for (command, recipe, others) in [
+      (["craft"], try fields(of: CraftRecipe()), ["usesMask"]),
+      (["train", "generator"], try fields(of: TrainingRecipe(defaultsOf: "stargan")), ["beta1", "beta2", "model"]),
+    ] {
+      let help = try tsdf(command + ["--help"]).output
+      let missing = recipe.keys.filter { !help.contains("  \(option($0)) ") && !help.contains(", \(option($0)) ") }
+      XCTAssertEqual(missing.sorted(), others, "\(command)")
+    }
+  }
+
+  private func option(_ field: String) -> String {
+    "--" + field.reduce(into: "") { $0 += $1.isUppercase ? "-\($1.lowercased())" : "\($1)" }
   }
 
   func testTrain() throws {
@@ -48,7 +63,10 @@ final class LimitTests: XCTestCase {
     }
     try requireUsageError(start + ["--discriminator-layers", "64"], naming: "--discriminator-layers")
     try requireUsageError(start + ["--image-size", "130"], naming: "--image-size")
-    for option in ["--learning-rate", "--penalty-weight"] {
+    for option in [
+      "--learning-rate", "--mapper-learning-rate", "--classification-weight", "--critic-classification-weight",
+      "--reconstruction-weight", "--penalty-weight", "--style-weight",
+    ] {
       for value in ["nan", "inf", "-1"] { try requireUsageError(start + ["\(option)=\(value)"], naming: option) }
     }
   }
