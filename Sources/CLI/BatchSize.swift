@@ -33,10 +33,13 @@ struct BatchOptions: ParsableArguments {
   var accumulate: Int?
   @Flag(help: "Compute inner activations a second time for their gradients: less memory, more time.")
   var recompute = false
+  @OptionGroup var gradientOptions: GradientOptions
 
-  func apply(to recipe: inout TrainingRecipe) {
+  func applied(to recipe: TrainingRecipe) throws -> TrainingRecipe {
+    var recipe = try gradientOptions.applied(to: recipe)
     if let count = size?.count { recipe.batch = count }
     (recipe.accumulate, recipe.recomputes) = (accumulate, recompute ? true : nil)
+    return recipe
   }
 }
 

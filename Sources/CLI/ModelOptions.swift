@@ -39,6 +39,13 @@ struct DetectorOptions: ParsableArguments {
   }
 }
 
+/// Refuses what is no name of a generator.
+func requireGenerator(_ name: String) throws {
+  guard generatorNames.contains(name) else {
+    throw ValidationError("there is no generator \(name); there are \(generatorNames.joined(separator: ", "))")
+  }
+}
+
 /// Refuses what is no detector's name that protection can work against.
 func requireDetector(_ name: String) throws {
   do { _ = try detectorType(name) } catch { throw ValidationError("\(error)") }

@@ -37,8 +37,7 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: "Pixels a side, where neither file says.") var imageSize: Int?
   @Option(help: "The last this many faces of --data are not trained on.") var holdOut = 0
   @Option(help: "Generator steps.") var steps = 100
-  @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
-  @Option(help: "Adam's learning rate.") var learningRate: Float?
+  @OptionGroup var optimizer: OptimizerOptions
   @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps = 0
   @Option(help: "Channels of the first layer of a fresh discriminator.") var discriminatorWidth: Int?
   @Option(help: "Layers of a fresh discriminator. (default: as many as the size can be halved, at most the model's)")
@@ -57,20 +56,16 @@ struct RetrainCommand: ParsableCommand {
   var lora = 0
   @Option(help: "Leave parameters as they are whose names begin with one of these, separated by commas.")
   var freeze: String?
-  @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var batch: BatchOptions
-  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    guard generatorNames.contains(model) else {
-      throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
-    }
+    try requireGenerator(model)
     try require("--image-size", imageSize, 8...2048)
     try require("--hold-out", holdOut, 0...largestCount)
-    if paired != nil, critic != nil || clean != nil || criticSteps != nil {
+    if paired != nil, critic != nil || clean != nil || optimizer.criticSteps != nil {
       throw ValidationError("--paired trains without a discriminator and on the pairs alone")
     }
     guard cleanShare == nil || clean != nil else {
@@ -90,11 +85,9 @@ struct RetrainCommand: ParsableCommand {
     recipe.attributes = attributes.map(items(of:)) ?? []
     let labels = recipe.attributes.isEmpty ? start.attributes : recipe.attributes
     let collected = try Dataset(labelled: URL(fileURLWithPath: data), selecting: labels)
-    guard collected.count > holdOut else {
-      throw ValidationError("\(data) has \(collected.count) faces; \(holdOut) held out leave none to train on")
-    }
+    let count = try trainingCount(collected, of: data, holdOut: holdOut)
     if labels == nil { recipe.attributes = collected.attributes }
-    let faces = collected[0..<collected.count - holdOut]
+    let faces = collected[0..<count]
 
     let side = try start.imageSize
     if discriminatorLayers == nil {
@@ -122,19 +115,12 @@ struct RetrainCommand: ParsableCommand {
 
   /// The model's defaults with what was given instead; extents and labels come from the networks.
   private func recipe() throws -> TrainingRecipe {
-    var recipe = try TrainingRecipe(defaultsOf: model)
-    func set<T>(_ path: WritableKeyPath<TrainingRecipe, T>, _ value: T?) {
-      if let value { recipe[keyPath: path] = value }
-    }
-    (recipe.seed, recipe.holdOut, recipe.steps, recipe.decaySteps) = (seed, max(1, holdOut), steps, decaySteps)
-    set(\.keptPrecision, gradientOptions.keptPrecision)
-    set(\.tags, tags)
-    batch.apply(to: &recipe)
+    var recipe = try optimizer.applied(to: batch.applied(to: TrainingRecipe(defaultsOf: model)))
+    (recipe.seed, recipe.holdOut, recipe.steps, recipe.decaySteps) = (loop.seed, max(1, holdOut), steps, decaySteps)
+    recipe.tags = tags ?? recipe.tags
+    recipe.discriminatorWidth = discriminatorWidth ?? recipe.discriminatorWidth
+    recipe.discriminatorLayers = discriminatorLayers ?? recipe.discriminatorLayers
     recipe.augment = augment.map(items(of:))
-    set(\.criticSteps, criticSteps)
-    set(\.learningRate, learningRate)
-    set(\.discriminatorWidth, discriminatorWidth)
-    set(\.discriminatorLayers, discriminatorLayers)
     var retraining = RetrainingRecipe()
     (retraining.warmUpSteps, retraining.cleanShare, retraining.rank) = (
       warmUp, clean == nil ? 0 : cleanShare ?? 0.5, lora

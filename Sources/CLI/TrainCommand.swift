@@ -28,43 +28,18 @@ struct TrainGeneratorCommand: ParsableCommand {
   @Option(help: "The labelled folder.") var data: String
   @Option(help: "Where the generator goes (.safetensors).") var output: String
   @Option(help: "Attributes to train on, separated by commas. (default: all)") var attributes: String?
-  @Option(
-    help: """
-      HiSD's tags, separated by semicolons: an attribute, or several that exclude each other, separated by commas. For \
-      example 'Male;Child,Young,Middle,Senior'.
-      """) var tags: String?
-  @Option(help: "Pixels a side.") var imageSize: Int?
-  @Option(help: "Channels of the generator's first layer.") var width: Int?
-  @Option(help: "Residual blocks (stargan, attentiongan), encoder layers (attgan), translator blocks (hisd).")
-  var blocks: Int?
-  @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth: Int?
-  @Option(help: "Layers of the discriminator.") var discriminatorLayers: Int?
-  @Option(help: "Units of hidden layers (attgan), values of a style (hisd).") var hiddenCount: Int?
-  @Option(help: "Generator steps.") var steps: Int?
-  @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
-  @Option(help: "Adam's learning rate.") var learningRate: Float?
-  @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
-  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps: Int?
-  @Option(
-    help: "Weight of the generator's attribute loss. HiSD has none by itself (0), and then its discriminator neither.")
-  var classificationWeight: Float?
-  @Option(help: "Weight of the discriminator's attribute loss.") var criticClassificationWeight: Float?
-  @Option(help: "Weight of the reconstruction loss.") var reconstructionWeight: Float?
-  @Option(help: "Weight of the gradient penalty.") var penaltyWeight: Float?
-  @Option(help: "Weight of HiSD's style loss.") var styleWeight: Float?
+  @OptionGroup var networks: NetworkOptions
+  @OptionGroup var optimizer: OptimizerOptions
+  @OptionGroup var losses: LossOptions
   @Option(help: "The last this many faces of the list are never trained on.") var holdOut = 480
-  @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Steps between sample sheets.") var sampleEvery = 200
   @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var batch: BatchOptions
-  @OptionGroup var gradientOptions: GradientOptions
   @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    guard generatorNames.contains(model) else {
-      throw ValidationError("there is no generator \(model); there are \(generatorNames.joined(separator: ", "))")
-    }
+    try requireGenerator(model)
     try require("--sample-every", sampleEvery, 1...largestCount)
     try requireValid(recipe(attributes: []).validate)
   }
@@ -72,19 +47,16 @@ struct TrainGeneratorCommand: ParsableCommand {
   func run() throws {
     let dataset = try Dataset(
       labelled: URL(fileURLWithPath: data), selecting: attributes?.split(separator: ",").map(String.init))
-    guard dataset.count > holdOut else {
-      throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
-    }
-    try common.forEachMember(group) { try train(dataset, as: $0) }
+    let split = try trainingCount(dataset, of: data, holdOut: holdOut)
+    try common.forEachMember(group) { try train(dataset, split: split, as: $0) }
   }
 
-  private func train(_ dataset: Dataset, as member: Member) throws {
+  private func train(_ dataset: Dataset, split: Int, as member: Member) throws {
     let (device, progress) = (member.device, member.progress)
     var recipe = try recipe(attributes: dataset.attributes)
     try common.plan(
       &recipe, batch: batch.size, faces: dataset.count, size: recipe.imageSize, on: device, progress: progress)
     progress.note("reading \(dataset.count) faces")
-    let split = dataset.count - holdOut
     let training = try FaceSet(dataset[0..<split], size: recipe.imageSize)
     let heldOut = try FaceSet(dataset[split..<min(dataset.count, split + 8)], size: recipe.imageSize)
     let trainer = try Trainer(recipe, faces: training, group: member.group, device: device)
@@ -102,30 +74,39 @@ struct TrainGeneratorCommand: ParsableCommand {
 
   /// The model's defaults with what was given instead.
   private func recipe(attributes: [String]) throws -> TrainingRecipe {
-    var recipe = try TrainingRecipe(defaultsOf: model)
-    func set<T>(_ path: WritableKeyPath<TrainingRecipe, T>, _ value: T?) {
-      if let value { recipe[keyPath: path] = value }
-    }
-    (recipe.attributes, recipe.seed, recipe.holdOut) = (attributes, seed, holdOut)
-    set(\.keptPrecision, gradientOptions.keptPrecision)
-    set(\.tags, tags)
-    set(\.imageSize, imageSize)
-    set(\.width, width)
-    set(\.blocks, blocks)
-    set(\.discriminatorWidth, discriminatorWidth)
-    set(\.discriminatorLayers, discriminatorLayers)
-    set(\.hiddenCount, hiddenCount)
-    batch.apply(to: &recipe)
-    set(\.steps, steps)
-    set(\.criticSteps, criticSteps)
-    set(\.learningRate, learningRate)
-    set(\.mapperLearningRate, mapperLearningRate)
-    set(\.decaySteps, decaySteps ?? steps.map { $0 / 2 })
-    set(\.classificationWeight, classificationWeight)
-    set(\.criticClassificationWeight, criticClassificationWeight)
-    set(\.reconstructionWeight, reconstructionWeight)
-    set(\.penaltyWeight, penaltyWeight)
-    set(\.styleWeight, styleWeight)
-    return recipe
+    var recipe = try batch.applied(to: TrainingRecipe(defaultsOf: model))
+    (recipe.attributes, recipe.seed, recipe.holdOut) = (attributes, loop.seed, holdOut)
+    if let steps = networks.steps { recipe.decaySteps = steps / 2 }
+    return try losses.applied(to: optimizer.applied(to: networks.applied(to: recipe)))
   }
+}
+
+/// What the networks are like, and for how long they are trained.
+struct NetworkOptions: RecipeOptions {
+  @Option(
+    help: """
+      HiSD's tags, separated by semicolons: an attribute, or several that exclude each other, separated by commas. For \
+      example 'Male;Child,Young,Middle,Senior'.
+      """) var tags: String?
+  @Option(help: "Pixels a side.") var imageSize: Int?
+  @Option(help: "Channels of the generator's first layer.") var width: Int?
+  @Option(help: "Residual blocks (stargan, attentiongan), encoder layers (attgan), translator blocks (hisd).")
+  var blocks: Int?
+  @Option(help: "Channels of the discriminator's first layer.") var discriminatorWidth: Int?
+  @Option(help: "Layers of the discriminator.") var discriminatorLayers: Int?
+  @Option(help: "Units of hidden layers (attgan), values of a style (hisd).") var hiddenCount: Int?
+  @Option(help: "Generator steps.") var steps: Int?
+}
+
+/// What falls and what counts beside what every training of a generator takes.
+struct LossOptions: RecipeOptions {
+  @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
+  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps: Int?
+  @Option(
+    help: "Weight of the generator's attribute loss. HiSD has none by itself (0), and then its discriminator neither.")
+  var classificationWeight: Float?
+  @Option(help: "Weight of the discriminator's attribute loss.") var criticClassificationWeight: Float?
+  @Option(help: "Weight of the reconstruction loss.") var reconstructionWeight: Float?
+  @Option(help: "Weight of the gradient penalty.") var penaltyWeight: Float?
+  @Option(help: "Weight of HiSD's style loss.") var styleWeight: Float?
 }

@@ -13,14 +13,13 @@ struct SupervisedOptions: ParsableArguments {
   @Option(help: "Steps.") var steps: Int?
   @Option(name: [.customLong("batch-size"), .customLong("batch")], help: BatchSize.help) var batch: BatchSize?
   @Option(help: "Adam's learning rate; over the second half of the steps it falls to 0.") var learningRate: Float?
-  @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @OptionGroup var loop: TrainingLoopOptions
   @OptionGroup var group: GroupOptions
   @OptionGroup var common: CommonOptions
 
   func recipe(_ model: String, holdOut: Int) throws -> TrainingRecipe {
     var recipe = try TrainingRecipe(defaultsOf: model)
-    (recipe.imageSize, recipe.width, recipe.seed, recipe.holdOut) = (imageSize, width, seed, max(1, holdOut))
+    (recipe.imageSize, recipe.width, recipe.seed, recipe.holdOut) = (imageSize, width, loop.seed, max(1, holdOut))
     if let steps { (recipe.steps, recipe.decaySteps) = (steps, steps / 2) }
     if let count = batch?.count { recipe.batch = count }
     if let learningRate { recipe.learningRate = learningRate }
@@ -81,10 +80,7 @@ struct TrainClassifierCommand: ParsableCommand {
 
   func run() throws {
     let dataset = try Dataset(labelled: URL(fileURLWithPath: data), selecting: attributes.map(items(of:)))
-    guard dataset.count > holdOut else {
-      throw ValidationError("\(data) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
-    }
-    let split = dataset.count - holdOut
+    let split = try trainingCount(dataset, of: data, holdOut: holdOut)
     try options.train(recipe(), dataset[0..<split]) { device in
       let classifier = try loadClassifier(URL(fileURLWithPath: options.output), on: device)
       let heldOut = try FaceSet(dataset[split..<dataset.count], size: options.imageSize)

@@ -1,10 +1,12 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Pictures
 import TSDF
 
 /// Options of every training.
 struct TrainingLoopOptions: ParsableArguments {
+  @Option(help: "The run's random seed.") var seed: UInt64 = 1
   @Option(help: "Steps between checkpoints.") var checkpointEvery = 200
   @Option(help: "Steps between reports of the losses.") var reportEvery = 10
   @Option(help: "Stop where a loss is this many times what it was in the first reports, or no number.")
@@ -15,6 +17,21 @@ struct TrainingLoopOptions: ParsableArguments {
     try require("--report-every", reportEvery, 1...largestCount)
     try require("--divergence", divergence, 1...1e30)
   }
+}
+
+/// What every training of a generator takes. What is not given is as the model's authors have it.
+struct OptimizerOptions: RecipeOptions {
+  @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
+  @Option(help: "Adam's learning rate.") var learningRate: Float?
+}
+
+/// How many faces of a labelled folder are trained on: all but the last `holdOut`.
+/// - Throws: `ValidationError` where that leaves none.
+func trainingCount(_ dataset: Dataset, of folder: String, holdOut: Int) throws -> Int {
+  guard dataset.count > holdOut else {
+    throw ValidationError("\(folder) has \(dataset.count) faces; \(holdOut) held out leave none to train on")
+  }
+  return dataset.count - holdOut
 }
 
 /// Runs a training to its end: resumes, reports, writes OUTPUT, OUTPUT.checkpoint and OUTPUT.losses.jsonl; stops on signals and
