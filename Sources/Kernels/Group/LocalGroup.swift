@@ -58,13 +58,7 @@ public final class LocalGroup: ReductionGroup {
 
   private func exchanging(_ values: [Float], _ body: ([[Float]]) throws -> [Float]) throws -> [Float] {
     let start = ContinuousClock.now
-    defer {
-      account.withLock {
-        $0.calls += 1
-        $0.bytes += values.count * MemoryLayout<Float>.size
-        $0.seconds += (ContinuousClock.now - start) / .seconds(1)
-      }
-    }
+    defer { account.withLock { $0.add(valueCount: values.count, since: start) } }
     let isLast = meeting.state.withLock { state in
       state.given[rank] = values
       guard state.given.allSatisfy({ $0 != nil }) else { return false }

@@ -53,11 +53,7 @@ public final class MPIGroup: ReductionGroup {
     let start = ContinuousClock.now
     var values = values
     let status = values.withUnsafeMutableBufferPointer { function($0.baseAddress, $0.count) }
-    account.withLock {
-      $0.calls += 1
-      $0.bytes += values.count * MemoryLayout<Float>.size
-      $0.seconds += (ContinuousClock.now - start) / .seconds(1)
-    }
+    account.withLock { [count = values.count] in $0.add(valueCount: count, since: start) }
     guard status == 0 else { throw GroupError("the other processes cannot be reached: MPI's error \(status)") }
     return values
   }

@@ -29,6 +29,13 @@ public struct ExchangeAccount: Sendable {
 
   /// No calls yet.
   public init() {}
+
+  /// Adds a call in which the member gave so many values.
+  mutating func add(valueCount: Int, since start: ContinuousClock.Instant) {
+    calls += 1
+    bytes += valueCount * MemoryLayout<Float>.size
+    seconds += (ContinuousClock.now - start) / .seconds(1)
+  }
 }
 
 /// A group that cannot go on.

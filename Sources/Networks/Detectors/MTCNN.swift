@@ -252,9 +252,6 @@ package final class MTCNN: FaceDetector {
     return try Tensor.concatenated([(near + far) * 0.5, far - near], axis: 2)
   }
 
-  private func refinementLogits(_ x: Tensor) throws -> Tensor { try refinements(x).logits }
-  private func outputLogits(_ x: Tensor) throws -> Tensor { try outputs(x).logits }
-
   /// Crops of an image [1, 3, H, W], clipped to it, at a net's size; a box that leaves nothing is passed over.
   private func crops(_ image: Tensor, _ boxes: [Box], side: Int) throws -> [Tensor] {
     try boxes.compactMap { box in

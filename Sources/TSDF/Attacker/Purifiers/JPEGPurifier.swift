@@ -1,52 +1,47 @@
 import Kernels
 import Pictures
 
-/// A JPEG file of a quality, colours at half size, as cameras and sites write them. Through the codec itself, so it has no gradient.
-struct JPEGPurifier: Purifier {
+/// A JPEG file of a quality, colours at half size, as cameras and sites write them.
+struct JPEGPurifier: JPEGFilePurifier {
   static let name = "jpeg"
-  static let strengths: ClosedRange<Float> = 1...100
-  static let takesWholeNumbers = true
+  static let subsampling = ChromaSubsampling.halved
   static let augmentation: ClosedRange<Float>? = 30...95
 
-  private let quality: Int
-
-  init(_ strength: Float) { quality = Int(strength) }
-
-  func differentiable(on device: any Device) throws -> DifferentiablePurifier {
-    let model = try JPEGModel(quality: quality, subsampling: .halved, device: device)
-    return { images, _ in try model(images) }
-  }
-
-  func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
-    try saved(images, quality: quality, subsampling: .halved)
-  }
+  let quality: Int
 }
 
 /// The same with colours at full size.
-struct FullJPEGPurifier: Purifier {
+struct FullJPEGPurifier: JPEGFilePurifier {
   static let name = "jpeg444"
-  static let strengths: ClosedRange<Float> = 1...100
-  static let takesWholeNumbers = true
+  static let subsampling = ChromaSubsampling.full
   static let augmentation: ClosedRange<Float>? = nil
 
-  private let quality: Int
+  let quality: Int
+}
 
-  init(_ strength: Float) { quality = Int(strength) }
+/// Images as JPEG files hold them. Through the codec itself, so it has no gradient; `JPEGModel` has one.
+protocol JPEGFilePurifier: Purifier {
+  static var subsampling: ChromaSubsampling { get }
+
+  var quality: Int { get }
+  init(quality: Int)
+}
+
+extension JPEGFilePurifier {
+  static var strengths: ClosedRange<Float> { 1...100 }
+  static var takesWholeNumbers: Bool { true }
+
+  init(_ strength: Float) { self.init(quality: Int(strength)) }
 
   func differentiable(on device: any Device) throws -> DifferentiablePurifier {
-    let model = try JPEGModel(quality: quality, subsampling: .full, device: device)
+    let model = try JPEGModel(quality: quality, subsampling: Self.subsampling, device: device)
     return { images, _ in try model(images) }
   }
 
   func callAsFunction(_ images: Tensor, random: inout RandomStream) throws -> Tensor {
-    try saved(images, quality: quality, subsampling: .full)
+    let saved = try Image.images(from: images).map {
+      try jpegRoundTrip($0, quality: quality, subsampling: Self.subsampling).planes()
+    }
+    return try Tensor(saved.flatMap { $0 }, shape: images.shape, device: images.device)
   }
-}
-
-/// Images as JPEG files hold them.
-private func saved(_ images: Tensor, quality: Int, subsampling: ChromaSubsampling) throws -> Tensor {
-  let saved = try Image.images(from: images).map {
-    try jpegRoundTrip($0, quality: quality, subsampling: subsampling).planes()
-  }
-  return try Tensor(saved.flatMap { $0 }, shape: images.shape, device: images.device)
 }
