@@ -154,68 +154,62 @@ extension PersistenceRecipe {
 }
 
 /// Raw: only {{...}} is replaced.
-private let template = #"""
-  <!doctype html>
-  <html lang="en">
-  <head>
-  <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>Does protection last?</title>
-  <style>
-  :root { color-scheme: light dark; --ink: #1c1c1e; --paper: #ffffff; --soft: #6b6b70; --line: #d9d9de; --mark: 27,79,156; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --paper: #17171a; --soft: #a0a0a8; --line: #3a3a40; --mark: 110,160,235; } }
-  body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
-  p, li { max-width: 46rem; } .soft { color: var(--soft); } .scroll { overflow-x: auto; }
-  table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-  th, td { border: 1px solid var(--line); padding: .3rem .5rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
-  thead th { vertical-align: bottom; } .kept td, .kept th { border-top: 0; color: var(--soft); font-size: .75rem; font-weight: normal; }
-  td.cell { background: rgba(var(--mark), var(--shade)); }
-  svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: currentColor; } svg .grid { stroke: var(--line); }
-  img { max-width: 100%; image-rendering: auto; display: block; } figure { margin: .4rem 0 1.2rem; } figcaption { font-size: .85rem; color: var(--soft); }
-  pre { font-size: .75rem; overflow-x: auto; } summary { cursor: pointer; }
-  </style>
-  </head>
-  <body>
-  <h1>Does protection last?</h1>
-  <p class="soft">An attacker collects {{photos}} protected photos, takes the protection off or retrains his generator on them, and is judged
-  on {{faces}} other faces with the same protection, {{seeds}} {{seedsNoun}} with different random numbers. No channel of a photo
-  moves by more than {{epsilon}} on a scale of −1 to 1.</p>
-  <ul>{{#sentences}}<li>{{.}}</li>{{/sentences}}</ul>
+private let template =
+  pageHead(
+    title: "Does protection last?",
+    style: #"""
+      :root { --mark: 27,79,156; } @media (prefers-color-scheme: dark) { :root { --mark: 110,160,235; } }
+      h2 { font-size: 1.2rem; margin-top: 2.2rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
+      .scroll { overflow-x: auto; }
+      table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+      th, td { border: 1px solid var(--line); padding: .3rem .5rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
+      thead th { vertical-align: bottom; } .kept td, .kept th { border-top: 0; color: var(--soft); font-size: .75rem; font-weight: normal; }
+      td.cell { background: rgba(var(--mark), var(--shade)); }
+      svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: currentColor; } svg .grid { stroke: var(--line); }
+      img { max-width: 100%; image-rendering: auto; display: block; } figure { margin: .4rem 0 1.2rem; } figcaption { color: var(--soft); }
+      pre { font-size: .75rem; overflow-x: auto; }
+      """#) + #"""
+    <body>
+    <h1>Does protection last?</h1>
+    <p class="soft">An attacker collects {{photos}} protected photos, takes the protection off or retrains his generator on them, and is judged
+    on {{faces}} other faces with the same protection, {{seeds}} {{seedsNoun}} with different random numbers. No channel of a photo
+    moves by more than {{epsilon}} on a scale of −1 to 1.</p>
+    <ul>{{#sentences}}<li>{{.}}</li>{{/sentences}}</ul>
 
-  <h2>What is left: share of edits still broken</h2>
-  <div class="scroll"><table>
-  <thead><tr><th>attacker</th>{{#defenders}}<th>{{.}}</th>{{/defenders}}</tr></thead>
-  <tbody>
-  {{#rows}}<tr><th>{{attacker}}</th>{{#cells}}<td class="cell" style="--shade: {{shade}}" title="{{detail}}">{{text}}</td>{{/cells}}</tr>
-  {{#hasKeptRow}}<tr class="kept"><th>photos that survive preparation</th>{{#kept}}<td>{{.}}</td>{{/kept}}</tr>{{/hasKeptRow}}
-  {{/rows}}
-  </tbody></table></div>
-  <p class="soft">An edit counts as broken where its mean squared error, within what the edit changes, is above 0.05 (SR_mask). Edits of
-  protected faces are held against the same generator's edits of the originals: after retraining, the retrained generator's.
-  Rest the pointer on a cell for its 95% interval. Who retrains is judged after {{steps}} steps.</p>
+    <h2>What is left: share of edits still broken</h2>
+    <div class="scroll"><table>
+    <thead><tr><th>attacker</th>{{#defenders}}<th>{{.}}</th>{{/defenders}}</tr></thead>
+    <tbody>
+    {{#rows}}<tr><th>{{attacker}}</th>{{#cells}}<td class="cell" style="--shade: {{shade}}" title="{{detail}}">{{text}}</td>{{/cells}}</tr>
+    {{#hasKeptRow}}<tr class="kept"><th>photos that survive preparation</th>{{#kept}}<td>{{.}}</td>{{/kept}}</tr>{{/hasKeptRow}}
+    {{/rows}}
+    </tbody></table></div>
+    <p class="soft">An edit counts as broken where its mean squared error, within what the edit changes, is above 0.05 (SR_mask). Edits of
+    protected faces are held against the same generator's edits of the originals: after retraining, the retrained generator's.
+    Rest the pointer on a cell for its 95% interval. Who retrains is judged after {{steps}} steps.</p>
 
-  {{#charts}}
-  <h3>{{attacker}}</h3>
-  <figure>{{{svg}}}</figure>
-  {{/charts}}
-  <p class="soft">Bands are 95% intervals over faces and seeds. Steps are spaced by their roots.</p>
+    {{#charts}}
+    <h3>{{attacker}}</h3>
+    <figure>{{{svg}}}</figure>
+    {{/charts}}
+    <p class="soft">Bands are 95% intervals over faces and seeds. Steps are spaced by their roots.</p>
 
-  <h2>Examples</h2>
-  {{#strips}}
-  <figure><img src="{{image}}" alt="Faces and edits: {{defender}}, {{attacker}}"><figcaption>{{defender}}, {{attacker}}. From left: original, protected as the
-  generator gets it, edit of the original, edit of the protected, both edits after retraining.</figcaption></figure>
-  {{/strips}}
+    <h2>Examples</h2>
+    {{#strips}}
+    <figure><img src="{{image}}" alt="Faces and edits: {{defender}}, {{attacker}}"><figcaption>{{defender}}, {{attacker}}. From left: original, protected as the
+    generator gets it, edit of the original, edit of the protected, both edits after retraining.</figcaption></figure>
+    {{/strips}}
 
-  <h2>All figures</h2>
-  <details><summary>Every defender, attacker and step</summary>
-  <div class="scroll"><table>
-  <thead><tr><th>defender</th><th>attacker</th><th>step</th><th>photos kept</th><th>L2mask own</th><th>SR_mask own</th><th>L2mask cross</th><th>drift</th><th>success, clean</th><th>success, protected</th><th>SSIM</th><th>LPIPS</th><th>FID</th></tr></thead>
-  <tbody>{{#table}}<tr>{{#cells}}<td>{{.}}</td>{{/cells}}</tr>
-  {{/table}}</tbody></table></div></details>
-  <p class="soft">own: against the retrained generator's edit of the original. cross: against the edit before retraining; it counts only as far
-  as it exceeds drift, the change of clean edits. success: how often a classifier, trained apart, finds what was asked for. Means and
-  95% intervals by bootstrap over faces and seeds.</p>
-  <details><summary>The recipe (tsdf {{version}})</summary><pre>{{recipe}}</pre></details>
-  </body>
-  </html>
-  """#
+    <h2>All figures</h2>
+    <details><summary>Every defender, attacker and step</summary>
+    <div class="scroll"><table>
+    <thead><tr><th>defender</th><th>attacker</th><th>step</th><th>photos kept</th><th>L2mask own</th><th>SR_mask own</th><th>L2mask cross</th><th>drift</th><th>success, clean</th><th>success, protected</th><th>SSIM</th><th>LPIPS</th><th>FID</th></tr></thead>
+    <tbody>{{#table}}<tr>{{#cells}}<td>{{.}}</td>{{/cells}}</tr>
+    {{/table}}</tbody></table></div></details>
+    <p class="soft">own: against the retrained generator's edit of the original. cross: against the edit before retraining; it counts only as far
+    as it exceeds drift, the change of clean edits. success: how often a classifier, trained apart, finds what was asked for. Means and
+    95% intervals by bootstrap over faces and seeds.</p>
+    <details><summary>The recipe (tsdf {{version}})</summary><pre>{{recipe}}</pre></details>
+    </body>
+    </html>
+    """#

@@ -162,50 +162,43 @@ package struct ProtectionPage: Sendable {
 }
 
 /// Raw: only {{...}} is replaced.
-private let template = #"""
-  <!doctype html>
-  <html lang="en">
-  <head>
-  <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>What protection does to these photos</title>
-  <style>
-  :root { color-scheme: light dark; --ink: #1c1c1e; --paper: #ffffff; --soft: #6b6b70; --line: #d9d9de; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --paper: #17171a; --soft: #a0a0a8; --line: #3a3a40; } }
-  body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .4rem; overflow-wrap: anywhere; border-top: 1px solid var(--line); padding-top: 1.2rem; }
-  p, li { max-width: 46rem; } ul { padding-left: 1.2rem; } .soft { color: var(--soft); }
-  .pairs { display: flex; flex-wrap: wrap; gap: 1rem; margin: .6rem 0; }
-  figure { margin: 0; width: 18rem; max-width: 100%; } figcaption { font-size: .85rem; }
-  .pair { position: relative; aspect-ratio: 1; background: var(--line); }
-  .pair img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
-  .pair .after { clip-path: inset(0 0 0 var(--cut, 50%)); }
-  .ends { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); }
-  input[type=range] { width: 100%; margin: .3rem 0 0; } summary { cursor: pointer; }
-  </style>
-  </head>
-  <body>
-  <h1>What protection does to these photos</h1>
-  <p>Each photo is shown twice under a slider: to the left of it the original, to the right the protected copy. Beside it is what a
-  deepfake model makes of both. Where the right side is a wreck, the copy is of no use to that model; where it is only paler, darker or
-  noisier, the model still does much of its work.</p>
-  <p>{{count}} {{noun}} in all:</p>
-  <ul>{{#summary}}<li>{{.}}</li>{{/summary}}</ul>
-  <p><strong>What this does not say.</strong> Protection was made against these generators: {{generators}}; and these detectors:
-  {{detectors}}. Of other models nothing is known. Whoever blurs a copy at his model's own size, compresses it hard, or retrains his
-  model on many protected photos can undo much of it.</p>
-  <p class="soft">This page holds the original faces. Keep it to yourself.</p>
-  {{#photos}}
-  <h2>{{name}}</h2>
-  <ul>{{#sentences}}<li>{{.}}</li>{{/sentences}}</ul>
-  {{#faces}}<div class="pairs">
-  {{#pairs}}<figure><div class="pair"><img src="{{before}}" alt="{{title}}: {{beforeName}}"><img class="after" src="{{after}}" alt="{{title}}: {{afterName}}"></div>
-  <input type="range" min="0" max="100" value="50" aria-label="{{title}}: how much of the original is shown" oninput="this.previousElementSibling.style.setProperty('--cut', this.value + '%')">
-  <div class="ends"><span>{{beforeName}}</span><span>{{afterName}}</span></div><figcaption>{{title}}</figcaption></figure>
-  {{/pairs}}</div>{{/faces}}
-  <details><summary>Figures</summary><ul>{{#figures}}<li>{{.}}</li>{{/figures}}</ul></details>
-  {{/photos}}
-  {{#rest}}<p class="soft">{{.}} more photos are counted above, but not shown.</p>{{/rest}}
-  <p class="soft">An edit counts as clearly different where its mean squared error, within what the edit changes, is above 0.05. Made by tsdf {{version}}.</p>
-  </body>
-  </html>
-  """#
+private let template =
+  pageHead(
+    title: "What protection does to these photos",
+    style: #"""
+      h2 { font-size: 1.1rem; margin: 2.4rem 0 .4rem; overflow-wrap: anywhere; border-top: 1px solid var(--line); padding-top: 1.2rem; }
+      ul { padding-left: 1.2rem; }
+      .pairs { display: flex; flex-wrap: wrap; gap: 1rem; margin: .6rem 0; }
+      figure { margin: 0; width: 18rem; max-width: 100%; }
+      .pair { position: relative; aspect-ratio: 1; background: var(--line); }
+      .pair img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
+      .pair .after { clip-path: inset(0 0 0 var(--cut, 50%)); }
+      .ends { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); }
+      input[type=range] { width: 100%; margin: .3rem 0 0; }
+      """#) + #"""
+    <body>
+    <h1>What protection does to these photos</h1>
+    <p>Each photo is shown twice under a slider: to the left of it the original, to the right the protected copy. Beside it is what a
+    deepfake model makes of both. Where the right side is a wreck, the copy is of no use to that model; where it is only paler, darker or
+    noisier, the model still does much of its work.</p>
+    <p>{{count}} {{noun}} in all:</p>
+    <ul>{{#summary}}<li>{{.}}</li>{{/summary}}</ul>
+    <p><strong>What this does not say.</strong> Protection was made against these generators: {{generators}}; and these detectors:
+    {{detectors}}. Of other models nothing is known. Whoever blurs a copy at his model's own size, compresses it hard, or retrains his
+    model on many protected photos can undo much of it.</p>
+    <p class="soft">This page holds the original faces. Keep it to yourself.</p>
+    {{#photos}}
+    <h2>{{name}}</h2>
+    <ul>{{#sentences}}<li>{{.}}</li>{{/sentences}}</ul>
+    {{#faces}}<div class="pairs">
+    {{#pairs}}<figure><div class="pair"><img src="{{before}}" alt="{{title}}: {{beforeName}}"><img class="after" src="{{after}}" alt="{{title}}: {{afterName}}"></div>
+    <input type="range" min="0" max="100" value="50" aria-label="{{title}}: how much of the original is shown" oninput="this.previousElementSibling.style.setProperty('--cut', this.value + '%')">
+    <div class="ends"><span>{{beforeName}}</span><span>{{afterName}}</span></div><figcaption>{{title}}</figcaption></figure>
+    {{/pairs}}</div>{{/faces}}
+    <details><summary>Figures</summary><ul>{{#figures}}<li>{{.}}</li>{{/figures}}</ul></details>
+    {{/photos}}
+    {{#rest}}<p class="soft">{{.}} more photos are counted above, but not shown.</p>{{/rest}}
+    <p class="soft">An edit counts as clearly different where its mean squared error, within what the edit changes, is above 0.05. Made by tsdf {{version}}.</p>
+    </body>
+    </html>
+    """#
