@@ -7,14 +7,7 @@ import TestSupport
 import XCTest
 
 /// The other commands as a person runs them.
-final class CommandTests: XCTestCase {
-  private var folder: TemporaryFolder!
-
-  override func setUpWithError() throws {
-    folder = try TemporaryFolder()
-    try writeSmallModels(to: folder)
-  }
-
+final class CommandTests: CommandTestCase {
   func testDevices() throws {
     let result = try tsdf("devices")
     XCTAssertEqual(result.status, 0)

@@ -5,14 +5,7 @@ import TestSupport
 import XCTest
 
 /// `tsdf protect` and `tsdf detect` on faces: those given, and what is said meanwhile.
-final class ProtectFacesTests: XCTestCase {
-  private var folder: TemporaryFolder!
-
-  override func setUpWithError() throws {
-    folder = try TemporaryFolder()
-    try writeSmallModels(to: folder)
-  }
-
+final class ProtectFacesTests: CommandTestCase {
   private func protect(_ inputs: [String], _ extra: [String], environment: [String: String] = [:]) throws -> RunResult {
     try tsdf(
       ["protect"] + inputs + [

@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// `tsdf protect` on the types that people have.
-final class ProtectFormatsTests: XCTestCase {
-  private var folder: TemporaryFolder!
-
-  override func setUpWithError() throws {
-    folder = try TemporaryFolder()
-    try writeSmallModels(to: folder)
-  }
-
+final class ProtectFormatsTests: CommandTestCase {
   private func protect(_ extra: String...) throws -> RunResult {
     try tsdf(
       [

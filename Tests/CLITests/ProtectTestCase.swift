@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// `tsdf protect` where no network is needed: the whole image, no refinement.
-class ProtectTestCase: XCTestCase {
-  private(set) var folder: TemporaryFolder!
-
-  override func setUpWithError() throws {
-    folder = try TemporaryFolder()
-    try writeSmallModels(to: folder)
-  }
-
+class ProtectTestCase: CommandTestCase {
   /// The arguments of such a run.
   func arguments(_ inputs: [String], output: String, extra: [String] = []) -> [String] {
     ["protect"] + inputs

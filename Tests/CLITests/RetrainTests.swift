@@ -7,12 +7,9 @@ import TestSupport
 import XCTest
 
 /// `tsdf retrain` and `tsdf persist` as a person runs them: to their end, killed, stopped, wrongly asked.
-final class RetrainTests: XCTestCase {
-  private var folder: TemporaryFolder!
-
+final class RetrainTests: CommandTestCase {
   override func setUpWithError() throws {
-    folder = try TemporaryFolder()
-    try writeSmallModels(to: folder)
+    try super.setUpWithError()
     for i in 0..<14 {
       try folder.write(try encodePNG(syntheticImage(width: 66 + i, height: 64)), "data/images/\(i).png")
     }

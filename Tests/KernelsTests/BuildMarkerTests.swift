@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// A driver that dies, or fails, while it builds costs one run at most.
-final class BuildMarkerTests: XCTestCase {
-  private var temporary: TemporaryFolder!
-  private var folder: URL { temporary.url }
-
-  override func setUpWithError() throws { temporary = try TemporaryFolder() }
-
-  override func tearDown() { temporary = nil }
-
+final class BuildMarkerTests: FolderTestCase {
   /// What is in the folder of a kind.
   private func files(_ prefix: String) throws -> [URL] {
     try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)

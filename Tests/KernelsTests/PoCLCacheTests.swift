@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// The folder in which PoCL keeps compiled kernels is looked at before PoCL is.
-final class PoCLCacheTests: XCTestCase {
-  private var temporary: TemporaryFolder!
-  private var folder: URL { temporary.url }
-
-  override func setUpWithError() throws { temporary = try TemporaryFolder() }
-
-  override func tearDown() { temporary = nil }
-
+final class PoCLCacheTests: FolderTestCase {
   func testFoldersThatCannotBeWritten() throws {
     XCTAssertNil(PoCLCache(folder: folder).complaint)
     let deeper = folder.appendingPathComponent("a/b")

@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// What is kept between runs comes back whole or not at all.
-final class ProgramCacheTests: XCTestCase {
-  private var temporary: TemporaryFolder!
-  private var folder: URL { temporary.url }
-
-  override func setUpWithError() throws { temporary = try TemporaryFolder() }
-
-  override func tearDown() { temporary = nil }
-
+final class ProgramCacheTests: FolderTestCase {
   func testDamagedProgramsAreNotLoaded() throws {
     let cache = ProgramCache(directory: folder)
     let file = folder.appendingPathComponent("deeper/program.clbin")

@@ -4,14 +4,7 @@ import TestSupport
 import XCTest
 
 /// What the tuner finds is right, is stored, and is used the next time.
-final class TuningTests: XCTestCase {
-  private var temporary: TemporaryFolder!
-  private var folder: URL { temporary.url }
-
-  override func setUpWithError() throws { temporary = try TemporaryFolder() }
-
-  override func tearDown() { temporary = nil }
-
+final class TuningTests: FolderTestCase {
   func testStoredParametersAreUsedUnlessDamaged() throws {
     for info in try openCLDevices() {
       let builtIn = try OpenCLDevice(info, parameters: nil, folder: folder).parameters
