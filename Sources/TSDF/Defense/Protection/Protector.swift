@@ -278,7 +278,7 @@ public final class Protector {
       frames: frames,
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
-      isHidingFirst: protection.rounds > 0, saved: protection.round.view, steps: settings.refineSteps,
+      round: protection.rounds, saved: protection.round.view, steps: settings.refineSteps,
       epsilon: settings.epsilon, seed: protection.round.seed)
   }
 
