@@ -142,14 +142,16 @@ final class CodedSizeTests: XCTestCase {
     }
   }
 
-  /// A grid of 30,000 pixels a side in a file that says 12x10; one that is part of itself; one whose data are named too often.
+  /// A grid of 30,000 pixels a side in a file that says 12x10; one that is part of itself; one whose data are named too often; places
+  /// beyond all numbers.
   func testGridsLargerThanTheHeader() {
     let flags = [UInt8](repeating: 0, count: 4)
-    func file(grid: [UInt8], part: Int, extents: Int) -> [UInt8] {
+    /// - Parameter place: where the grid's data lie: an offset of four bytes and a length of four, or both of eight.
+    func file(grid: [UInt8], part: Int, extents: Int, place: [UInt8]? = nil) -> [UInt8] {
       func entry(_ id: Int, _ type: String) -> [UInt8] {
         box("infe", [2, 0, 0, 0], bigEndian(id, 2), [0, 0], Array(type.utf8), [0])
       }
-      let place = bigEndian(0, 4) + bigEndian(grid.count, 4)
+      let place = place ?? bigEndian(0, 4) + bigEndian(grid.count, 4)
       return box("ftyp", Array("heic".utf8), flags, Array("mif1heic".utf8))
         + box(
           "meta", flags, box("hdlr", flags, flags, Array("pict".utf8), [UInt8](repeating: 0, count: 13)),
@@ -160,7 +162,8 @@ final class CodedSizeTests: XCTestCase {
             "iprp", box("ipco", box("ispe", flags, bigEndian(12, 4), bigEndian(10, 4))),
             box("ipma", flags, bigEndian(1, 4), bigEndian(1, 2), [1, 1])),
           box(
-            "iloc", [1, 0, 0, 0], [0x44, 0], bigEndian(1, 2), bigEndian(1, 2), bigEndian(1, 2), [0, 0],
+            "iloc", [1, 0, 0, 0], [place.count == 8 ? 0x44 : 0x88, 0], bigEndian(1, 2), bigEndian(1, 2),
+            bigEndian(1, 2), [0, 0],
             bigEndian(extents, 2), Array(repeatElement(place, count: extents).joined())),
           box("idat", grid))
     }
@@ -171,6 +174,13 @@ final class CodedSizeTests: XCTestCase {
     assertRefused(file(grid: small + [UInt8](repeating: 0, count: 5000), part: 2, extents: 60), "often.heic")
     XCTAssertThrowsError(try ImageFile(Data(file(grid: small, part: 2, extents: 1)), path: "tile.heic")) {
       XCTAssertFalse("\($0)".contains("far larger"), "\($0)")
+    }
+    let most = [UInt8](repeating: 0xff, count: 8)
+    assertRefused(file(grid: huge, part: 2, extents: 1, place: bigEndian(0, 8) + most), "long.heic")
+    XCTAssertThrowsError(
+      try ImageFile(Data(file(grid: huge, part: 2, extents: 1, place: most + most)), path: "far.heic")
+    ) {
+      XCTAssertTrue("\($0)".hasPrefix("far.heic: "), "\($0)")
     }
   }
 }

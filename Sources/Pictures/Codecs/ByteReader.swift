@@ -21,9 +21,9 @@ struct ByteReader {
     return own.isEmpty ? file[place] : own[place]
   }
 
-  /// `width` bytes; of more than eight the last eight count.
+  /// `width` bytes, 0 or more; of more than eight the last eight count, and what is above `Int.max` counts as that.
   mutating func number(_ width: Int) -> Int {
-    Int(truncatingIfNeeded: (0..<width).reduce(UInt64(0)) { value, _ in value << 8 | UInt64(byte()) })
+    Int(clamping: (0..<width).reduce(UInt64(0)) { value, _ in value << 8 | UInt64(byte()) })
   }
 
   mutating func name() -> String { String(decoding: [byte(), byte(), byte(), byte()], as: UTF8.self) }
