@@ -90,6 +90,43 @@ final class GroupTests: XCTestCase {
     }
   }
 
+  /// Members with different numbers of images normalise them, and pull gradients back, as one that has all.
+  func testBatchNormsOverMembers() throws {
+    let (parts, channels, area) = ([0..<1, 1..<3, 3..<6], 3, 5 * 7)
+    let x = (0..<6 * channels * area).map { sin(Float($0 * $0 % 101)) * 3 + Float($0 % channels) }
+    let seed = x.map { cos($0 * 5) }
+    @Sendable func run(_ range: Range<Int>, _ group: LocalGroup?, _ device: any Device) throws -> [[Float]] {
+      func images(_ values: [Float]) throws -> Tensor {
+        try Tensor(values, shape: [6, channels, 5, 7], device: device).sliced(axis: 0, range).detached()
+      }
+      let leaves = try [
+        images(x), Tensor([0.5, -2, 1], shape: [channels], device: device),
+        Tensor([1, 0, -1], shape: [channels], device: device),
+      ].map { $0.requiringGradient() }
+      let (output, mean, variance) = try leaves[0].batchNormalized(
+        gamma: leaves[1], beta: leaves[2], activation: .leakyReLU(0.2), over: group)
+      let found = try gradients(of: output, withRespectTo: leaves, seed: images(seed))
+      return try ([output, mean, variance] + found).map { try $0.detached().values() }
+    }
+    for request in try ["cpu"] + (openCLDevices().isEmpty ? [] : ["opencl"]) {
+      let whole = try run(0..<6, nil, selectDevice(request).device)
+      let members = try together(3) { try run(parts[$0.rank], $0, selectDevice(request).device) }
+      // Of the output and the images' gradient each has its own rows; parameters' gradients add up.
+      for index in [0, 3] {
+        XCTAssertLessThan(relativeError(members.flatMap { $0[index] }, whole[index]), 1e-5, "\(request) \(index)")
+      }
+      for index in [1, 2] {
+        for found in members {
+          XCTAssertLessThan(relativeError(found[index], whole[index]), 1e-5, "\(request) \(index)")
+        }
+      }
+      for index in [4, 5] {
+        let sum = (0..<channels).map { channel in members.reduce(0) { $0 + $1[index][channel] } }
+        XCTAssertLessThan(relativeError(sum, whole[index]), 1e-5, "\(request) \(index)")
+      }
+    }
+  }
+
   func testEachNumberIsMadeByOneMember() throws {
     for count in [0, 1, 2, 5] {
       let expected = (0..<count).map { [Float](repeating: Float($0) + 0.5, count: $0 % 3) }

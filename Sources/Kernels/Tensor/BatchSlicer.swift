@@ -8,6 +8,8 @@ package final class BatchSlicer {
   package private(set) var sliceLength: Int?
   /// Whether all members have devices of one kind, once that was asked.
   private var isAlike: Bool?
+  /// Whether a member's part of a batch may be computed in slices.
+  private var isDivisible = true
 
   /// - Parameters:
   ///   - sliceLength: the most images a slice from the start on.
@@ -15,6 +17,18 @@ package final class BatchSlicer {
   package init(device: any Device, sliceLength: Int? = nil, group: (any ReductionGroup)? = nil) {
     (self.device, self.sliceLength) = (device, sliceLength)
     self.group = group.flatMap { $0.count > 1 ? $0 : nil }
+  }
+
+  /// From now on a group's members compute their parts whole: between them they exchange what they see of a batch, and so must take the
+  /// same steps. Alone, a slice is a batch of its own.
+  /// - Throws: `KernelsError.usage` where slices were asked for.
+  package func keepPartsWhole() throws {
+    guard group != nil else { return }
+    guard sliceLength == nil else {
+      throw KernelsError.usage(
+        "batch norms that look at the batches of several devices cannot take them in slices: leave --accumulate out")
+    }
+    isDivisible = false
   }
 
   /// The gradients of a loss that is a mean over the `count` images of a batch.
@@ -44,12 +58,14 @@ package final class BatchSlicer {
       for range in ranges.isEmpty ? [0..<1] : ranges {
         let part = try loss(range)
         reported = part.reported.count
-        let share = ranges.isEmpty ? 0 : Float(range.count) / Float(count)
-        let found = try Kernels.gradients(of: part.loss, withRespectTo: leaves) + part.reported.map { $0.detached() }
+        // Of the loss, not of what is found: in a group others' losses may depend on these images, too.
+        let share = Float(range.count) / Float(count)
+        let seed = try Tensor(repeating: share, shape: part.loss.shape, device: device)
+        let found =
+          try Kernels.gradients(of: part.loss, withRespectTo: leaves, seed: seed)
+          + part.reported.map { try $0.detached() * share }
         let weighed =
-          try ranges.isEmpty
-          ? found.map { try Tensor(repeating: 0, shape: $0.shape, device: device) }
-          : range.count == count ? found : found.map { try $0 * share }
+          try ranges.isEmpty ? found.map { try Tensor(repeating: 0, shape: $0.shape, device: device) } : found
         sums = try sums.isEmpty ? weighed : zip(sums, weighed).map { try $0 + $1 }
       }
       return (Array(sums.dropLast(reported)), Array(sums.suffix(reported)))
@@ -182,7 +198,7 @@ package final class BatchSlicer {
       do {
         return try attempt(
           stride(from: part.lowerBound, to: part.upperBound, by: length).map { $0..<min($0 + length, part.upperBound) })
-      } catch KernelsError.outOfMemory where length > 1 {
+      } catch KernelsError.outOfMemory where length > 1 && isDivisible {
         halve(length)
       }
     }

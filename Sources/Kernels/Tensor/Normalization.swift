@@ -41,10 +41,17 @@ extension Tensor {
   ///   - beta: likewise.
   ///   - epsilon: added to the variance.
   ///   - activation: what follows.
+  ///   - group: members that each have some of the batch's images: the statistics are those of all, and gradients run through them to
+  ///     every member's images. Nil where these are all there are.
+  /// - Throws: `GroupError` where another member is gone.
   public func batchNormalized(
-    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity
+    gamma: Tensor, beta: Tensor, epsilon: Float = 1e-5, activation: Activation = .identity,
+    over group: (any ReductionGroup)? = nil
   ) throws -> (output: Tensor, mean: Tensor, variance: Tensor) {
     try requireChannels("batch norm", [gamma, beta])
+    if let group, group.count > 1 {
+      return try batchNormalized(gamma, beta, epsilon, activation, over: group)
+    }
     let area = shape[2] * shape[3]
     let geometry = NormGeometry(
       channels: shape[1], groups: shape[1], planes: shape[0], area: area, planeStride: shape[1] * area,
@@ -56,6 +63,31 @@ extension Tensor {
     let biased = try (inverse * inverse).reciprocal() - epsilon
     let activated = activation.slope == nil ? try output.activated(by: activation) : output
     return (activated, mean, try biased * (count / Swift.max(count - 1, 1)))
+  }
+
+  /// The same in elementary operations, between which members add up their sums.
+  private func batchNormalized(
+    _ gamma: Tensor, _ beta: Tensor, _ epsilon: Float, _ activation: Activation, over group: any ReductionGroup
+  ) throws -> (output: Tensor, mean: Tensor, variance: Tensor) {
+    let (channels, axes) = ([shape[1], 1, 1], [0, 2, 3])
+    let count = try group.sum([Float(shape[0] * shape[2] * shape[3])])[0]
+    let mean = try sum(axes: axes, keepingAxes: true).summed(over: group) * (1 / count)
+    let centred = try self - mean
+    let variance = try centred.squared().sum(axes: axes, keepingAxes: true).summed(over: group) * (1 / count)
+    let output =
+      try centred / (variance + epsilon).sqrt() * gamma.reshaped(channels) + beta.reshaped(channels)
+    return (
+      try output.activated(by: activation), try mean.reshaped([shape[1]]),
+      try variance.reshaped([shape[1]]) * (count / Swift.max(count - 1, 1))
+    )
+  }
+
+  /// Element by element the sum over a group's members. Its gradient is the sum of theirs: what a member's values change in the
+  /// others' losses counts too.
+  private func summed(over group: any ReductionGroup) throws -> Tensor {
+    try Tensor(group.sum(values()), shape: shape, device: device).recorded("group sum", [self]) { gradient, _ in
+      [try gradient.summed(over: group)]
+    }
   }
 
   /// Normalisation of images [N, C, H, W] with stored statistics (inference mode): an affine map of each channel. All four

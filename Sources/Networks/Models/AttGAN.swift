@@ -204,7 +204,7 @@ package struct AttGANGenerator: Generator {
       ).activated(by: activation)
     }
     let (output, mean, variance) = try y.batchNormalized(
-      gamma: part("weight"), beta: part("bias"), activation: activation)
+      gamma: part("weight"), beta: part("bias"), activation: activation, over: training.group)
     if !Autograd.isRecomputing { training.observed["\(name).1"] = (mean.detached(), variance.detached()) }
     return output
   }
@@ -217,7 +217,10 @@ extension AttGANGenerator: Sendable {}
 package final class BatchStatistics {
   package var observed: [String: (mean: Tensor, variance: Tensor)] = [:]
 
-  package init() {}
+  /// Who has the other images of the batch; nil for nobody.
+  let group: (any ReductionGroup)?
+
+  package init(over group: (any ReductionGroup)? = nil) { self.group = group }
 
   /// Running statistics that remember 0.9 of what they were, as PyTorch's.
   package func blended(into parameters: [String: Tensor]) throws -> [String: Tensor] {

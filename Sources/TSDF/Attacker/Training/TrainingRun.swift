@@ -11,11 +11,12 @@ final class TrainingRun {
   let optimizers: [String: Adam]
   private let augmentation: Augmentation?
 
-  /// How many members work on each batch.
-  let memberCount: Int
+  /// Who works on each batch besides; nil for nobody.
+  let group: (any ReductionGroup)?
 
   init(_ recipe: TrainingRecipe, data: TrainingData, group: (any ReductionGroup)?, device: any Device) throws {
-    (self.recipe, self.data, self.device, memberCount) = (recipe, data, device, group?.count ?? 1)
+    (self.recipe, self.data, self.device, self.group) = (recipe, data, device, group)
+    let memberCount = group?.count ?? 1
     guard recipe.batch >= memberCount else {
       throw KernelsError.usage(
         "a batch of \(recipe.batch) does not go round \(memberCount) devices: give a larger --batch")

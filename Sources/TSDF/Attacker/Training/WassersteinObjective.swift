@@ -8,6 +8,8 @@ protocol WassersteinGenerator: TrainableGenerator {
   static var defaults: TrainingRecipe { get }
   /// Whether the attribute loss is a sum over the attributes; else a mean.
   static var sumsAttributes: Bool { get }
+  /// Whether norms look at whole batches.
+  static var hasBatchNorms: Bool { get }
 
   static func fresh(_ recipe: TrainingRecipe, device: any Device) throws -> Self
   /// Tells a recipe the network's extents.
@@ -75,23 +77,24 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     var reported: [LossPart] = []
     for _ in 0..<run.recipe.criticSteps { reported = try criticStep(run) }
     let batch = try drawBatch(run)
-    let statistics = BatchStatistics()
+    let statistics = BatchStatistics(over: run.group)
     let leaves = adaptation.leaves(of: generator)
     reported += try run.update([("G", leaves)]) {
       try generatorLoss(adaptation.applied(leaves, to: generator), batch.slice($0), statistics, run.recipe)
     }
-    try keep(statistics, run)
+    try keep(statistics)
     return reported
   }
 
   mutating func criticStep(_ run: TrainingRun) throws -> [LossPart] {
+    if Model.hasBatchNorms { try run.slicer.keepPartsWhole() }
     let batch = try drawBatch(run)
-    let statistics = BatchStatistics()
+    let statistics = BatchStatistics(over: run.group)
     let generator = try adaptation.applied(to: generator)
     let fake = try run.slicer.map(count: run.recipe.batch) {
       [try generator.edited(batch.images.slice($0), targets: batch.targets.slice($0), statistics: statistics)]
     }[0]
-    try keep(statistics, run)
+    try keep(statistics)
     let alpha = try run.random.uniform([run.recipe.batch, 1, 1, 1], device: run.device)
     let leaves = critic.trainable.mapValues { $0.requiringGradient() }
     let critic = critic.replacing(leaves)
@@ -179,11 +182,8 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
   }
 
   /// Blends what batch norms saw into their running statistics.
-  private mutating func keep(_ statistics: BatchStatistics, _ run: TrainingRun) throws {
+  private mutating func keep(_ statistics: BatchStatistics) throws {
     guard !statistics.observed.isEmpty else { return }
-    guard run.memberCount == 1 else {
-      throw KernelsError.usage("\(Model.name)'s batch norms look at whole batches: train it on one device")
-    }
     generator.parameters = try statistics.blended(into: generator.parameters)
   }
 
@@ -205,6 +205,7 @@ extension AttributeCritic {
 
 extension StarGANFamily {
   static var sumsAttributes: Bool { true }
+  static var hasBatchNorms: Bool { false }
   static var defaults: TrainingRecipe { TrainingRecipe() }
 
   static func fresh(_ recipe: TrainingRecipe, device: any Device) throws -> Self {
@@ -243,6 +244,7 @@ extension AttentionGANGenerator: WassersteinGenerator {}
 
 extension AttGANGenerator: WassersteinGenerator {
   static let sumsAttributes = false
+  static let hasBatchNorms = true
 
   static var defaults: TrainingRecipe {
     var recipe = TrainingRecipe()
