@@ -1300,14 +1300,23 @@ kernel void tiled_fold(global const float *restrict partial, global float *c, TI
 
 // == section: lanes ==
 
-// Sixteen elements of a row at x0, x0 + stride, ..., of which those outside 0 ..< width read as `fill`. Strides 1 and 2
-// load whole vectors where these lie inside the row.
-static float16 row_lanes_or(global const float *row, const int x0, const int stride, const int width, const float fill) {
-  if (x0 >= 0 && stride == 1 && x0 + 16 <= width)
-    return vload16(0, row + x0);
-  if (x0 >= 0 && stride == 2 && x0 + 32 <= width) {
-    const float16 p = vload16(0, row + x0), q = vload16(1, row + x0);
-    return (float16)(p.even, q.even);
+// Whether vectors of sixteen elements of a row, `stride` (1 or 2) apart, that begin at x0 to x1 reach beyond the row's ends, maybe,
+// but not beyond its tensor's, of which `before` elements lie before the row's first and `after` from it on.
+INLINED int is_readable(const int x0, const int x1, const int stride, const long before, const long after) {
+  return stride <= 2 && x0 >= -before && x1 + 16 * stride <= after;
+}
+
+// Sixteen elements of a row at x0, x0 + stride, ..., of which those outside 0 ..< width read as `fill`. Where `isReadable` all
+// are read.
+INLINED float16 row_lanes_or(global const float *row, const int x0, const int stride, const int width, const int isReadable,
+                             const float fill) {
+  if (isReadable) {
+    const float16 p = vload16(0, row + x0);
+    const float16 v = stride == 1 ? p : (float16)(p.even, vload16(1, row + x0).even);
+    if (x0 >= 0 && x0 + 15 * stride < width)
+      return v;
+    const int16 x = x0 + stride * (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return select((float16)(fill), v, as_uint16(x) < (uint)width);
   }
   float lane[16];
   for (int j = 0; j < 16; ++j) {
@@ -1318,23 +1327,39 @@ static float16 row_lanes_or(global const float *row, const int x0, const int str
 }
 
 // The same with zeros outside.
-static float16 row_lanes(global const float *row, const int x0, const int stride, const int width) {
-  return row_lanes_or(row, x0, stride, width, 0.0f);
+INLINED float16 row_lanes(global const float *row, const int x0, const int stride, const int width, const int isReadable) {
+  return row_lanes_or(row, x0, stride, width, isReadable, 0.0f);
 }
 
 // Element x of a row, 0 outside it.
 static float row_element(global const float *row, const int x, const int width) { return x >= 0 && x < width ? row[x] : 0.0f; }
 
-// The first `count` lanes of v into a row.
+// The first `count` lanes of v into a row: all of them at most, none where it is not positive.
 static void store_lanes(global float *to, const float16 v, const int count) {
   if (count >= 16) {
     STORE16(v, to);
     return;
   }
-  float lane[16];
-  vstore16(v, 0, lane);
-  for (int j = 0; j < count; ++j)
-    to[j] = lane[j];
+  if (count <= 0)
+    return;
+  float8 rest = v.lo;
+  if (count & 8) {
+    vstore8(rest, 0, to);
+    to += 8;
+    rest = v.hi;
+  }
+  if (count & 4) {
+    vstore4(rest.lo, 0, to);
+    to += 4;
+    rest.lo = rest.hi;
+  }
+  if (count & 2) {
+    vstore2(rest.s01, 0, to);
+    to += 2;
+    rest.s0 = rest.s2;
+  }
+  if (count & 1)
+    to[0] = rest.s0;
 }
 
 // == section: conv ==
@@ -1354,7 +1379,7 @@ typedef float16 run;
 #define FIRST_X 0u
 static uint end_x(const uint width) { return width; }
 static uint end_phase(const uint stride) { return stride; }
-#define RUN_AT(ROW, X, STRIDE, WIDTH) row_lanes(ROW, X, STRIDE, WIDTH)
+#define RUN_AT(ROW, X, STRIDE, WIDTH, READABLE) row_lanes(ROW, X, STRIDE, WIDTH, READABLE)
 #define RUN_INSIDE(P) vload16(0, P)
 #define STORE_RUN(V, TO, COUNT) store_lanes(TO, V, COUNT)
 
@@ -1380,7 +1405,7 @@ typedef float run;
 #define FIRST_X ((uint)get_global_id(0))
 static uint end_x(const uint width) { return min(FIRST_X + 1, width); }
 static uint end_phase(const uint stride) { return FIRST_X % stride + 1; }
-#define RUN_AT(ROW, X, STRIDE, WIDTH) row_element(ROW, X, WIDTH)
+#define RUN_AT(ROW, X, STRIDE, WIDTH, READABLE) row_element(ROW, X, WIDTH)
 #define RUN_INSIDE(P) (P)[0]
 #define STORE_RUN(V, TO, COUNT) (TO)[0] = (V)
 
@@ -1390,8 +1415,12 @@ static void store_phase(global float *row, const float v, const uint i0, const u
 }
 #endif
 
-// a / b rounded down, for b > 0.
-static int floor_divided(const int a, const int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+// a / b rounded down, for b > 0: of the commonest strides without a division, which takes longer than a tap.
+static int floor_divided(const int a, const int b) {
+  if (b <= 2)
+    return a >> (b - 1);
+  return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
 
 // A run from x on of a row that may be read sixteen elements beyond its ends, where it counts as 0.
 static run masked_run(global const float *row, const int x, const int width) {
@@ -1427,7 +1456,7 @@ kernel void col2im(global const float *restrict columns, global const float *res
       run sum = offset;
       for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
         const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-        const int oy = ty / (int)conv.stride;
+        const int oy = floor_divided(ty, (int)conv.stride);
         if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
           continue;
         for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
@@ -1459,6 +1488,7 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
     return;
   const uint depth = conv.channels / conv.groups;
   const uint first = co / (conv.outChannels / conv.groups) * depth;
+  const long all = (long)conv.batch * conv.channels * conv.height * conv.width;
   global float *to = y + ((image * conv.outChannels + co) * conv.outHeight + oy) * conv.outWidth;
   for (uint ox = FIRST_X; ox < end_x(conv.outWidth); ox += LANES) {
     run sum = BIAS_OF(co);
@@ -1478,8 +1508,11 @@ kernel void conv2d_grouped(global const float *restrict x, global const float *r
           for (uint kx = 0; kx < conv.kernelWidth; ++kx)
             sum = fma((run)(tap[kx]), RUN_INSIDE(row + ix + kx * conv.dilation), sum);
         } else {
+          const int isReadable =
+              is_readable(ix, ix + (int)((conv.kernelWidth - 1) * conv.dilation), (int)conv.stride, row - x, x + all - row);
           for (uint kx = 0; kx < conv.kernelWidth; ++kx)
-            sum = fma((run)(tap[kx]), RUN_AT(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width), sum);
+            sum = fma((run)(tap[kx]),
+                      RUN_AT(row, ix + (int)(kx * conv.dilation), (int)conv.stride, (int)conv.width, isReadable), sum);
         }
       }
     }
@@ -1501,8 +1534,12 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
   const uint depth = conv.channels / conv.groups;
   const uint outDepth = conv.outChannels / conv.groups;
   const uint group = ci / depth;
+  const long all = (long)conv.batch * conv.outChannels * conv.outHeight * conv.outWidth;
   global float *to = dx + ((image * conv.channels + ci) * conv.height + y) * conv.width;
   for (uint phase = FIRST_X % conv.stride; phase < end_phase(conv.stride); ++phase) {
+    const int lastShift = floor_divided((int)(phase + conv.padding), (int)conv.stride);
+    const int firstShift =
+        floor_divided((int)(phase + conv.padding) - (int)((conv.kernelWidth - 1) * conv.dilation), (int)conv.stride);
     for (uint i0 = FIRST_X / conv.stride; i0 * conv.stride + phase < end_x(conv.width); i0 += LANES) {
       run sum = BIAS_OF(ci);
       for (uint o = 0; o < outDepth; ++o) {
@@ -1511,16 +1548,18 @@ kernel void conv2d_grouped_input_gradient(global const float *restrict dy, globa
         global const float *tap = w + (co * depth + ci % depth) * conv.kernelHeight * conv.kernelWidth;
         for (uint ky = 0; ky < conv.kernelHeight; ++ky) {
           const int ty = (int)(y + conv.padding) - (int)(ky * conv.dilation);
-          const int oy = ty / (int)conv.stride;
+          const int oy = floor_divided(ty, (int)conv.stride);
           if (ty < 0 || oy * (int)conv.stride != ty || oy >= (int)conv.outHeight)
             continue;
+          global const float *row = plane + oy * (int)conv.outWidth;
+          const int isReadable = is_readable((int)i0 + firstShift, (int)i0 + lastShift, 1, row - dy, dy + all - row);
           for (uint kx = 0; kx < conv.kernelWidth; ++kx) {
             const int tx = (int)(phase + conv.padding) - (int)(kx * conv.dilation);
             const int shift = floor_divided(tx, (int)conv.stride);
             if (shift * (int)conv.stride != tx)
               continue;
-            sum = fma((run)(tap[ky * conv.kernelWidth + kx]),
-                      RUN_AT(plane + oy * (int)conv.outWidth, (int)i0 + shift, 1, (int)conv.outWidth), sum);
+            sum = fma((run)(tap[ky * conv.kernelWidth + kx]), RUN_AT(row, (int)i0 + shift, 1, (int)conv.outWidth, isReadable),
+                      sum);
           }
         }
       }
@@ -1712,7 +1751,7 @@ kernel void pad_planes(global const float *restrict x, global float *restrict y,
   }
 }
 
-// The first `count` lanes of v into a row.
+// The first `count` lanes of v into a row: all of them at most, none where it is not positive.
 static void direct_store(global float *to, const direct_lanes v, const int count) {
   if (count >= VECTOR_LANES) {
     DIRECT_STORE(v, to);
@@ -2004,6 +2043,11 @@ INLINED void store_four(global float *to, const float4 v, const int count) {
     to[2] = v.s2;
 }
 
+// Elements of an image from the first of channel ci's row y on.
+static long image_rest(const Tiling tiling, const uint ci, const int y) {
+  return ((long)(tiling.channels - ci) * tiling.height - y) * tiling.width;
+}
+
 // Columns 4 * tile column - 1 + k, k in 0 ..< 6, of one row under the sixteen tiles of a panel: row 4 * tile row + dy of
 // channel ci of x, 0 outside the image. `shift` moves the columns to the right.
 ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint panel, const uint lane, const Tiling tiling,
@@ -2021,7 +2065,7 @@ ROW_FUNCTION void six_columns(vec column[6], global const float *x, const uint p
       if (at.s0 >= 0 && y >= 0 && y < (int)tiling.height) {
         global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width;
         WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width); // by the next channel's work-item
-        a[q] = row_lanes(row, x0, 1, (int)tiling.width);
+        a[q] = row_lanes(row, x0, 1, (int)tiling.width, is_readable(x0, x0, 1, 0, image_rest(tiling, ci, y)));
         left[q] = row_element(row, x0 - 1, (int)tiling.width);
         right[q] = row_element(row, x0 + 16, (int)tiling.width);
       }
@@ -2387,7 +2431,9 @@ ROW_FUNCTION void phase_columns(vec column[5 * PHASES], global const float *x, c
         global const float *row = x + ((at.s0 * (int)tiling.channels + (int)ci) * (int)tiling.height + y) * (int)tiling.width;
         WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width); // by the next channel's work-item
         WILL_READ(row + x0 + (int)tiling.height * (int)tiling.width + 16);
-        const vec v = row_lanes(row, x0, 1, (int)tiling.width), w = row_lanes(row, x0 + 16, 1, (int)tiling.width);
+        const int isReadable = is_readable(x0, x0 + 16, 1, 0, image_rest(tiling, ci, y));
+        const vec v = row_lanes(row, x0, 1, (int)tiling.width, isReadable);
+        const vec w = row_lanes(row, x0 + 16, 1, (int)tiling.width, isReadable);
         even[q] = (vec)(v.even, w.even);
         odd[q] = (vec)(v.odd, w.odd);
         left[q] = row_element(row, x0 - 1, (int)tiling.width);
@@ -2647,7 +2693,7 @@ kernel void winograd_strided_weight_gradient(global const float *restrict sums, 
       float16 m[5];
 #pragma unroll
       for (uint i = 0; i < 5; ++i)
-        m[i] = row_lanes(from + (i * 5 + j) * plane, (int)co, 1, (int)outChannels);
+        m[i] = row_lanes(from + (i * 5 + j) * plane, (int)co, 1, (int)outChannels, co + 16 <= outChannels);
       phase_filter_gradient(h + j, h + 5 + j, m);
     }
 #pragma unroll
@@ -2714,13 +2760,17 @@ kernel void max_pool(global const float *restrict x, global float *restrict y, g
   const int16 columns = left16 + (int)stride * (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   float16 best = -INFINITY;
   int16 winner = (int)(top * width) + max(columns, 0);
-  for (uint iy = top; iy < bottom; ++iy)
+  for (uint iy = top; iy < bottom; ++iy) {
+    const long before = ((long)plane * height + iy) * width;
+    const int isReadable =
+        is_readable(left16, left16 + (int)size - 1, (int)stride, before, (long)planes * height * width - before);
     for (int k = 0; k < (int)size; ++k) {
-      const float16 v = row_lanes_or(from + iy * width, left16 + k, (int)stride, (int)width, -INFINITY);
+      const float16 v = row_lanes_or(from + iy * width, left16 + k, (int)stride, (int)width, isReadable, -INFINITY);
       const int16 wins = v > best || v != v;
       best = select(best, v, wins);
       winner = select(winner, (int)(iy * width) + k + columns, wins);
     }
+  }
   const int count = (int)(outWidth - first);
   store_lanes(y + to, best, count);
   if (hasWinners)

@@ -76,7 +76,8 @@ final class MembersCommandTests: ProtectTestCase {
   /// A process that is killed ends the run; the same command goes on from the checkpoint to the same bits.
   func testAKilledProcessEndsTheRun() throws {
     let arguments = craft("killed.safetensors", ["--device", "cpu", "--mpi", "--passes", "12"])
-    XCTAssertEqual(try mpirun(2, craft("whole.safetensors", ["--device", "cpu", "--mpi", "--passes", "12"])).status, 0)
+    let whole = try mpirun(2, craft("whole.safetensors", ["--device", "cpu", "--mpi", "--passes", "12"]))
+    XCTAssertEqual(whole.status, 0, whole.errors)
     let killer =
       "(while [ ! -e \(folder.path("killed.safetensors.checkpoint")) ]; do sleep 0.02; done; "
       + "kill -9 $(pgrep -nf 'output \(folder.path("killed.safetensors")) ')) &"

@@ -239,17 +239,23 @@ package final class BlazeFace: FaceDetector {
 
   package func detect(each images: Tensor, threshold: Float) throws -> [[Detection]] {
     let found = try Autograd.withoutRecording { try heads(images.detached()) }
-    let all = try decodedBoxes(found.location, height: images.shape[2], width: images.shape[3])
     return try (0..<images.shape[0]).map { index in
-      let boxes = try all.slice(index..<index + 1).values()
-      let heads = DetectorHeads(
-        confidence: try found.confidence.slice(index..<index + 1), location: found.location, features: [])
-      // Which boxes are merged does not depend on how sure one wants to be of a face.
-      let faces = try SingleShot.candidates(heads, threshold: min(threshold, Self.candidateThreshold)) { i, score in
-        Detection(box: SingleShot.box(boxes, i), score: score, landmarks: [])
-      }.filter { $0.box.width > 0 && $0.box.height > 0 }
-      return weightedSuppression(faces, threshold: Self.suppression).filter { $0.score >= threshold }
+      try detections(
+        found.slice(index..<index + 1), height: images.shape[2], width: images.shape[3], threshold: threshold)
     }
+  }
+
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try detections(heads, height: height, width: width, threshold: threshold).map(\.box)
+  }
+
+  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Detection] {
+    let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
+    // Which boxes are merged does not depend on how sure one wants to be of a face.
+    let faces = try SingleShot.candidates(heads, threshold: min(threshold, Self.candidateThreshold)) { i, score in
+      Detection(box: SingleShot.box(boxes, i), score: score, landmarks: [])
+    }.filter { $0.box.width > 0 && $0.box.height > 0 }
+    return weightedSuppression(faces, threshold: Self.suppression).filter { $0.score >= threshold }
   }
 }
 

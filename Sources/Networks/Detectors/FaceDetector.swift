@@ -13,6 +13,13 @@ public struct DetectorHeads {
   /// How many of the first priors have several background logits, of which the largest counts (max-out).
   public var maxOutPriors = 0
 
+  /// Those of some images of the batch.
+  package func slice(_ images: Range<Int>) throws -> DetectorHeads {
+    DetectorHeads(
+      confidence: try confidence.slice(images), location: try location.slice(images),
+      features: try features.map { try $0.slice(images) }, maxOutPriors: maxOutPriors)
+  }
+
   /// Face logit less background logit, [N, priors].
   public func margins() throws -> Tensor {
     let shape = Array(confidence.shape.prefix(2))
@@ -44,6 +51,14 @@ public protocol FaceDetector: FaceFinder {
 
   /// The regressed boxes of `heads`, [N, priors, 4] as centre, width, height in pixels: differentiable.
   func decodedBoxes(_ location: Tensor, height: Int, width: Int) throws -> Tensor
+
+  /// The boxes of the faces that `detect` finds, best first, by what `heads` said of one image; nil where it takes more than that.
+  /// - Parameters:
+  ///   - heads: of one image, outside any graph.
+  ///   - height: the image's.
+  ///   - width: likewise.
+  ///   - threshold: the least score, 0...1.
+  func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]?
 
   /// A loss of its own that hides the faces of each image, [N], 0 where all are hidden; nil where there is none better than one made of
   /// margins.
@@ -80,6 +95,9 @@ extension FaceDetector {
 
   /// All margins, whatever matters.
   public func margins(_ images: Tensor, where relevant: [Bool]) throws -> Tensor { try heads(images).margins() }
+
+  /// Nil: there is a cascade behind the dense stage.
+  public func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? { nil }
 
   /// Nil: none better than one made of margins.
   public func hidingLoss(_ images: Tensor, where relevant: [[Bool]]) throws -> Tensor? { nil }

@@ -20,6 +20,7 @@ package final class RetinaFace: FaceDetector {
 
   private static let strides = [8, 16, 32]
   private static let sizes: [[Float]] = [[16, 32], [64, 128], [256, 512]]
+  private static let suppression: Float = 0.4
 
   /// MobileNet's blocks of the three stages: the strides of their depthwise convolutions.
   private static let blocks: [[Int]] = [[1, 2, 1, 2, 1], [2, 1, 1, 1, 1, 1], [2, 1]]
@@ -173,11 +174,19 @@ package final class RetinaFace: FaceDetector {
     }
   }
 
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try SingleShot.detections(
+      heads, priorBoxes(height: height, width: width), threshold: threshold, suppression: Self.suppression
+    ).map(\.box)
+  }
+
   package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let levels = try Autograd.withoutRecording { try features(image.detached()) }
     let landmarks = try head(levels, "LandmarkHead", values: 10).values()
     let priors = priorBoxes(height: image.shape[2], width: image.shape[3])
-    return try SingleShot.detections(heads(levels), priors, threshold: threshold, suppression: 0.4) { i in
+    return try SingleShot.detections(
+      heads(levels), priors, threshold: threshold, suppression: Self.suppression
+    ) { i in
       (0..<5).map { point in
         Point(
           x: priors[i].centerX + landmarks[10 * i + 2 * point] * 0.1 * priors[i].width,

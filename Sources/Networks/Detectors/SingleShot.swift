@@ -79,16 +79,6 @@ enum SingleShot {
       suppress: { suppressed($0, threshold: suppression) }, landmarks: landmarks)
   }
 
-  /// The faces that a detector without landmarks finds in an image.
-  /// - Parameter suppress: what is left of the faces found, best first.
-  static func detections(
-    of detector: some FaceDetector, in image: Tensor, threshold: Float, suppress: ([Detection]) -> [Detection]
-  ) throws -> [Detection] {
-    try detections(
-      Autograd.withoutRecording { try detector.heads(image.detached()) },
-      detector.priorBoxes(height: image.shape[2], width: image.shape[3]), threshold: threshold, suppress: suppress)
-  }
-
   /// - Parameter suppress: what is left of the faces found, best first.
   static func detections(
     _ heads: DetectorHeads, _ priors: [Box], threshold: Float, suppress: ([Detection]) -> [Detection],
@@ -207,17 +197,38 @@ struct VGGSources {
   static let leastSide = 32
 }
 
-/// A detector of one shot on VGG's six sources, a prior a position.
-protocol VGGDetector: FaceDetector {}
+/// A detector of one shot without landmarks: its heads say all that it finds.
+protocol HeadsDetector: FaceDetector {
+  /// What is left of the faces found, best first.
+  func suppressed(_ found: [Detection]) -> [Detection]
+}
+
+extension HeadsDetector {
+  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
+    try detections(
+      Autograd.withoutRecording { try heads(image.detached()) }, height: image.shape[2], width: image.shape[3],
+      threshold: threshold)
+  }
+
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try detections(heads, height: height, width: width, threshold: threshold).map(\.box)
+  }
+
+  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Detection] {
+    try SingleShot.detections(
+      heads, priorBoxes(height: height, width: width), threshold: threshold, suppress: suppressed)
+  }
+}
+
+/// One on VGG's six sources, a prior a position.
+protocol VGGDetector: HeadsDetector {}
 
 extension VGGDetector {
   package var inventablePriorArea: Float? { 64 * 64 }
 
   package func priorBoxes(height: Int, width: Int) -> [Box] { VGGSources.priorBoxes(height: height, width: width) }
 
-  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    try SingleShot.detections(of: self, in: image, threshold: threshold) { SingleShot.suppressed($0, threshold: 0.3) }
-  }
+  func suppressed(_ found: [Detection]) -> [Detection] { SingleShot.suppressed(found, threshold: 0.3) }
 }
 
 extension Tensor {

@@ -4,7 +4,7 @@ import Pictures
 /// Ultra-Light-Fast-Generic-Face-Detector-1MB (Linzaer, 2019), slim or with a block of receptive fields (RFB), as its weights tell:
 /// a narrow MobileNet whose last blocks find faces by priors (SSD) on four levels. It sees the whole picture at 320x240, whatever its
 /// own sides. Parameters carry the names of the author's PyTorch checkpoints; batch norms are folded in, in the file or here.
-package final class UltraLight: FaceDetector {
+package final class UltraLight: HeadsDetector {
   package static let name = "ultralight"
   static let slimName = "ultralight-slim", fieldsName = "ultralight-rfb"
   /// The networks' names on the command line.
@@ -204,11 +204,7 @@ package final class UltraLight: FaceDetector {
     return boxes
   }
 
-  package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
-    try SingleShot.detections(of: self, in: image, threshold: threshold) {
-      SingleShot.suppressed($0, threshold: Self.suppression)
-    }
-  }
+  func suppressed(_ found: [Detection]) -> [Detection] { SingleShot.suppressed(found, threshold: Self.suppression) }
 }
 
 @available(*, unavailable)

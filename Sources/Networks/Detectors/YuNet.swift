@@ -177,17 +177,28 @@ package final class YuNet: FaceDetector {
       let shared = try shared(features)
       return try (heads(features, shared), head(shared, "kps", values: 10).values())
     }
-    let boxes = try decodedBoxes(found.location, height: height, width: width).values()
+    return try detections(found, height: height, width: width, threshold: threshold, landmarks: points)
+  }
+
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try detections(heads, height: height, width: width, threshold: threshold, landmarks: nil).map(\.box)
+  }
+
+  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?)
+    throws -> [Detection]
+  {
+    let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
     let priors = priorBoxes(height: height, width: width)
-    let faces = try SingleShot.candidates(found, threshold: threshold) { i, score in
+    let faces = try SingleShot.candidates(heads, threshold: threshold) { i, score in
       let prior = priors[i]
       let cell = prior.width / Self.priorSide
-      let landmarks = (0..<5).map { point in
-        Point(
-          x: prior.centerX + points[10 * i + 2 * point] * cell, y: prior.centerY + points[10 * i + 2 * point + 1] * cell
-        )
+      let points = landmarks.map { landmarks in
+        (0..<5).map { point in
+          let place = 10 * i + 2 * point
+          return Point(x: prior.centerX + landmarks[place] * cell, y: prior.centerY + landmarks[place + 1] * cell)
+        }
       }
-      return Detection(box: SingleShot.box(boxes, i), score: score, landmarks: landmarks)
+      return Detection(box: SingleShot.box(boxes, i), score: score, landmarks: points ?? [])
     }
     // OpenCV compares boxes of whole pixels.
     let whole = faces.map { face in

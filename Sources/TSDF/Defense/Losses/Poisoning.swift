@@ -16,20 +16,42 @@ struct DetectorTruth {
   /// Whether there is a face at all.
   let hasFace: Bool
 
+  /// Of each of several images, in one pass.
+  /// - Parameters:
+  ///   - images: clean, [N, 3, H, W].
+  ///   - parts: where faces of each have their centres that count; nil for anywhere.
+  static func each(_ detector: any FaceDetector, of images: Tensor, within parts: [Box?]) throws -> [DetectorTruth] {
+    do {
+      let heads = try Autograd.withoutRecording { try detector.heads(images.detached()) }
+      return try parts.enumerated().map { index, part in
+        let one = index..<index + 1
+        return try DetectorTruth(detector, image: images.slice(one), heads: heads.slice(one), within: part)
+      }
+    } catch KernelsError.outOfMemory where parts.count > 1 {
+      images.device.trim()
+      let half = parts.count / 2
+      return try each(detector, of: images.slice(0..<half), within: Array(parts[..<half]))
+        + each(detector, of: images.slice(half..<parts.count), within: Array(parts[half...]))
+    }
+  }
+
   /// - Parameters:
   ///   - image: clean, [1, 3, H, W].
+  ///   - heads: what the detector's say of it.
   ///   - part: where faces have their centres that count; nil for anywhere.
-  init(_ detector: any FaceDetector, image: Tensor, within part: Box? = nil) throws {
+  private init(_ detector: any FaceDetector, image: Tensor, heads: DetectorHeads, within part: Box?) throws {
     let (height, width) = (image.shape[2], image.shape[3])
-    let heads = try Autograd.withoutRecording { try detector.heads(image.detached()) }
     let priors = detector.priorBoxes(height: height, width: width)
     let margins = try heads.margins().values()
     let boxes = try detector.decodedBoxes(heads.location, height: height, width: width).values()
-    let truth = try detector.detect(image, threshold: defaultDetectionThreshold).map(\.box)
-      .filter { face in
-        part.map { $0.x0 <= face.centerX && face.centerX < $0.x1 && $0.y0 <= face.centerY && face.centerY < $0.y1 }
-          ?? true
-      }
+    let threshold = defaultDetectionThreshold
+    let found =
+      try detector.faces(in: heads, height: height, width: width, threshold: threshold)
+      ?? detector.detect(image, threshold: threshold).map(\.box)
+    let truth = found.filter { face in
+      part.map { $0.x0 <= face.centerX && face.centerX < $0.x1 && $0.y0 <= face.centerY && face.centerY < $0.y1 }
+        ?? true
+    }
     var positivePriors = [Float](repeating: 0, count: priors.count)
     var near = positivePriors
     var background = [[Float]](repeating: positivePriors, count: 4)

@@ -77,7 +77,8 @@ final class CraftingRun {
       let missing = batch.indices.enumerated().filter { truths[number][$0.element] == nil }
       let found = try slicer.sharedOut(missing.count) {
         let row = missing[$0].offset
-        return try DetectorTruth(detector, image: batch.images.sliced(axis: 0, row..<row + 1)).values
+        return try DetectorTruth.each(detector, of: batch.images.sliced(axis: 0, row..<row + 1), within: [nil])[0]
+          .values
       }
       for (face, values) in zip(missing, found) { truths[number][face.element] = try DetectorTruth(values) }
       return try DetectorTargets(

@@ -127,26 +127,29 @@ struct DetectorHiding {
   ) throws -> [DetectorHiding] {
     let all = try frames.map { frame in
       let side = min(frame.image.shape[2], frame.image.shape[3], coarsestStep)
-      let changed = sizes.flatMap { size in
-        (0..<cuts).compactMap { number -> DetectorFrame? in
+      return try sizes.flatMap { size in
+        let changed = (0..<cuts).compactMap { number -> DetectorFrame? in
           let (rows, columns) = (random.integer(below: side), random.integer(below: side))
           return number == 0 && size == 1
             ? frame : frame.transformed(by: .init(size: size, rows: rows, columns: columns))
         }
+        return try zip(changed, targets(of: detector, in: changed, on: device)).map { ($0, $1) }
       }
-      return try changed.map { ($0, try DetectorTargets(of: detector, in: $0, on: device)) }
     }
     let found = all.map { $0.filter(\.1.hasFace) }.filter { !$0.isEmpty }
     return (found.isEmpty ? [Array(all[0].prefix(1))] : found).map { DetectorHiding(number: number, cases: $0) }
   }
-}
 
-extension DetectorTargets {
-  /// What a detector must miss in a piece.
-  fileprivate init(of detector: any FaceDetector, in frame: DetectorFrame, on device: any Device) throws {
-    let (image, part) = try frame.shown()
-    try self.init(
-      detector, [DetectorTruth(detector, image: image, within: part)], width: image.shape[3], device: device)
+  /// What a detector must miss in each of several pieces that are shown at one size.
+  private static func targets(of detector: any FaceDetector, in frames: [DetectorFrame], on device: any Device) throws
+    -> [DetectorTargets]
+  {
+    guard !frames.isEmpty else { return [] }
+    let shown = try frames.map { try $0.shown() }
+    let images = try Tensor.concatenated(shown.map(\.image), axis: 0)
+    return try DetectorTruth.each(detector, of: images, within: shown.map(\.part)).map {
+      try DetectorTargets(detector, [$0], width: images.shape[3], device: device)
+    }
   }
 }
 
