@@ -2851,8 +2851,8 @@ kernel void median_pool(global const float *restrict x, global float *restrict y
   if (ox >= width || oy >= height || plane >= planes)
     return;
   const uint reach = size / 2;
-  const uint top = oy > reach ? oy - reach : 0, bottom = min(height, oy + reach + 1);
-  const uint left = ox > reach ? ox - reach : 0, right = min(width, ox + reach + 1);
+  const uint top = (uint)max((int)oy - (int)reach, 0), bottom = min(height, oy + reach + 1);
+  const uint left = (uint)max((int)ox - (int)reach, 0), right = min(width, ox + reach + 1);
   const uint before = ((bottom - top) * (right - left) - 1) / 2;
   global const float *from = x + (ulong)plane * height * width;
   uint winner = top * width + left;
