@@ -15,7 +15,8 @@ extension DeviceChoice: Sendable {}
 
 /// Opens the device that `request` names, within a limit of bytes to hold in tensors; without one, all that the device has.
 ///
-/// - `auto` (or nil): a GPU if there is one, else an accelerator, else an OpenCL CPU device, else the CPU fallback.
+/// - `auto` (or nil): a GPU if there is one, with memory of its own before one that shares the host's, and the one with the most; else an
+///   accelerator, else an OpenCL CPU device, else the CPU fallback.
 /// - `cpu`: the CPU fallback, no OpenCL at all.
 /// - `opencl`, `opencl:P`, `opencl:P:D`: the first device; of platform P; device D of platform P.
 /// - anything else: the one device whose name or platform contains it, in any case.
@@ -26,7 +27,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   let found = try openCLDevices()
 
   if request == "auto" {
-    let complaints = found.map { $0.complaint() ?? $0.defect() }
+    let complaints = found.map { $0.complaint() ?? $0.inability ?? $0.defect() }
     let usable = zip(found, complaints).filter { $1 == nil }.map(\.0)
     let complaint = complaints.compactMap { $0 }.joined(separator: "\n")
     func note(_ own: String?) -> String? {
@@ -34,9 +35,16 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
       return all.isEmpty ? nil : all.joined(separator: "\n")
     }
     for kind in [OpenCLDeviceInfo.Kind.gpu, .accelerator, .other, .cpu] {
-      guard let info = usable.first(where: { $0.kind == kind }) else { continue }
+      let ofKind = usable.filter { $0.kind == kind }
+      // The loader's order says nothing; of equals it decides.
+      guard
+        let info = kind == .cpu
+          ? ofKind.first : ofKind.reduce(nil, { best, one in best.map { one.isLarger(than: $0) ? one : $0 } ?? one })
+      else { continue }
       let reason =
-        kind == .cpu ? "no GPU among the \(found.count) OpenCL device(s)" : "the first \(kind.rawValue)"
+        kind == .cpu
+        ? "no GPU among the \(found.count) OpenCL device(s)"
+        : ofKind.count == 1 ? "the only \(kind.rawValue)" : "the largest of \(ofKind.count), \(kind.rawValue)"
       return DeviceChoice(
         device: try OpenCLDevice(info, memoryLimit: memoryLimit), reason: reason, note: note(info.driverNote))
     }
@@ -66,8 +74,21 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   guard let first = matches.first else {
     throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
   }
-  if let defect = first.defect() { throw KernelsError.noDevice(defect) }
+  if let defect = first.inability ?? first.defect() { throw KernelsError.noDevice(defect) }
   return DeviceChoice(
     device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'",
     note: first.driverNote)
+}
+
+extension OpenCLDeviceInfo {
+  /// Whether it is to be taken before another of its kind.
+  fileprivate func isLarger(than other: OpenCLDeviceInfo) -> Bool {
+    sharesHostMemory == other.sharesHostMemory
+      ? globalMemoryBytes > other.globalMemoryBytes : !sharesHostMemory
+  }
+
+  /// Why kernels cannot be built for it, for people; nil where they can.
+  fileprivate var inability: String? {
+    buildsKernels ? nil : "\(name) is not used: \(compiler) builds no kernels of OpenCL 1.2 (it says \(version))"
+  }
 }

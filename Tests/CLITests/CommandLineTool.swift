@@ -16,6 +16,9 @@ struct RunResult {
 let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent(
   "tsdf")
 
+/// The OpenCL driver that does nothing (Tests/NullDriver), beside them.
+let nullDriver = executable.deletingLastPathComponent().appendingPathComponent("libNullDriver.so").path
+
 /// A started process that has not been waited for.
 func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (
   process: Process, out: Pipe, err: Pipe

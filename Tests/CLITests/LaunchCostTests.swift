@@ -14,10 +14,7 @@ final class LaunchCostTests: XCTestCase {
         "bench", "step", "gradient", "--generators", "stargan", "--device", "opencl",
         "--input", folder.path("input.safetensors"), "--output", folder.path("output.safetensors"),
       ],
-      environment: [
-        "OCL_ICD_VENDORS": executable.deletingLastPathComponent().appendingPathComponent("libNullDriver.so").path,
-        "NULL_DRIVER_COUNTS": folder.path("counts"),
-      ],
+      environment: ["OCL_ICD_VENDORS": nullDriver, "NULL_DRIVER_COUNTS": folder.path("counts")],
       input: String(repeating: "\n", count: steps))
     XCTAssertEqual(result.status, 0, result.errors)
     XCTAssertEqual(result.output.split(separator: "\n").count, steps + 1, result.output)

@@ -1,6 +1,7 @@
 // An OpenCL driver that does nothing with kernels and counts what is asked of it: what a step costs the host is what is left.
-// It is one GPU with no memory behind its buffers; what is read back is zero. Loaded by OCL_ICD_FILENAMES. When the process
+// It is GPUs with no memory behind their buffers; what is read back is zero. Loaded by OCL_ICD_FILENAMES. When the process
 // ends, and at every clFinish, the counts so far go to the file that NULL_DRIVER_COUNTS names, one "NAME COUNT" a line.
+// NULL_DRIVER_DEVICES tells which GPUs there are, "NAME:GIB:SHARED:VERSION,..." (SHARED: 1 where the memory is the host's); else one.
 #include "null-driver.h"
 
 #include <CL/cl_icd.h>
@@ -19,7 +20,32 @@ static const char *const names[COUNTS] = {"launches", "arguments", "sub-buffers"
                                           "reads",    "fills",     "flushes",     "finishes", "kernels"};
 static unsigned long counts[COUNTS];
 static cl_icd_dispatch table;
-static struct object platform = {&table, 1}, device = {&table, 1};
+static struct object platform = {&table, 1};
+
+#define MOST_DEVICES 8
+static struct device {
+  cl_icd_dispatch *dispatch;
+  char name[32];
+  unsigned long gibibytes;
+  unsigned shared;
+  char version[32];
+} devices[MOST_DEVICES];
+
+// Fills `devices`, and says how many there are.
+static cl_uint read_devices(void) {
+  const char *text = getenv("NULL_DRIVER_DEVICES");
+  cl_uint count = 0;
+  for (text = text ? text : "null:64:0:1.2"; text && count < MOST_DEVICES; ++count) {
+    struct device *device = &devices[count];
+    device->dispatch = &table;
+    strcpy(device->version, "OpenCL ");
+    if (sscanf(text, "%31[^:]:%lu:%u:%15[^,]", device->name, &device->gibibytes, &device->shared, device->version + 7) != 4)
+      break;
+    text = strchr(text, ',');
+    text = text ? text + 1 : NULL;
+  }
+  return count;
+}
 
 static void write_counts(void) {
   const char *path = getenv("NULL_DRIVER_COUNTS");
@@ -96,19 +122,20 @@ static cl_int get_platform_info(cl_platform_id id, cl_platform_info question, si
   }
 }
 
-static cl_int get_device_ids(cl_platform_id id, cl_device_type type, cl_uint count, cl_device_id *devices, cl_uint *found) {
+static cl_int get_device_ids(cl_platform_id id, cl_device_type type, cl_uint count, cl_device_id *ids, cl_uint *found) {
   (void)id;
   if (!(type & (CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_DEFAULT)))
     return CL_DEVICE_NOT_FOUND;
-  if (devices && count > 0)
-    devices[0] = (cl_device_id)&device;
+  const cl_uint all = read_devices();
+  for (cl_uint i = 0; ids && i < count && i < all; ++i)
+    ids[i] = (cl_device_id)&devices[i];
   if (found)
-    *found = 1;
+    *found = all;
   return CL_SUCCESS;
 }
 
 static cl_int get_device_info(cl_device_id id, cl_device_info question, size_t room, void *target, size_t *needed) {
-  (void)id;
+  const struct device *device = (const struct device *)id;
   switch (question) {
   case CL_DEVICE_TYPE:
     return ANSWER(cl_device_type, CL_DEVICE_TYPE_GPU);
@@ -122,7 +149,9 @@ static cl_int get_device_info(cl_device_id id, cl_device_info question, size_t r
   case CL_DEVICE_LOCAL_MEM_SIZE:
     return ANSWER(cl_ulong, 48 << 10);
   case CL_DEVICE_GLOBAL_MEM_SIZE:
-    return ANSWER(cl_ulong, (cl_ulong)64 << 30);
+    return ANSWER(cl_ulong, (cl_ulong)device->gibibytes << 30);
+  case CL_DEVICE_HOST_UNIFIED_MEMORY:
+    return ANSWER(cl_bool, device->shared);
   case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
     return ANSWER(cl_ulong, (cl_ulong)16 << 30);
   case CL_DEVICE_MEM_BASE_ADDR_ALIGN:
@@ -130,10 +159,11 @@ static cl_int get_device_info(cl_device_id id, cl_device_info question, size_t r
   case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT:
     return ANSWER(cl_uint, 1);
   case CL_DEVICE_NAME:
+    return answer_text(device->name, room, target, needed);
   case CL_DEVICE_VENDOR:
     return answer_text("null", room, target, needed);
   case CL_DEVICE_VERSION:
-    return answer_text("OpenCL 1.2 null", room, target, needed);
+    return answer_text(device->version, room, target, needed);
   case CL_DRIVER_VERSION:
     return answer_text("1", room, target, needed);
   case CL_DEVICE_EXTENSIONS:

@@ -54,13 +54,13 @@ package struct KernelTuner {
     if isProcessor {
       try choose("floats of a vector", \.vectorLanes, [8, 16], report, convolutions(large + heavy))
       try choose("column panels", \.columnPanels, [2, 4, 8], report, convolutions(heavy))
+      try choose("tiles a work-item", \.lanes, [1, 16], report, convolutions(heavy))
     } else {
       let possible = KernelParameters.tileSizes(upTo: info.maxWorkGroupSize)
       try choose("work-items of a tile", \.tileItems, possible, report, convolutions(heavy))
       let groups = [1, 2, 4, 8].map { $0 * info.computeUnits }
       try choose("work-groups of a product", \.tiledGroups, groups, report, convolutions(heavy))
     }
-    try choose("tiles a work-item", \.lanes, [1, 16], report, convolutions(heavy))
     try choose(
       "floats in flight", \.winogradScratch, [1, 2, 4, 8, 32].map { $0 << 20 }, report, convolutions(heavy))
     for convolution in shapes { try chooseAlgorithm(convolution, report) }

@@ -39,8 +39,10 @@ package final class OpenCLDevice: Device {
   package var name: String { info.name }
   package var summary: String { "\(info.name) (\(info.kind.rawValue), \(info.platform), driver \(info.driver))" }
 
-  /// Times kernels by their events while it is set. Slows the queue down a little.
-  package var profiler: KernelProfiler?
+  /// Times kernels by their events while it is set. Slows the queue down.
+  package var profiler: KernelProfiler? {
+    didSet { if profiler != nil { profileQueue() } }
+  }
 
   /// Is told what had to be done otherwise than it should be, for people.
   package var report: ((String) -> Void)? {
@@ -66,7 +68,9 @@ package final class OpenCLDevice: Device {
 
   package let parameters: KernelParameters
   let context: cl_context
-  let queue: cl_command_queue
+  /// Without profiling until it is asked for: some drivers take twice as long for a launch with it.
+  private(set) var queue: cl_command_queue
+  private var isProfiling = false
   fileprivate let arena: Arena<Slab>
   let derivedBudget: DerivedBudget
   private let builder: ProgramBuilder
@@ -93,7 +97,7 @@ package final class OpenCLDevice: Device {
     parameters =
       given ?? TuningStore(device: info, isProcessor: isCPU, folder: folder).load()
       ?? KernelParameters(for: info, isProcessor: isCPU)
-    let limit = min(memoryLimit ?? .max, info.globalMemoryBytes)
+    let limit = min(memoryLimit ?? .max, info.usableBytes)
     derivedBudget = DerivedBudget(bytes: min(parameters.derivedBytes, limit / 16))
     arena = Arena(granule: max(1024, info.addressAlignment), slabLength: parameters.slabBytes, limit: limit)
     var status: cl_int = 0
@@ -102,8 +106,7 @@ package final class OpenCLDevice: Device {
       throw KernelsError.openCL(call: "clCreateContext", status: statusName(status))
     }
     self.context = context
-    let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
-    guard let queue = clCreateCommandQueue(context, info.id, properties, &status) else {
+    guard let queue = clCreateCommandQueue(context, info.id, 0, &status) else {
       throw KernelsError.openCL(call: "clCreateCommandQueue", status: statusName(status))
     }
     self.queue = queue
@@ -116,6 +119,17 @@ package final class OpenCLDevice: Device {
     for program in programs.values { clReleaseProgram(program) }
     clReleaseCommandQueue(queue)
     clReleaseContext(context)
+  }
+
+  /// Replaces the queue by one whose events have times.
+  private func profileQueue() {
+    guard !isProfiling else { return }
+    clFinish(queue)
+    var status: cl_int = 0
+    let properties = cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE)
+    guard let timed = clCreateCommandQueue(context, info.id, properties, &status) else { return }
+    clReleaseCommandQueue(queue)
+    (queue, isProfiling) = (timed, true)
   }
 
   /// Whether kernels run on processor cores: one work-item a register tile, no work-group to fill. TSDF_DEVICE_CLASS (cpu or
@@ -154,7 +168,7 @@ package final class OpenCLDevice: Device {
     let buffer = try allocate(values.count / 4)
     guard values.count > 0 else { return buffer }
     if values.count >= Self.largeUpload {
-      try check(
+      try checkMemory(
         clEnqueueWriteBuffer(
           queue, memory(buffer), cl_bool(CL_TRUE), 0, values.count, values.baseAddress, 0, nil, nil),
         "clEnqueueWriteBuffer")
@@ -168,6 +182,7 @@ package final class OpenCLDevice: Device {
       queue, try memory(buffer), cl_bool(CL_FALSE), 0, staging.count, staging.baseAddress, 0, nil, &event)
     guard status == CL_SUCCESS, let event else {
       staging.deallocate()
+      try checkMemory(status, "clEnqueueWriteBuffer")
       throw KernelsError.openCL(call: "clEnqueueWriteBuffer", status: statusName(status))
     }
     defer { clReleaseEvent(event) }
@@ -207,6 +222,12 @@ package final class OpenCLDevice: Device {
       free(host)
       throw KernelsError.outOfMemory(device: name, bytes: size)
     }
+    // Most GPUs' drivers take memory when it is first used, and only then tell that there is none.
+    var zero: Float = 0
+    if host == nil, clEnqueueFillBuffer(queue, memory, &zero, 4, 0, 4, 0, nil, nil) != CL_SUCCESS {
+      clReleaseMemObject(memory)
+      throw KernelsError.outOfMemory(device: name, bytes: size)
+    }
     return Slab(memory: memory, host: host)
   }
 
@@ -227,7 +248,7 @@ package final class OpenCLDevice: Device {
 
   package func fill(_ buffer: Buffer, count: Int, value: Float) throws {
     var value = value
-    try check(
+    try checkMemory(
       clEnqueueFillBuffer(queue, memory(buffer), &value, 4, 0, count * 4, 0, nil, nil), "clEnqueueFillBuffer")
   }
 
@@ -236,28 +257,20 @@ package final class OpenCLDevice: Device {
     try profiler?.collect()
   }
 
+  /// Throws the error of a command that was not queued, as one of memory where that was what it lacked.
+  private func checkMemory(_ status: cl_int, _ call: @autoclosure () -> String) throws {
+    if status == CL_MEM_OBJECT_ALLOCATION_FAILURE || status == CL_OUT_OF_HOST_MEMORY {
+      throw KernelsError.outOfMemory(device: name, bytes: .max)
+    }
+    try check(status, call())
+  }
+
   private func memory(_ buffer: Buffer) throws -> cl_mem {
     try requireOwn(buffer)
     return unsafeDowncast(buffer, to: OpenCLBuffer.self).memory
   }
 
   // MARK: Launching
-
-  /// How a kernel's work-items are grouped; none of the kernels depends on the choice.
-  enum Grouping {
-    /// Many light work-items along the first axis.
-    case elements
-    /// Work-items of a row's work each, many of them.
-    case rows
-    /// Few heavy work-items: one a group on a CPU, a wavefront's worth elsewhere.
-    case blocks
-    /// Groups of exactly this size, whose work-items share local memory.
-    case tiles([Int])
-    /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
-    case groups
-
-    var countsGroups: Bool { if case .groups = self { true } else { false } }
-  }
 
   /// Queues a kernel of a section over `global` work-items (rounded up to whole groups: kernels guard their ids).
   /// - Parameter ending: arguments after the others, that kernels of a family share.
@@ -290,7 +303,7 @@ package final class OpenCLDevice: Device {
           queue, kernel.kernel, cl_uint(global.count), nil, axes, axes + 4, 0, nil, profiler == nil ? nil : $0)
       }
     }
-    try check(status, "clEnqueueNDRangeKernel of \(kernelName), global \(global), local \(local)")
+    try checkMemory(status, "clEnqueueNDRangeKernel of \(kernelName), global \(global), local \(local)")
     if let event { profiler?.record(kernelName, global, event) }
     // Drivers may hold work back until a flush; the host is far ahead, so hand it over now and then.
     launchesSinceFlush += 1
@@ -298,26 +311,6 @@ package final class OpenCLDevice: Device {
       launchesSinceFlush = 0
       try check(clFlush(queue), "clFlush")
     }
-  }
-
-  private func localSize(_ grouping: Grouping, _ global: [Int]) -> [Int] {
-    let most = min(info.maxWorkGroupSize, 256)
-    var local = [Int](repeating: 1, count: global.count)
-    switch grouping {
-    case .tiles(let size):
-      return size
-    case .elements:
-      // The widest of few sizes that wastes at most a quarter: every size used is one more compilation on PoCL.
-      let width = global[0]
-      local[0] = [256, 64, 16].first { $0 <= most && (width + $0 - 1) / $0 * $0 <= width + width / 4 } ?? min(16, most)
-    case .rows:
-      local[0] = isCPU ? 16 : min(64, most)
-    case .blocks:
-      local[0] = isCPU ? 1 : min(64, most)
-    case .groups:
-      local[0] = isCPU ? 1 : [256, 128, 64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
-    }
-    return local
   }
 
   private func set(

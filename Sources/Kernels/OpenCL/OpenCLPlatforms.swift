@@ -14,6 +14,10 @@ public struct OpenCLDeviceInfo: Sendable {
   public let computeUnits: Int
   /// All memory of the device, in bytes; tensors may take less.
   public let globalMemoryBytes: Int
+  /// Whether its memory is the host's.
+  let sharesHostMemory: Bool
+  /// Whether its driver builds kernels from source, of OpenCL 1.2 or newer.
+  let buildsKernels: Bool
   /// Limits of a kernel's work-group and of a buffer.
   package let maxWorkGroupSize: Int, localMemoryBytes: Int, maxAllocationBytes: Int
   /// What the offset of a sub-buffer must be a multiple of.
@@ -25,6 +29,12 @@ public struct OpenCLDeviceInfo: Sendable {
 
   /// The fewest work-items that can share a thread's registers, where the device lets kernels choose; else 0.
   let leastSubGroup: Int
+
+  /// The most bytes that tensors take where nothing else is asked for: a GPU has other users, and one that shares the host's memory must
+  /// leave some for the host.
+  var usableBytes: Int {
+    kind == .cpu ? globalMemoryBytes : sharesHostMemory ? globalMemoryBytes / 2 : globalMemoryBytes / 10 * 9
+  }
 
   /// Its driver, for people.
   var compiler: String { "the driver of \(name) (\(platform), \(driver))" }
@@ -81,13 +91,18 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
         ? .gpu
         : type & cl_device_type(CL_DEVICE_TYPE_CPU) != 0
           ? .cpu : type & cl_device_type(CL_DEVICE_TYPE_ACCELERATOR) != 0 ? .accelerator : .other
+      let version = try string(id, CL_DEVICE_VERSION)
+      let hasCompiler = try number(id, CL_DEVICE_COMPILER_AVAILABLE, as: cl_bool.self) != 0
       found.append(
         OpenCLDeviceInfo(
           platformIndex: platformIndex, deviceIndex: deviceIndex, platform: platformName,
           name: try string(id, CL_DEVICE_NAME), driver: try string(id, CL_DRIVER_VERSION),
-          vendor: try string(id, CL_DEVICE_VENDOR), version: try string(id, CL_DEVICE_VERSION), kind: kind,
+          vendor: try string(id, CL_DEVICE_VENDOR), version: version, kind: kind,
           computeUnits: Int(try number(id, CL_DEVICE_MAX_COMPUTE_UNITS, as: cl_uint.self)),
           globalMemoryBytes: Int(clamping: try number(id, CL_DEVICE_GLOBAL_MEM_SIZE, as: cl_ulong.self)),
+          // OpenCL 2.0 and newer need not know the question.
+          sharesHostMemory: (try? number(id, CL_DEVICE_HOST_UNIFIED_MEMORY, as: cl_bool.self)) ?? 0 != 0,
+          buildsKernels: hasCompiler && isRecent(version),
           maxWorkGroupSize: try number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, as: Int.self),
           localMemoryBytes: Int(try number(id, CL_DEVICE_LOCAL_MEM_SIZE, as: cl_ulong.self)),
           maxAllocationBytes: Int(clamping: try number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, as: cl_ulong.self)),
@@ -97,6 +112,12 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
     }
   }
   return found
+}
+
+/// Whether a version, "OpenCL 1.2 and more", is one whose language the kernels are written in.
+func isRecent(_ version: String) -> Bool {
+  let numbers = version.split(separator: " ").dropFirst().first?.split(separator: ".").map { Int($0) ?? 0 } ?? []
+  return numbers.count == 2 && (numbers[0], numbers[1]) >= (1, 2)
 }
 
 /// By cl_intel_required_subgroup_size.
