@@ -124,6 +124,11 @@ struct EvaluateCommand: ParsableCommand {
       (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
         + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
         + purifiers.recipes(), on: device)
+    for attack in attacks where attack.recipe.othersNeeded >= photos.count {
+      throw ValidationError(
+        "\(attack.recipe.name) learns from \(attack.recipe.othersNeeded) other photos, and \(photos.count) are judged: give a larger --count"
+      )
+    }
     let (variants, hashes) = try variants(generators, on: device)
     let plan = evaluator.plan(variants, attacks: attacks)
     let conditions = try conditions(perturbations: hashes)

@@ -47,6 +47,10 @@ final class EvaluateShardTests: ProtectTestCase {
     // Without an attack on the photo itself, average's among them, that of clean photos is infinite and that of others the plain one.
     XCTAssertEqual(Set(variants.compactMap { $0["watermarkPSNR"] as? Double }).count, 3 + 4 + 4)
 
+    let few = try evaluate(["--purify", "average:7"])
+    XCTAssertEqual(few.status, 64)
+    XCTAssertTrue(few.errors.contains("learns from 7 other photos, and 7 are judged"), few.errors)
+
     let other = try evaluate(judged + ["--output", folder.path("other"), "--shard", "1/3", "--seed", "2"])
     XCTAssertEqual(other.status, 0, other.errors)
     let first = try data(files[1])

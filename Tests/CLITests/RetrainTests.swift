@@ -87,6 +87,16 @@ final class RetrainTests: CommandTestCase {
     }
   }
 
+  /// A run goes on with the faces that it began with, and no others.
+  func testOtherFacesAreNotGoneOnWith() throws {
+    XCTAssertEqual(try tsdf(retrain("--steps", "2")).status, 0)
+    XCTAssertEqual(try tsdf(retrain("--steps", "3")).status, 0)
+    try folder.write(try encodePNG(syntheticImage(width: 90, height: 64)), "data/images/0.png")
+    let other = try tsdf(retrain("--steps", "4"))
+    XCTAssertEqual(other.status, 1)
+    XCTAssertTrue(other.errors.contains("was trained on other faces"), other.errors)
+  }
+
   func testAutomaticBatchesAndOfficialFiles() throws {
     let result = try tsdf(
       retrain("--steps", "1", "--batch-size", "auto", "--memory-limit", "16"))
@@ -306,6 +316,22 @@ final class RetrainTests: CommandTestCase {
     for row in rows { XCTAssertEqual(row.kept, Double(kept[row.attacker, default: 1]), row.attacker) }
   }
 
+  /// What was made of photos that are others now is made anew.
+  func testOtherPhotosAreProtectedAnew() throws {
+    try writeRecipe {
+      $0["defenders"] = [["name": "given", "perturbation": folder.path("perturbation.safetensors")]]
+      ($0["seeds"], $0["attackers"]) = ([1], [["name": "nothing", "retrains": false]])
+    }
+    let files = ["p/defenders/given/collected/00000.png", "p/arms/given/nothing/seed-1/stage.json"]
+    XCTAssertEqual(try tsdf(persist()).status, 0)
+    let before = try bytes(files)
+    XCTAssertEqual(try tsdf(persist()).status, 0)
+    XCTAssertEqual(try bytes(files), before)
+    try folder.write(try encodePNG(syntheticImage(width: 90, height: 64)), "data/images/2.png")
+    XCTAssertEqual(try tsdf(persist()).status, 0)
+    for (now, then) in zip(try bytes(files), before) { XCTAssertNotEqual(now, then) }
+  }
+
   func testPersistenceRecipesAreChecked() throws {
     for (field, value, message) in [
       ("steps", [1, 2], "steps must begin with 0"), ("seeds", [1, 1], "seeds must be different"),
@@ -318,6 +344,7 @@ final class RetrainTests: CommandTestCase {
       ("defenders", [["name": "x", "craft": ["method": "magic"]]], "method"), ("judged", 7, "at most the 3"),
       ("defenders", [["name": "x", "refineSteps": -3]], "refined -3 steps"), ("model", "vae", "there are stargan"),
       ("colour", 1, "unknown field colour"), ("metrics", ["taste"], "has taste; there are lpips, fid"),
+      ("metrics", ["lpips", "lpips"], "has one twice"), ("firstCollected", 0, "noise crafts on the faces before"),
     ] as [(String, Any, String)] {
       try writeRecipe { $0[field] = value }
       let result = try tsdf(persist())

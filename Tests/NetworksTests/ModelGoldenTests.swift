@@ -223,6 +223,7 @@ final class ModelGoldenTests: XCTestCase {
     let expected = Double(try golden.values(of: "frechet")[0])
     XCTAssertEqual(frechetDistance(rows(a), rows(b)), expected, accuracy: 1e-5)
     XCTAssertEqual(frechetDistance(rows(a), rows(a)), 0, accuracy: 1e-9)
+    XCTAssertTrue(frechetDistance([[1, 2], [3, 4]], [[1], [2]]).isNaN)
   }
 
   func testPriorsMatchHeads() throws {

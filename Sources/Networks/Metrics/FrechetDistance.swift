@@ -4,9 +4,9 @@ import Foundation
 /// Two Time-Scale Update Rule"): |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)), C the unbiased covariances. With X the centred
 /// features, the last trace is the sum of the singular values of X X'^T over the root of the degrees of freedom, so no
 /// matrix as wide as the features is ever made.
-/// - Returns: NaN for sets of fewer than two.
+/// - Returns: NaN for sets of fewer than two, and of features that are not of one length.
 public func frechetDistance(_ a: [[Float]], _ b: [[Float]]) -> Double {
-  guard a.count > 1, b.count > 1 else { return .nan }
+  guard a.count > 1, b.count > 1, (a + b).allSatisfy({ $0.count == a[0].count }) else { return .nan }
   func centred(_ rows: [[Float]]) -> (mean: [Double], rows: [[Double]]) {
     var mean = [Double](repeating: 0, count: rows[0].count)
     for row in rows { for i in row.indices { mean[i] += Double(row[i]) / Double(rows.count) } }

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 
 /// Square faces of one size held in memory as bytes, ready to be drawn in batches.
@@ -9,6 +10,11 @@ public struct FaceSet: Sendable {
   /// Of each face 1 where it has the attribute, else 0, in the order of `attributes`; empty without labels.
   public let labels: [[Float]]
   private let pixels: [[UInt8]]
+
+  /// The SHA-256 of all faces and labels: what follows from other faces has another.
+  package var digest: String {
+    sha256(Data(pixels.flatMap { sha256(Data($0)) } + Data("\(size) \(attributes) \(labels)".utf8))).hexadecimal
+  }
 
   /// The number of faces.
   public var count: Int { pixels.count }

@@ -54,9 +54,13 @@ struct View {
     }
   }
 
-  /// The faces that a detector finds.
+  /// The faces that a detector finds, in large photos at full size too. Whoever learns from other photos before the detector looks does so
+  /// at one size: the photo is shrunk to it.
   func detections(_ detector: any FaceFinder) throws -> [Detection] {
-    guard let attack, attack.recipe.works(at: .network) else { return try detector.detect(image, on: device) }
+    guard let attack, attack.recipe.works(at: .network) else { return try detector.detectAll(in: image, on: device) }
+    guard attack.recipe.learnsFromOthers else {
+      return try detector.detectAll(in: image, on: device) { seen in try purified(seen) { _ in nil } }
+    }
     return try detector.detect(image, on: device) { seen in
       try purified(seen) { count in
         try Self.joined(

@@ -33,7 +33,7 @@ extension PersistenceRecipe {
       let url = folder.appendingPathComponent("\(arm.path)/\(PersistenceArm.resultName)")
       guard FileManager.default.fileExists(atPath: url.path) else { return nil }
       do {
-        return try JSONDecoder().decode(PersistenceResult.self, from: MappedFile(url).data)
+        return try JSONDecoder.withAllNumbers().decode(PersistenceResult.self, from: MappedFile(url).data)
       } catch let error as DecodingError {
         throw FileError(url.path, "is no result of tsdf persist (\(error.localizedDescription)); remove it")
       }

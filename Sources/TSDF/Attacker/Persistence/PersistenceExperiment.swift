@@ -84,6 +84,9 @@ public final class PersistenceExperiment {
     try digest(of: models.metric(metric), named: metric.weights)
   }
 
+  /// The SHA-256 of pictures.
+  func digest(of images: [Image]) -> String { sha256(Data(images.flatMap { sha256(Data($0.bytes)) })).hexadecimal }
+
   private func digest(of url: URL, named name: String) throws -> String {
     if let known = digests[name] { return known }
     let found = sha256(try MappedFile(url).data).hexadecimal

@@ -30,6 +30,7 @@ extension PersistenceRecipe {
       throw RecipeError(
         "metrics", "has \(name); there are \(Self.metricNames.map(\.rawValue).joined(separator: ", "))")
     }
+    guard Set(metrics ?? []).count == (metrics ?? []).count else { throw RecipeError("metrics", "has one twice") }
     try requireNames("defenders", defenders.map(\.name))
     try requireNames("attackers", attackers.map(\.name))
     for defender in defenders {
@@ -43,6 +44,10 @@ extension PersistenceRecipe {
         throw RecipeError("defenders", "has \(defender.name) by PGD, which has no universal part: refine instead")
       }
       try defender.craft?.validate()
+      guard defender.craft == nil || firstCollected > 0 else {
+        throw RecipeError(
+          "firstCollected", "is 0: \(defender.name) crafts on the faces before those that are collected")
+      }
       try requireKnown(
         "defenders", defender.name, defender.refineDetectors + (defender.craft?.detectors ?? []), detectorNames)
     }

@@ -13,6 +13,8 @@ extension PersistenceExperiment {
   private struct ProtectionKey: Encodable {
     var defender: PersistenceRecipe.Defender
     var perturbation: String?, classifier: String?
+    /// Of the photos, and of the faces that are crafted on.
+    var photos: String, crafted: String?
     var generators: [String: String], size: Int, epsilon: Float, first: Int, collected: Int, holdOut: Int, judged: Int
   }
 
@@ -26,6 +28,8 @@ extension PersistenceExperiment {
         defender: defender, perturbation: try defender.perturbation.map(digest),
         classifier: try defender.refineGenerators.isEmpty || defender.refineSteps == 0
           ? nil : digest(recipe.classifier),
+        photos: digest(of: collectedPhotos() + judgedPhotos()),
+        crafted: defender.craft.map { try craftingFaces($0).digest },
         generators: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try generatorDigest($0)) }),
         size: recipe.size, epsilon: recipe.epsilon, first: recipe.firstCollected, collected: recipe.collected,
         holdOut: recipe.holdOut, judged: recipe.judged))
@@ -52,7 +56,8 @@ extension PersistenceExperiment {
 
   /// The SHA-256 of the file of a generator that a recipe names, or its name where that is all there is.
   private func generatorDigest(_ item: String) throws -> String {
-    try digest(generatorNames.contains(item) ? "weights/\(item).safetensors" : String(item.split(separator: "=").last!))
+    try digest(
+      generatorNames.contains(item) ? "weights/\(item).safetensors" : String(item.split(separator: "=").last ?? ""))
   }
 
   private func protector(_ defender: PersistenceRecipe.Defender, _ stage: Stage) throws -> Protector {

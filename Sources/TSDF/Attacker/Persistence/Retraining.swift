@@ -9,7 +9,8 @@ extension PersistenceExperiment {
     var seed: UInt64
     var recipe: PersistenceRecipe
     var files: [String: String]
-    var protection: String
+    /// Of photos as they are protected and as they were, and of public faces where some are mixed in.
+    var protection: String, originals: String, labels: String, clean: String?
   }
 
   /// Runs an arm, or what is left of it.
@@ -30,9 +31,11 @@ extension PersistenceExperiment {
         defender: arm.defender, attacker: arm.attacker, seed: arm.seed, recipe: shared,
         files: try Dictionary(
           uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }
-            + recipe.judgingNetworks.map { ($0.weights, try digest($0)) }),
-        protection: sha256(Data((photos.collected + photos.judged).flatMap { sha256(Data($0.bytes)) })).hexadecimal))
-    if let done = try? JSONDecoder().decode(
+            + Set(recipe.judgingNetworks).map { ($0.weights, try digest($0)) }),
+        protection: digest(of: photos.collected + photos.judged),
+        originals: digest(of: collectedPhotos() + judgedPhotos()), labels: "\(attributes) \(collectedLabels)",
+        clean: arm.attacker.cleanShare > 0 ? cleanFaces(size: recipe.size, labels: attributes).digest : nil))
+    if let done = try? JSONDecoder.withAllNumbers().decode(
       PersistenceResult.self, from: Data(contentsOf: stage.url(PersistenceArm.resultName)))
     {
       return done
@@ -87,7 +90,8 @@ extension PersistenceExperiment {
     let (checkpoint, measured) = (stage.url("checkpoint.safetensors"), stage.url("measurements.json"))
     if stage.exists("checkpoint.safetensors") {
       try trainer.restore(from: checkpoint)
-      let all = try JSONDecoder().decode([PersistenceResult.Measurement].self, from: Data(contentsOf: measured))
+      let all = try JSONDecoder.withAllNumbers().decode(
+        [PersistenceResult.Measurement].self, from: Data(contentsOf: measured))
       result.measurements = all.filter { $0.step <= trainer.step }
     }
     let log = try LossLog(stage.url("losses.jsonl"), step: trainer.step, warmUpStep: trainer.warmUpStep)
@@ -109,7 +113,10 @@ extension PersistenceExperiment {
     try settle()
     while trainer.step < recipe.steps.last! {
       let isWarmingUp = trainer.warmUpStepsLeft > 0
-      let reports = recipe.steps.contains(trainer.step + 1) || (isWarmingUp && trainer.warmUpStepsLeft == 1)
+      // Often enough to see that training diverges before it is judged, seldom enough not to wait for the device each time.
+      let reports =
+        trainer.step % 5 == 4 || recipe.steps.contains(trainer.step + 1)
+        || (isWarmingUp && trainer.warmUpStepsLeft == 1)
       if let losses = try trainer.trainStep(reporting: reports) {
         if let complaint = divergence.complaint(losses) {
           throw FileError(stage.folder.path, "training diverged at step \(trainer.step): \(complaint)")

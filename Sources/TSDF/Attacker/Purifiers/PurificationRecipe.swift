@@ -89,15 +89,18 @@ public struct PurificationRecipe: Hashable, Sendable {
     value == value.rounded() ? "\(Int(value))" : "\(value)"
   }
 
-  /// Whether it needs other protected pictures.
-  public var learnsFromOthers: Bool {
-    steps.contains {
+  /// How many other protected pictures it learns from.
+  public var othersNeeded: Int {
+    steps.map {
       switch $0.kind {
-      case .average, .component: true
-      case .purifier, .denoiser: false
+      case .average(let count), .component(let count): count
+      case .purifier, .denoiser: 0
       }
-    }
+    }.max() ?? 0
   }
+
+  /// Whether it needs other protected pictures.
+  public var learnsFromOthers: Bool { othersNeeded > 0 }
 
   /// Whether it has learned from pictures, others now or before.
   package var learns: Bool {

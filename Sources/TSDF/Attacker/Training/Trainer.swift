@@ -114,7 +114,10 @@ public final class Trainer {
 
   private func takeStep() throws -> [LossPart] {
     if warmUpStepsLeft > 0, var adversary = objective as? any AdversarialObjective {
+      let generator = adversary.state["G"]
       let reported = try adversary.criticStep(run)
+      // Its norms' statistics, too, stay as they were.
+      adversary.state["G"] = generator
       objective = adversary
       warmUpStep += 1
       return reported

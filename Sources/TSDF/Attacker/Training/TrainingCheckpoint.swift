@@ -18,6 +18,7 @@ extension Trainer {
     var metadata = [
       "kind": TrainingCheckpoint.kind, "tsdf": tsdfVersion, "step": "\(step)",
       "random_position": "\(run.random.position)", "recipe": try canonicalJSON(recipe),
+      "data": run.dataDigest,
     ]
     if warmUpStep > 0 { metadata["warm_up_step"] = "\(warmUpStep)" }
     for (part, values) in objective.state { add(part, values) }
@@ -28,7 +29,7 @@ extension Trainer {
     try Safetensors.write(tensors, metadata: metadata, to: url)
   }
 
-  /// Continues from a checkpoint of the same recipe; only the steps, the learning rates and the losses' weights may differ,
+  /// Continues from a checkpoint of the same recipe and faces; only the steps, the learning rates and the losses' weights may differ,
   /// so that a run can be made longer and steered.
   /// - Throws: `FileError` when the file is another recipe's, or does not hold what a checkpoint of it does: then nothing is
   ///   changed.
@@ -45,6 +46,9 @@ extension Trainer {
     else { throw FileError(url.path, "is not a checkpoint of tsdf train") }
     guard saved.steered(as: recipe) == recipe else {
       throw FileError(url.path, "was made with other options; give the same ones, or another --output")
+    }
+    guard file.metadata["data"].map({ $0 == run.dataDigest }) ?? true else {
+      throw FileError(url.path, "was trained on other faces; give the same ones, or another --output")
     }
     guard recipe.model != HiSDGenerator.name || (saved.classificationWeight > 0) == (recipe.classificationWeight > 0)
     else {

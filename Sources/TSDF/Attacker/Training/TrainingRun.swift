@@ -32,6 +32,9 @@ final class TrainingRun {
 
   var faces: FaceSet { data.faces }
 
+  /// What tells these faces from others.
+  private(set) lazy var dataDigest = data.faces.digest + (data.originals?.digest ?? "")
+
   /// One step of a network's parameters against a loss that is a mean over a range of the batch.
   /// - Parameters:
   ///   - leaves: the parameters, as leaves that the loss was computed from.
