@@ -24,7 +24,7 @@ public struct PersistenceRecipe: Codable, Equatable, Sendable {
   public var judged = 30
   /// The largest change of a channel, in units of [-1, 1].
   public var epsilon: Float = 0.05
-  /// What everything is repeated with: different numbers, at least one.
+  /// What purifiers, preparation and retraining are repeated with: different numbers, at least one. Photos are protected once.
   public var seeds: [UInt64] = [1, 2, 3]
   /// After how many generator steps the retrained generator is judged: 0 first, ascending.
   public var steps = [0, 5, 10, 25, 50]
