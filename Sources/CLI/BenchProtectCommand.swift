@@ -16,7 +16,7 @@ struct BenchProtectCommand: ParsableCommand {
   @Option(help: "Images of a round; the inputs are taken again and again.") var count = 100
   @Option(help: "Rounds of each.") var rounds = 3
   @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
-  @Option(help: "JPEG quality, 1 to 100.") var quality = 95
+  @Option(help: "The quality of JPEG and of lossy WebP, HEIC and AVIF copies, 1 to 100.") var quality = 95
   @Flag(help: "As JSON.") var json = false
   @OptionGroup var common: CommonOptions
 

@@ -45,7 +45,7 @@ struct CraftCommand: ParsableCommand {
   /// The recipe of --recipe, or the defaults, with what was given besides.
   private func readRecipe() throws -> CraftRecipe {
     do {
-      return try given(recipe.map { try CraftRecipe(contentsOf: URL(fileURLWithPath: $0)) } ?? CraftRecipe())
+      return try given(recipe.map { try CraftRecipe(contentsOf: locate($0)) } ?? CraftRecipe())
     } catch let error as FileError {
       throw ValidationError("\(error)")
     }

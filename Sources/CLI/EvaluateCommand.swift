@@ -22,7 +22,7 @@ struct EvaluateCommand: ParsableCommand {
     name: [.customLong("perturbation"), .customLong("compare")], parsing: .upToNextOption,
     help: "Perturbations to judge, in one table. (default: weights/perturbation.safetensors)")
   var perturbation: [String] = []
-  @Flag(help: "Also judge unprotected faces (only JPEG changes them).") var clean = false
+  @Flag(help: "Also judge unprotected faces (only --jpeg, --purify and --robustness change them).") var clean = false
   @Flag(help: "Also judge uniform random noise of the first perturbation's budget.") var noise = false
   @Option(help: "Also judge the last perturbation with this many steps of refinement for each face.") var refine = 0
   @OptionGroup var refinement: RefinementOptions
@@ -110,8 +110,10 @@ struct EvaluateCommand: ParsableCommand {
       let (head, sum) = try MeasurementFile.merged(merge)
       return try write(sum, head.conditions, to: results)
     }
-    let results = try openResults(
+    var results = try openResults(
       shard.map { [MeasurementFile.name(of: $0)] } ?? ["report.json", "report.csv", "sheet.png", "index.html"])
+    // Not kept open: other shards write there.
+    if shard != nil { results = nil }
     let device = try common.openDevice()
     let progress = common.progress
     let generators = try generatorOptions.load(on: device)
@@ -138,7 +140,7 @@ struct EvaluateCommand: ParsableCommand {
       try StopSignal.exitIfPending()
       progress.update(pace.text(index, phase))
     }
-    if let shard, let results {
+    if let shard {
       progress.note("shard \(shard.index) of \(shard.count): \(part.count) of \(photos.count) photos")
       let head = MeasurementFile.Head(conditions: conditions, plan: plan, photos: photos.count, shards: shard.count)
       var file = try MeasurementFile(head, shard: shard)
@@ -146,7 +148,8 @@ struct EvaluateCommand: ParsableCommand {
         try file.add(photo)
         pace.finish()
       }
-      try results.write(file.data, to: FilePath(MeasurementFile.name(of: shard)))
+      let name = MeasurementFile.name(of: shard)
+      try openResults([name])!.write(file.data, to: FilePath(name))
     } else {
       var sum = EvaluationSum(plan)
       var sheet = PictureSheet(cell: size)

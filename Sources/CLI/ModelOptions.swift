@@ -61,7 +61,7 @@ struct GeneratorOptions: ParsableArguments {
   @Option(
     help: """
       Generators, separated by commas, or none: names (\(generatorNames.joined(separator: ", "))) for \
-      weights/NAME.safetensors, files that say which they are, or NAME=FILE.
+      weights/NAME.safetensors, files that say which they are, or NAME=FILE. (default: protect, bench refine: stargan,attentiongan; craft: the recipe's; others: all)
       """) var generators: String?
 
   /// The generators, each under a name of its own.

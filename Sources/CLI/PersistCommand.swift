@@ -14,7 +14,7 @@ struct PersistCommand: ParsableCommand {
       Runs the experiment of --recipe (recipes/persist.json): protects the photos that the attacker collects, prepares and \
       retrains as each attacker does, and judges the retrained generator on held-out faces with the same protection. Writes to \
       --output a folder for each arm, and results.json, results.csv and index.html, a page that shows them. The same command goes on where it \
-      stopped, at any moment. Arms are shared out over the devices of --devices, and over processes by --shard.
+      stopped, at any moment. Arms are shared out over the devices of --device, and over processes by --shard.
 
       Edits of protected faces are held against the retrained generator's own edits of the originals (own), and against the \
       edits before retraining (cross), of which only what exceeds the drift of clean edits counts.
@@ -23,24 +23,15 @@ struct PersistCommand: ParsableCommand {
   @Option(help: "The experiment: JSON.") var recipe = "recipes/persist.json"
   @Option(help: "A labelled folder of aligned faces (list_attr*.txt).") var data: String
   @Option(name: .shortAndLong, help: "The folder for everything.") var output: String
-  @Option(help: "I/N: only every N-th arm from the I-th on; others' results count where they are there.") var shard:
-    Shard?
+  @Option(
+    help: ArgumentHelp(
+      """
+      Part I of N, I from 0 on: every N-th arm; others' results count where they are there. slurm: the part that Slurm's \
+      variables say.
+      """, valueName: "i/n|slurm"), transform: parseShard) var shard: Shard?
   @Flag(help: "The results as JSON on stdout instead of the table.") var json = false
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
-
-  /// A part of the work: I/N, I from 1 to N.
-  struct Shard: ExpressibleByArgument {
-    let index: Int, count: Int
-
-    init?(argument: String) {
-      let parts = argument.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-      guard parts.count == 2, let index = parts[0], let count = parts[1], (1...1_000_000).contains(count),
-        (1...count).contains(index)
-      else { return nil }
-      (self.index, self.count) = (index, count)
-    }
-  }
 
   func run() throws {
     let experiment: PersistenceRecipe
@@ -62,7 +53,7 @@ struct PersistCommand: ParsableCommand {
       metric: { [models] in models.weights(of: $0) })
     let requests = try common.deviceRequests()
     let arms = experiment.arms
-    let own = arms.indices.filter { index in shard.map { index % $0.count == $0.index - 1 } ?? true }
+    let own = arms.indices.filter { index in shard.map { index % $0.count == $0.index } ?? true }
     let shared = Mutex(Shared(progress: common.progress))
     StopSignal.listen()
     DispatchQueue.concurrentPerform(iterations: requests.count) { worker in
@@ -87,10 +78,12 @@ struct PersistCommand: ParsableCommand {
         // What was in hand is on disk.
       } catch {
         shared.withLock { $0.failures.append(error) }
-        printError("\(error)")
+        if !(error is ExitCode) { printError("\(error)") }
       }
     }
     try StopSignal.exitIfPending()
+    // Said already, as of a device that there is not.
+    if let code = shared.withLock({ $0.failures.compactMap { $0 as? ExitCode }.first }) { throw code }
     let failures = shared.withLock { $0.failures.map { "\($0)" } }
     let summary = PersistenceSummary(try experiment.results(in: folder))
     let text = try jsonText(summary)

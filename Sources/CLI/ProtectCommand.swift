@@ -22,7 +22,11 @@ struct ProtectCommand: ParsableCommand {
 
   @Argument(help: "Images, or folders (walked, their structure kept).") var inputs: [String]
   @Option(name: .shortAndLong, help: "The folder for the protected copies.") var output: String
-  @Option(help: "The universal perturbation. (default: weights/perturbation.safetensors)") var perturbation: String?
+  @Option(
+    help: """
+      The universal perturbation: laid on with --refine 0, begun with by --start universal, and used for faces too small to refine; \
+      else its --epsilon alone counts. (default: weights/perturbation.safetensors)
+      """) var perturbation: String?
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
   @Option(help: "Gradient steps for each face: stronger, slower. A face that is still found is refined twice more.")
@@ -36,7 +40,7 @@ struct ProtectCommand: ParsableCommand {
   var extent = ProtectionSettings().extent
   @Option(help: "keep, png (exact) or jpeg.") var format = OutputFormat.keep
   @Flag(help: "Copy files that are no pictures, as they are.") var copyOthers = false
-  @Option(help: "JPEG quality, 1 to 100.") var quality = 95
+  @Option(help: "The quality of JPEG and of lossy WebP, HEIC and AVIF copies, 1 to 100.") var quality = 95
   @Flag(
     inversion: .prefixedNo,
     help: "Let the copies' metadata say that tsdf protected them (XMP's tsdf:ProtectedBy), so that it is known later.")

@@ -28,7 +28,8 @@ struct PurifierOptions: ParsableArguments {
       """
       What protected pictures are put through, separated by commas: \(PurificationRecipe.help). @photo behind it does it to the \
       photo as it is stored, @network (the default) to what a network gets; + joins several to one attack. average takes off \
-      what N other protected pictures have in common.
+      what N other protected pictures have in common, component their first principal component. detect, edit and prepare take one attack, \
+      without these two.
       """, valueName: "list"))
   var purify: String?
   @Option(help: "The denoiser's weights. (default: \(Purification.shippedDenoiser))") var denoiser: String?

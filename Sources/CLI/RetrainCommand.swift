@@ -79,7 +79,7 @@ struct RetrainCommand: ParsableCommand {
   private func retrain(as member: Member) throws {
     let (device, progress) = (member.device, member.progress)
     let files = TrainingStart.Files(
-      generator: URL(fileURLWithPath: weights), critic: critic.map { URL(fileURLWithPath: $0) }, imageSize: imageSize)
+      generator: locate(weights), critic: critic.map { URL(fileURLWithPath: $0) }, imageSize: imageSize)
     let start = try TrainingStart(files, named: model, on: device)
     var recipe = try recipe()
     recipe.attributes = attributes.map(items(of:)) ?? []

@@ -271,7 +271,7 @@ final class RetrainTests: CommandTestCase {
 
     // Shards share a folder; another recipe's arms are made anew, and only they.
     try writeRecipe { $0["seeds"] = [1, 2, 3] }
-    for shard in ["1/2", "2/2"] { XCTAssertEqual(try tsdf(persist("--shard", shard)).status, 0) }
+    for shard in ["0/2", "1/2"] { XCTAssertEqual(try tsdf(persist("--shard", shard)).status, 0) }
     let more = try artefacts
     XCTAssertEqual(more.keys.filter { $0.hasSuffix("/result.json") }.count, 45)
     for (file, data) in whole where file.hasSuffix("/result.json") { XCTAssertEqual(more[file], data, file) }

@@ -26,14 +26,28 @@ extension PersistenceRecipe {
     }
   }
 
-  /// What arms came to, as far as they are done.
+  /// What all arms share.
+  var shared: PersistenceRecipe {
+    var shared = self
+    (shared.defenders, shared.attackers, shared.seeds) = ([], [], [])
+    return shared
+  }
+
+  /// The SHA-256 of what the recipe says of an arm.
+  func digest(of arm: PersistenceArm) throws -> String {
+    let parts = try [canonicalJSON(shared), canonicalJSON(arm.defender), canonicalJSON(arm.attacker), "\(arm.seed)"]
+    return sha256(Data(parts.joined(separator: "\n").utf8)).hexadecimal
+  }
+
+  /// What arms came to, as far as they are done. What an earlier run came to with other settings is left out.
   /// - Throws: `FileError` naming a result that is none.
   public func results(in folder: URL) throws -> [PersistenceResult] {
     try arms.compactMap { arm in
       let url = folder.appendingPathComponent("\(arm.path)/\(PersistenceArm.resultName)")
       guard FileManager.default.fileExists(atPath: url.path) else { return nil }
       do {
-        return try JSONDecoder.withAllNumbers().decode(PersistenceResult.self, from: MappedFile(url).data)
+        let result = try JSONDecoder.withAllNumbers().decode(PersistenceResult.self, from: MappedFile(url).data)
+        return try result.recipe == digest(of: arm) ? result : nil
       } catch let error as DecodingError {
         throw FileError(url.path, "is no result of tsdf persist (\(error.localizedDescription)); remove it")
       }

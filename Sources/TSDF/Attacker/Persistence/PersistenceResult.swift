@@ -4,6 +4,8 @@ public struct PersistenceResult: Codable, Equatable, Sendable {
   public var defender: String, attacker: String
   /// One of the recipe's.
   public var seed: UInt64
+  /// The SHA-256 of what the recipe says of the arm.
+  public var recipe: String?
   /// What the attacker had to train on.
   public var preparation: Preparation
   /// Critic steps before the first generator step.

@@ -17,8 +17,6 @@ extension PersistenceExperiment {
   /// - Throws: `Stopped` where it is asked to stop, with all that it did on disk.
   public func run(_ arm: PersistenceArm) throws -> PersistenceResult {
     let photos = try protected(by: arm.defender)
-    var shared = recipe
-    (shared.defenders, shared.attackers, shared.seeds) = ([], [], [])
     var files = [recipe.generator, recipe.classifier] + (recipe.critic.map { [$0] } ?? [])
     for text in [arm.attacker.purify, arm.attacker.detectThrough].compactMap({ $0 }) {
       for case .denoiser(let path) in try PurificationRecipe(text).steps.map(\.kind) {
@@ -28,7 +26,7 @@ extension PersistenceExperiment {
     let stage = try Stage(
       folder.appendingPathComponent(arm.path),
       key: ArmKey(
-        defender: arm.defender, attacker: arm.attacker, seed: arm.seed, recipe: shared,
+        defender: arm.defender, attacker: arm.attacker, seed: arm.seed, recipe: recipe.shared,
         files: try Dictionary(
           uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }
             + Set(recipe.judgingNetworks).map { ($0.weights, try digest($0)) }),
@@ -43,7 +41,8 @@ extension PersistenceExperiment {
     try checkStop()
     let crops = try prepared(photos.collected, arm)
     var result = PersistenceResult(
-      defender: arm.defender.name, attacker: arm.attacker.name, seed: arm.seed, preparation: crops.summary,
+      defender: arm.defender.name, attacker: arm.attacker.name, seed: arm.seed, recipe: try recipe.digest(of: arm),
+      preparation: crops.summary,
       warmUpSteps: 0, measurements: [])
     if arm.attacker.retrains, !crops.images.isEmpty {
       try retrain(arm, crops, photos.judged, stage, &result)
