@@ -122,15 +122,7 @@ struct EvaluateCommand: ParsableCommand {
     let evaluator = Evaluator(
       generators: generators, detectors: found,
       networks: try networks(on: device), seed: seed, device: device)
-    let attacks = try purifiers.load(
-      (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
-        + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") }
-        + purifiers.recipes(), on: device)
-    for attack in attacks where attack.recipe.othersNeeded >= photos.count {
-      throw ValidationError(
-        "\(attack.recipe.name) learns from \(attack.recipe.othersNeeded) other photos, and \(photos.count) are judged: give a larger --count"
-      )
-    }
+    let attacks = try attacks(on: photos.count, device)
     let (variants, hashes) = try variants(generators, on: device)
     let plan = evaluator.plan(variants, attacks: attacks)
     let conditions = try conditions(perturbations: hashes)
@@ -168,6 +160,19 @@ struct EvaluateCommand: ParsableCommand {
       try results?.write(Data(page.html().utf8), to: "index.html")
     }
     try common.reportProfile(of: device)
+  }
+
+  /// The attacks that so many photos are judged after.
+  private func attacks(on count: Int, _ device: any Device) throws -> [Purification] {
+    let recipes =
+      try (robustness ? robustnessProbes.map { try PurificationRecipe($0) } : [])
+      + jpeg.map { try PurificationRecipe("jpeg444:\($0)@photo") } + purifiers.recipes()
+    for recipe in recipes where recipe.othersNeeded >= count {
+      throw ValidationError(
+        "\(recipe.name) learns from \(recipe.othersNeeded) other photos, and \(count) are judged: give a larger --count"
+      )
+    }
+    return try purifiers.load(recipes, on: device)
   }
 
   /// What the last variant was made against.

@@ -33,15 +33,18 @@ struct PersistCommand: ParsableCommand {
   @OptionGroup var models: DetectorOptions
   @OptionGroup var common: CommonOptions
 
-  func run() throws {
-    let experiment: PersistenceRecipe
+  private func readRecipe() throws -> PersistenceRecipe {
     do {
-      experiment = try PersistenceRecipe(contentsOf: locate(recipe))
+      return try PersistenceRecipe(contentsOf: locate(recipe))
     } catch let error as RecipeError {
       throw ValidationError("\(recipe): \(error)")
     } catch let error as FileError {
       throw ValidationError("\(error)")
     }
+  }
+
+  func run() throws {
+    let experiment = try readRecipe()
     // Not kept open: other shards may write there.
     _ = try resultFolder(output, for: ["results.json", "results.csv", "index.html"])
     let dataset = try Dataset(labelled: URL(fileURLWithPath: data))
@@ -82,9 +85,9 @@ struct PersistCommand: ParsableCommand {
       }
     }
     try StopSignal.exitIfPending()
+    let failures = shared.withLock { $0.failures }
     // Said already, as of a device that there is not.
-    if let code = shared.withLock({ $0.failures.compactMap { $0 as? ExitCode }.first }) { throw code }
-    let failures = shared.withLock { $0.failures.map { "\($0)" } }
+    if let code = failures.lazy.compactMap({ $0 as? ExitCode }).first { throw code }
     let summary = PersistenceSummary(try experiment.results(in: folder))
     let text = try jsonText(summary)
     let results = try resultFolder(output)

@@ -357,6 +357,9 @@ final class RetrainTests: CommandTestCase {
     XCTAssertTrue(result.errors.contains("14 faces"), result.errors)
     // A folder that is not an experiment's is left alone.
     try writeRecipe()
+    let nowhere = try tsdf(persist("--device", "nowhere").map { $0 == folder.path("p") ? folder.path("q") : $0 })
+    XCTAssertEqual(nowhere.status, 69, nowhere.errors)
+    XCTAssertFalse(folder.files.contains("q/results.json"))
     try folder.write(Data("mine".utf8), "p/arms/none/nothing/seed-1/mine.txt")
     let foreign = try tsdf(persist())
     XCTAssertEqual(foreign.status, 1)
