@@ -19,11 +19,12 @@ let executable = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPath
 /// The OpenCL driver that does nothing (Tests/NullDriver), beside them.
 let nullDriver = executable.deletingLastPathComponent().appendingPathComponent("libNullDriver.so").path
 
-/// A started process that has not been waited for.
+/// A started process that has not been waited for. It keeps nothing between runs: those that are killed while kernels are built would
+/// leave their marks in the user's cache, and later ones would take the compiler for broken.
 func startTSDF(_ arguments: [String], environment: [String: String] = [:]) throws -> (
   process: Process, out: Pipe, err: Pipe
 ) {
-  let process = makeProcess(arguments, environment: environment)
+  let process = makeProcess(arguments, environment: environment.merging(["TSDF_CACHE": ""]) { given, _ in given })
   let (out, err) = (Pipe(), Pipe())
   process.standardOutput = out
   process.standardError = err
