@@ -110,8 +110,9 @@ struct EvaluateCommand: ParsableCommand {
       let (head, sum) = try MeasurementFile.merged(merge)
       return try write(sum, head.conditions, to: results)
     }
-    var results = try openResults(
-      shard.map { [MeasurementFile.name(of: $0)] } ?? ["report.json", "report.csv", "sheet.png", "index.html"])
+    let names =
+      shard.map { [MeasurementFile.name(of: $0)] } ?? ["report.json", "report.csv", "sheet.png", "index.html"]
+    var results = try openResults(names)
     // Not kept open: other shards write there.
     if shard != nil { results = nil }
     let device = try common.openDevice()
@@ -140,8 +141,7 @@ struct EvaluateCommand: ParsableCommand {
         try file.add(photo)
         pace.finish()
       }
-      let name = MeasurementFile.name(of: shard)
-      try openResults([name])!.write(file.data, to: FilePath(name))
+      try openResults(names)?.write(file.data, to: FilePath(names[0]))
     } else {
       var sum = EvaluationSum(plan)
       var sheet = PictureSheet(cell: size)

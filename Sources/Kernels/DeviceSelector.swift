@@ -27,7 +27,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   let found = try openCLDevices()
 
   if request == "auto" {
-    let complaints = found.map { $0.complaint() ?? $0.inability ?? $0.defect() }
+    let complaints = found.map { $0.complaint() ?? $0.defect() }
     let usable = zip(found, complaints).filter { $1 == nil }.map(\.0)
     let complaint = complaints.compactMap { $0 }.joined(separator: "\n")
     func note(_ own: String?) -> String? {
@@ -37,10 +37,8 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
     for kind in [OpenCLDeviceInfo.Kind.gpu, .accelerator, .other, .cpu] {
       let ofKind = usable.filter { $0.kind == kind }
       // The loader's order says nothing; of equals it decides.
-      guard
-        let info = kind == .cpu
-          ? ofKind.first : ofKind.reduce(nil, { best, one in best.map { one.isLarger(than: $0) ? one : $0 } ?? one })
-      else { continue }
+      guard let first = ofKind.first else { continue }
+      let info = kind == .cpu ? first : ofKind.dropFirst().reduce(first) { $1.isLarger(than: $0) ? $1 : $0 }
       let reason =
         kind == .cpu
         ? "no GPU among the \(found.count) OpenCL device(s)"
@@ -74,7 +72,7 @@ public func selectDevice(_ request: String? = nil, memoryLimit: Int? = nil) thro
   guard let first = matches.first else {
     throw KernelsError.noDevice("no device matches '\(request)'; \(list); 'cpu' is always there")
   }
-  if let defect = first.inability ?? first.defect() { throw KernelsError.noDevice(defect) }
+  if let defect = first.defect() { throw KernelsError.noDevice(defect) }
   return DeviceChoice(
     device: try OpenCLDevice(first, memoryLimit: memoryLimit), reason: "asked for by '\(request)'",
     note: first.driverNote)
@@ -85,10 +83,5 @@ extension OpenCLDeviceInfo {
   fileprivate func isLarger(than other: OpenCLDeviceInfo) -> Bool {
     sharesHostMemory == other.sharesHostMemory
       ? globalMemoryBytes > other.globalMemoryBytes : !sharesHostMemory
-  }
-
-  /// Why kernels cannot be built for it, for people; nil where they can.
-  fileprivate var inability: String? {
-    buildsKernels ? nil : "\(name) is not used: \(compiler) builds no kernels of OpenCL 1.2 (it says \(version))"
   }
 }

@@ -15,9 +15,13 @@ extension OpenCLDevice {
 }
 
 extension OpenCLDeviceInfo {
-  /// Why results of the device would be wrong, for people; nil where nothing is known against it. Only devices of the name that
-  /// was caught are asked, since that takes a compilation, and by what they do, since another version may do better.
+  /// Why the device is of no use, for people: its driver builds no kernels, or their results would be wrong; nil where nothing is known
+  /// against it. Only devices of the name that was caught at wrong results are asked, since that takes a compilation, and by what they do,
+  /// since another version may do better.
   func defect() -> String? {
+    guard buildsKernels else {
+      return "\(name) is not used: \(compiler) builds no kernels of OpenCL 1.2 (it says \(version))"
+    }
     guard name.hasPrefix("llvmpipe"), let device = try? OpenCLDevice(self), (try? device.runsLongLoops()) == false
     else {
       return nil

@@ -115,7 +115,7 @@ public func openCLDevices() throws -> [OpenCLDeviceInfo] {
 }
 
 /// Whether a version, "OpenCL 1.2 and more", is one whose language the kernels are written in.
-func isRecent(_ version: String) -> Bool {
+private func isRecent(_ version: String) -> Bool {
   let numbers = version.split(separator: " ").dropFirst().first?.split(separator: ".").map { Int($0) ?? 0 } ?? []
   return numbers.count == 2 && (numbers[0], numbers[1]) >= (1, 2)
 }

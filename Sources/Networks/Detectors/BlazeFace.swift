@@ -8,7 +8,7 @@ import Pictures
 ///
 /// Boxes are [N, anchors, 4]: how far the centre lies from the anchor's, to the right and down, then width and height, all in
 /// pixels of the network's input.
-package final class BlazeFace: FaceDetector {
+package final class BlazeFace: SingleShotDetector {
   package static let name = "blazeface"
   /// The networks' names on the command line.
   package static let names = Variant.all.map(\.name)
@@ -241,15 +241,14 @@ package final class BlazeFace: FaceDetector {
     let found = try Autograd.withoutRecording { try heads(images.detached()) }
     return try (0..<images.shape[0]).map { index in
       try detections(
-        found.slice(index..<index + 1), height: images.shape[2], width: images.shape[3], threshold: threshold)
+        found.slice(index..<index + 1), height: images.shape[2], width: images.shape[3], threshold: threshold,
+        landmarks: nil)
     }
   }
 
-  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
-    try detections(heads, height: height, width: width, threshold: threshold).map(\.box)
-  }
-
-  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Detection] {
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
+  {
     let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
     // Which boxes are merged does not depend on how sure one wants to be of a face.
     let faces = try SingleShot.candidates(heads, threshold: min(threshold, Self.candidateThreshold)) { i, score in

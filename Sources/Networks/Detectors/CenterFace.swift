@@ -7,7 +7,7 @@ import Pictures
 ///
 /// Boxes are [N, cells, 4]: how far the centre lies from the cell's, to the right and down, in cells, and the logarithms of
 /// width and height in cells.
-package final class CenterFace: FaceDetector {
+package final class CenterFace: SingleShotDetector {
   package static let name = "centerface"
 
   package let inventablePriorArea: Float? = 64 * 64
@@ -157,12 +157,8 @@ package final class CenterFace: FaceDetector {
     return try detections(found, height: height, width: width, threshold: threshold, landmarks: landmarks)
   }
 
-  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
-    try detections(heads, height: height, width: width, threshold: threshold, landmarks: nil).map(\.box)
-  }
-
-  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?)
-    throws -> [Detection]
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
   {
     let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
     let faces = try SingleShot.candidates(heads, threshold: threshold) { i, score in

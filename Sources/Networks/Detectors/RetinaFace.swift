@@ -5,7 +5,7 @@ import Pictures
 /// RetinaFace (Deng et al., CVPR 2020) with MobileNet-0.25 or ResNet-50, as its weights tell: a feature pyramid on three
 /// stages of the backbone, three context modules (SSH), and heads for faces, boxes and five landmarks. Parameters carry the
 /// official names; batch norms are folded into the convolutions, in the file or here.
-package final class RetinaFace: FaceDetector {
+package final class RetinaFace: SingleShotDetector {
   package static let name = "retinaface"
   static let residualName = "retinaface-resnet50"
 
@@ -174,19 +174,18 @@ package final class RetinaFace: FaceDetector {
     }
   }
 
-  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
-    try SingleShot.detections(
-      heads, priorBoxes(height: height, width: width), threshold: threshold, suppression: Self.suppression
-    ).map(\.box)
-  }
-
   package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     let levels = try Autograd.withoutRecording { try features(image.detached()) }
-    let landmarks = try head(levels, "LandmarkHead", values: 10).values()
-    let priors = priorBoxes(height: image.shape[2], width: image.shape[3])
-    return try SingleShot.detections(
-      heads(levels), priors, threshold: threshold, suppression: Self.suppression
-    ) { i in
+    return try detections(
+      heads(levels), height: image.shape[2], width: image.shape[3], threshold: threshold,
+      landmarks: head(levels, "LandmarkHead", values: 10).values())
+  }
+
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
+  {
+    let priors = priorBoxes(height: height, width: width)
+    return try SingleShot.detections(heads, priors, threshold: threshold, suppression: Self.suppression) { i in
       SingleShot.landmarks(landmarks, of: i) { x, y in
         Point(
           x: priors[i].centerX + x * 0.1 * priors[i].width, y: priors[i].centerY + y * 0.1 * priors[i].height)

@@ -204,8 +204,22 @@ struct VGGSources {
   static let leastSide = 32
 }
 
-/// A detector of one shot without landmarks: its heads say all that it finds.
-protocol HeadsDetector: FaceDetector {
+/// A detector of one shot: its heads say all that it finds.
+protocol SingleShotDetector: FaceDetector {
+  /// The faces that heads of one image say there are, best first.
+  /// - Parameter landmarks: ten values a prior, as the network gives them; nil for faces without.
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
+}
+
+extension SingleShotDetector {
+  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
+    try detections(heads, height: height, width: width, threshold: threshold, landmarks: nil).map(\.box)
+  }
+}
+
+/// One without landmarks.
+protocol HeadsDetector: SingleShotDetector {
   /// What is left of the faces found, best first.
   func suppressed(_ found: [Detection]) -> [Detection]
 }
@@ -214,14 +228,12 @@ extension HeadsDetector {
   package func detect(_ image: Tensor, threshold: Float) throws -> [Detection] {
     try detections(
       Autograd.withoutRecording { try heads(image.detached()) }, height: image.shape[2], width: image.shape[3],
-      threshold: threshold)
+      threshold: threshold, landmarks: nil)
   }
 
-  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
-    try detections(heads, height: height, width: width, threshold: threshold).map(\.box)
-  }
-
-  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Detection] {
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
+  {
     try SingleShot.detections(
       heads, priorBoxes(height: height, width: width), threshold: threshold, suppress: suppressed)
   }

@@ -8,7 +8,7 @@ import Pictures
 ///
 /// Boxes are [N, cells, 4]: how far the centre lies from the cell's corner, to the right and down, in cells, and the logarithms of
 /// width and height in cells.
-package final class YuNet: FaceDetector {
+package final class YuNet: SingleShotDetector {
   package static let name = "yunet"
 
   package let inventablePriorArea: Float? = 64 * 64
@@ -180,12 +180,8 @@ package final class YuNet: FaceDetector {
     return try detections(found, height: height, width: width, threshold: threshold, landmarks: points)
   }
 
-  package func faces(in heads: DetectorHeads, height: Int, width: Int, threshold: Float) throws -> [Box]? {
-    try detections(heads, height: height, width: width, threshold: threshold, landmarks: nil).map(\.box)
-  }
-
-  private func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?)
-    throws -> [Detection]
+  func detections(_ heads: DetectorHeads, height: Int, width: Int, threshold: Float, landmarks: [Float]?) throws
+    -> [Detection]
   {
     let boxes = try decodedBoxes(heads.location, height: height, width: width).values()
     let priors = priorBoxes(height: height, width: width)

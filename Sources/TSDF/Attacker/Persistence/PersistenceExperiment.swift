@@ -88,8 +88,28 @@ public final class PersistenceExperiment {
   func digest(of images: [Image]) -> String { sha256(Data(images.flatMap { sha256(Data($0.bytes)) })).hexadecimal }
 
   private func digest(of url: URL, named name: String) throws -> String {
+    try remembered(name) { sha256(try MappedFile(url).data).hexadecimal }
+  }
+
+  /// Of the photos before they are protected.
+  func originalsDigest() throws -> String {
+    try remembered("\0photos") { digest(of: try collectedPhotos() + judgedPhotos()) }
+  }
+
+  /// Of the faces that a perturbation is crafted on.
+  func craftingDigest(_ recipe: CraftRecipe) throws -> String {
+    try remembered("\0\(recipe.faces) faces of \(recipe.size)") { try craftingFaces(recipe).digest }
+  }
+
+  /// Of the public faces that are mixed in.
+  func cleanDigest() throws -> String {
+    try remembered("\0public faces") { try cleanFaces(size: recipe.size, labels: attributes).digest }
+  }
+
+  /// - Parameter name: a path, or what is none.
+  private func remembered(_ name: String, _ make: () throws -> String) rethrows -> String {
     if let known = digests[name] { return known }
-    let found = sha256(try MappedFile(url).data).hexadecimal
+    let found = try make()
     digests[name] = found
     return found
   }

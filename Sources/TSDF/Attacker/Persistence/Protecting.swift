@@ -28,8 +28,8 @@ extension PersistenceExperiment {
         defender: defender, perturbation: try defender.perturbation.map(digest),
         classifier: try defender.refineGenerators.isEmpty || defender.refineSteps == 0
           ? nil : digest(recipe.classifier),
-        photos: digest(of: collectedPhotos() + judgedPhotos()),
-        crafted: defender.craft.map { try craftingFaces($0).digest },
+        photos: originalsDigest(),
+        crafted: defender.craft.map(craftingDigest),
         generators: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try generatorDigest($0)) }),
         size: recipe.size, epsilon: recipe.epsilon, first: recipe.firstCollected, collected: recipe.collected,
         holdOut: recipe.holdOut, judged: recipe.judged))

@@ -31,8 +31,8 @@ extension PersistenceExperiment {
           uniqueKeysWithValues: Set(files).map { ($0, try digest($0)) }
             + Set(recipe.judgingNetworks).map { ($0.weights, try digest($0)) }),
         protection: digest(of: photos.collected + photos.judged),
-        originals: digest(of: collectedPhotos() + judgedPhotos()), labels: "\(attributes) \(collectedLabels)",
-        clean: arm.attacker.cleanShare > 0 ? cleanFaces(size: recipe.size, labels: attributes).digest : nil))
+        originals: originalsDigest(), labels: "\(attributes) \(collectedLabels)",
+        clean: arm.attacker.cleanShare > 0 ? cleanDigest() : nil))
     if let done = try? JSONDecoder.withAllNumbers().decode(
       PersistenceResult.self, from: Data(contentsOf: stage.url(PersistenceArm.resultName)))
     {
