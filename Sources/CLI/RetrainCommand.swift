@@ -38,7 +38,7 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: "The last this many faces of --data are not trained on.") var holdOut = 0
   @Option(help: "Generator steps.") var steps = 100
   @OptionGroup var optimizer: OptimizerOptions
-  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps = 0
+  @OptionGroup var losses: LossOptions
   @Option(help: "Channels of the first layer of a fresh discriminator.") var discriminatorWidth: Int?
   @Option(help: "Layers of a fresh discriminator. (default: as many as the size can be halved, at most the model's)")
   var discriminatorLayers: Int?
@@ -115,8 +115,10 @@ struct RetrainCommand: ParsableCommand {
 
   /// The model's defaults with what was given instead; extents and labels come from the networks.
   private func recipe() throws -> TrainingRecipe {
-    var recipe = try optimizer.applied(to: batch.applied(to: TrainingRecipe(defaultsOf: model)))
-    (recipe.seed, recipe.holdOut, recipe.steps, recipe.decaySteps) = (loop.seed, max(1, holdOut), steps, decaySteps)
+    var recipe = try batch.applied(to: TrainingRecipe(defaultsOf: model))
+    recipe.decaySteps = 0
+    recipe = try losses.applied(to: optimizer.applied(to: recipe))
+    (recipe.seed, recipe.holdOut, recipe.steps) = (loop.seed, max(1, holdOut), steps)
     recipe.tags = tags ?? recipe.tags
     recipe.discriminatorWidth = discriminatorWidth ?? recipe.discriminatorWidth
     recipe.discriminatorLayers = discriminatorLayers ?? recipe.discriminatorLayers

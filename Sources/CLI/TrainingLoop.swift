@@ -23,6 +23,10 @@ struct TrainingLoopOptions: ParsableArguments {
 struct OptimizerOptions: RecipeOptions {
   @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
   @Option(help: "Adam's learning rate.") var learningRate: Float?
+  @Option(
+    help: "Use an average of the generator's weights, of which a step keeps this share. (default: hisd 0.99, else none)"
+  )
+  var averaging: Float?
 }
 
 /// How many faces of a labelled folder are trained on: all but the last `holdOut`.

@@ -74,6 +74,34 @@ final class RetrainingTests: XCTestCase {
     }
   }
 
+  /// An average of the weights is what is used; a checkpoint holds both.
+  func testAveragesWeights() throws {
+    for model in generatorNames {
+      let raw = try makeTrainer(model) { $0.averaging = 0 }
+      let averaged = try makeTrainer(model) { $0.averaging = 0.75 }
+      var expected = try values(averaged)
+      for step in 0..<2 {
+        let resumed = try makeTrainer(model) { $0.averaging = 0.75 }
+        if step > 0 {
+          let checkpoint = folder.url.appendingPathComponent("averaged")
+          try averaged.writeCheckpoint(to: checkpoint)
+          try resumed.restore(from: checkpoint)
+        }
+        for trainer in [raw, averaged, resumed] { _ = try trainer.trainStep(reporting: false) }
+        for (name, weights) in try values(raw) {
+          expected[name] = zip(expected[name]!, weights).map { $0 * 0.75 + $1 * 0.25 }
+        }
+        let found = try values(averaged)
+        XCTAssertEqual(found.keys, expected.keys)
+        for (name, value) in found {
+          XCTAssertLessThan(relativeError(value, expected[name]!), 1e-6, "\(model) \(name)")
+        }
+        XCTAssertNotEqual(found, try values(raw), model)
+        XCTAssertEqual(try values(resumed), found, model)
+      }
+    }
+  }
+
   /// Without a critic one is trained first, and the generator waits.
   func testWarmsUpACritic() throws {
     for model in generatorNames {

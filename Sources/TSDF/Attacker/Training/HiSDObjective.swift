@@ -24,13 +24,10 @@ struct HiSDObjective: AdversarialObjective {
     return recipe
   }
 
-  private static let decay: Float = 0.99
-
   private(set) var generator: HiSDGenerator
   private(set) var critic: HiSDDiscriminator
   var adaptation = Adaptation()
-  /// The average of the generator's weights.
-  private var averagedGenerator: HiSDGenerator
+  private var average: WeightAverage
   private var tags: [StyleTag] { generator.tags }
 
   init(_ recipe: TrainingRecipe, device: any Device) throws {
@@ -42,8 +39,7 @@ struct HiSDObjective: AdversarialObjective {
     generator = try HiSDGenerator(
       configuration, tags: tags, imageSize: recipe.imageSize, seed: recipe.seed, device: device)
     critic = try Self.critic(for: generator, channels: configuration.extractor, recipe, device: device)
-    // Optimisers work in place, so the average needs tensors of its own.
-    averagedGenerator = try generator.copy()
+    average = try WeightAverage(decay: Self.decay(recipe), of: generator)
   }
 
   init(_ start: TrainingStart, _ recipe: inout TrainingRecipe, device: any Device) throws {
@@ -65,8 +61,11 @@ struct HiSDObjective: AdversarialObjective {
       critic = try Self.critic(for: generator, channels: channels, recipe, device: device)
     }
     (recipe.discriminatorWidth, recipe.discriminatorLayers) = (critic.width, critic.layers)
-    averagedGenerator = try start.average.map { try HiSDGenerator($0, description).copy() } ?? generator.copy()
+    average = try WeightAverage(
+      decay: Self.decay(recipe), of: start.average.map { try HiSDGenerator($0, description) } ?? generator)
   }
+
+  private static func decay(_ recipe: TrainingRecipe) -> Float { recipe.averaging ?? 0.99 }
 
   private static func require(_ tags: [StyleTag], _ recipe: TrainingRecipe) throws {
     guard tags.contains(where: { $0.attributes.count > 1 }) else {
@@ -93,18 +92,18 @@ struct HiSDObjective: AdversarialObjective {
     try HiSDGenerator(start.generator, start.description).imageSize
   }
 
-  func trainedModel() throws -> HiSDGenerator { averagedGenerator }
+  func trainedModel() throws -> HiSDGenerator { generator.replacing(average.parameters) }
 
   var state: [String: [String: Tensor]] {
     get {
       [
-        "G": generator.parameters, "D": critic.parameters, "extra": averagedGenerator.parameters,
+        "G": generator.parameters, "D": critic.parameters, "extra": average.parameters,
         "patch": adaptation.patches,
       ]
     }
     set {
       (generator.parameters, critic.parameters) = (newValue["G"]!, newValue["D"]!)
-      (averagedGenerator.parameters, adaptation.patches) = (newValue["extra"]!, newValue["patch"]!)
+      (average.parameters, adaptation.patches) = (newValue["extra"]!, newValue["patch"]!)
     }
   }
 
@@ -173,12 +172,7 @@ struct HiSDObjective: AdversarialObjective {
     }
     let own = try Made(made.keys.sorted().map { made[$0]! }).all.map { try run.slicer.padded($0, count: recipe.batch) }
     let judged = try criticUpdate(run, batch, mixed, Made(own))
-    let trained = try adaptation.applied(to: generator)
-    averagedGenerator.parameters = try averagedGenerator.parameters.merging(
-      trained.parameters.map { name, value in
-        (name, try averagedGenerator.parameters[name]! * Self.decay + value * (1 - Self.decay))
-      }
-    ) { $1 }
+    try average.add(adaptation.applied(to: generator))
     return reported + judged
   }
 

@@ -23,7 +23,8 @@ extension TrainingRecipe {
     for (field, rate) in [("learningRate", learningRate), ("mapperLearningRate", mapperLearningRate)] {
       try requireField(field, rate, 0...1)
     }
-    for (field, beta) in [("beta1", beta1), ("beta2", beta2)] where !(beta >= 0 && beta < 1) {
+    for (field, beta) in [("beta1", beta1), ("beta2", beta2), ("averaging", averaging ?? 0)]
+    where !(beta >= 0 && beta < 1) {
       throw RecipeError(field, "must be at least 0 and below 1, not \(beta)")
     }
     for (field, weight) in [

@@ -36,6 +36,9 @@ public struct TrainingRecipe: Codable, Equatable, Sendable {
   public var beta1: Float = 0.5
   /// Adam's decay of the mean of squared gradients, at least 0 and below 1.
   public var beta2: Float = 0.999
+  /// What a step keeps of an average of the generator's weights, which is used in their place: at least 0 and below 1. Where it is not
+  /// set, as the model's authors do: 0.99 for HiSD, no average for the others.
+  public var averaging: Float?
   /// Over the last this many generator steps the learning rate falls linearly to 0.
   public var decaySteps = 100_000
   /// Of the attribute loss of the generator: 0...1e6.

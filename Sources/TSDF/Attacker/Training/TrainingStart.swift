@@ -61,7 +61,7 @@ public struct TrainingStart {
     optimizers = try file.optimizers(["G", "M"], of: type.generatorKeys, on: device).merging(
       judge?.optimizers(["D"], of: type.criticKeys, on: device) ?? [:]
     ) { $1 }
-    average = try type.averageKeys.isEmpty ? nil : file.average(under: type.averageKeys, on: device)
+    average = try file.average(under: type.averageKeys, on: device)
     generatorDigest = sha256(try Data(contentsOf: url, options: .alwaysMapped)).hexadecimal
     criticDigest = try criticURL.map { sha256(try Data(contentsOf: $0, options: .alwaysMapped)).hexadecimal }
   }
@@ -134,6 +134,7 @@ private struct NetworkFile {
     if let extra = checkpoint?.part("extra") {
       return extra.tensors.isEmpty ? nil : extra
     }
+    guard !keys.isEmpty else { return nil }
     let found = try StateDictionary.read(url, under: keys, on: device).state
     return found.tensors.keys == state.tensors.keys ? found : nil
   }

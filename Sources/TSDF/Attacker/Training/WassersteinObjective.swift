@@ -37,10 +37,13 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
   private(set) var generator: Model
   private(set) var critic: Model.Critic
   var adaptation = Adaptation()
+  /// Nil where the weights are used as they are, as the authors do.
+  private var average: WeightAverage?
 
   init(_ recipe: TrainingRecipe, device: any Device) throws {
     generator = try Model.fresh(recipe, device: device)
     critic = try Model.critic(recipe, device: device)
+    average = try recipe.averaging.map { try WeightAverage(decay: $0, of: generator) }
   }
 
   init(_ start: TrainingStart, _ recipe: inout TrainingRecipe, device: any Device) throws {
@@ -53,6 +56,9 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     generator.describe(in: &recipe)
     critic = try given ?? Model.critic(recipe, device: device)
     critic.describe(in: &recipe)
+    average = try recipe.averaging.map {
+      try WeightAverage(decay: $0, of: start.average.map { try Model($0, description) } ?? generator)
+    }
     guard critic.attributeCount == generator.attributes.count else {
       throw KernelsError.usage(
         "the critic judges \(critic.attributeCount) attributes, the generator takes \(generator.attributes.count)")
@@ -63,13 +69,21 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
     try start.critic.map { try Model.critic($0).imageSize } ?? Model(start.generator, start.description).imageSize
   }
 
-  func trainedModel() throws -> Model { try adaptation.applied(to: generator) }
+  func trainedModel() throws -> Model {
+    try average.map { generator.replacing($0.parameters) } ?? adaptation.applied(to: generator)
+  }
 
   var state: [String: [String: Tensor]] {
-    get { ["G": generator.parameters, "D": critic.parameters, "patch": adaptation.patches] }
+    get {
+      [
+        "G": generator.parameters, "D": critic.parameters, "extra": average?.parameters ?? [:],
+        "patch": adaptation.patches,
+      ]
+    }
     set {
       (generator.parameters, critic.parameters) = (newValue["G"]!, newValue["D"]!)
       adaptation.patches = newValue["patch"]!
+      average?.parameters = newValue["extra"]!
     }
   }
 
@@ -83,6 +97,7 @@ struct WassersteinObjective<Model: WassersteinGenerator>: AdversarialObjective {
       try generatorLoss(adaptation.applied(leaves, to: generator), batch.slice($0), statistics, run.recipe)
     }
     try keep(statistics)
+    try average?.add(adaptation.applied(to: generator))
     return reported
   }
 
