@@ -70,7 +70,7 @@ final class ProtectionTests: XCTestCase {
       image.cropped(x: 700, y: 0, width: 1300, height: 900).bytes)
     XCTAssertLessThanOrEqual(count.value, 3)
     XCTAssertEqual(Set(notes.filter { $0.round == 0 }.map(\.face)), [1, 2])
-    XCTAssertTrue(notes.allSatisfy { $0.steps == 60 && (0...1).contains($0.fraction) })
+    XCTAssertTrue(notes.allSatisfy { $0.steps == ($0.round == 0 ? 60 : 24) && (0...1).contains($0.fraction) })
     XCTAssertTrue(notes.contains { $0.step == 24 })
   }
 

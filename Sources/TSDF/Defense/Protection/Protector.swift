@@ -22,8 +22,6 @@ public final class Protector {
   let device: any Device
   /// Views smaller than this are not refined.
   private let smallestRefinedSide = 48
-  /// How often a picture is looked at as it is saved, and faces that are still found refined once more.
-  private let looks = 3
   /// What whole pictures of the last few sizes and formats are moved by, oldest first: a collection's are often alike.
   private var wholeMoves: [(size: [Int], moves: [Int16])] = []
   private let keptMoves = 32 << 20
@@ -100,7 +98,7 @@ public final class Protector {
       protection.regions[index].face.map { face in found.contains { $0.isOfSameFace(as: face) } } ?? false
     }
     protection.still = still
-    guard !still.isEmpty, protection.rounds < looks else {
+    guard !still.isEmpty, protection.rounds < RefinementRound.all.count else {
       protection.isJudged = false
       return
     }
@@ -213,13 +211,15 @@ public final class Protector {
   }
 
   private func progress(of protection: Protection, step: Int) -> ProtectionProgress {
-    let (count, round) = (protection.regions.count, protection.rounds)
-    let regions = protection.round.regions.count
-    // Every round but the first is one more that is known of now.
-    let done = Double(round * count) + Double(protection.round.done) * Double(count) / Double(regions)
+    let (regions, done) = (protection.round.regions.count, protection.round.done)
+    func steps(_ round: Int) -> Int { RefinementRound.all[round].steps(of: settings.refineSteps) }
+    // Rounds that are still to come are not known of.
+    let (round, own) = (protection.rounds, steps(protection.rounds))
+    let before = (0..<round).reduce(0) { $0 + steps($1) }
+    let share = (Double(done) + Double(step) / Double(max(own, 1))) / Double(regions)
     return ProtectionProgress(
-      faces: regions, face: protection.round.done + 1, steps: settings.refineSteps, step: step, round: round,
-      fraction: (done + Double(step) / Double(max(settings.refineSteps, 1))) / Double((round + 1) * count))
+      faces: regions, face: done + 1, steps: own, step: step, round: round,
+      fraction: (Double(before) + Double(own) * share) / Double(max(before + own, 1)))
   }
 
   /// Where a region's patch lies, and what is in view of it while it is refined.
@@ -278,7 +278,7 @@ public final class Protector {
       frames: frames,
       share: settings.smoothShare < 1
         ? inside * Visibility.texture(picture, smoothShare: settings.smoothShare) : inside,
-      round: protection.rounds, saved: protection.round.view, steps: settings.refineSteps,
+      round: RefinementRound.all[protection.rounds], saved: protection.round.view, steps: settings.refineSteps,
       epsilon: settings.epsilon, seed: protection.round.seed)
   }
 

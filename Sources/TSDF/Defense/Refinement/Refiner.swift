@@ -24,9 +24,6 @@ public final class Refiner {
   private static let interruptionTarget: Float = 0.12
   /// How sure of no face detectors are driven to be, in logits: views of their own see to it that a platform's JPEG changes nothing.
   private static let hidden: Float = 1
-  /// How much generators count in each round. At 0.1 in the second their edits of faces in photos were nearly all left whole, at 1 more
-  /// faces came back in crops; in the last a face must be hidden from several detectors too.
-  private static let generatorWeights: [Float] = [1, 0.4, 0.1]
 
   /// - Parameters:
   ///   - generators: those that are worked against.
@@ -73,14 +70,13 @@ public final class Refiner {
   ///   - given: what generators are given. Nil for that part.
   ///   - frames: of each detector what it is shown; nil for the image.
   ///   - share: how much of epsilon each pixel may use, [1, 1, H, W] in 0...1, 0 outside the part; nil for all of it.
-  ///   - round: how many went before. From the second on faces must be hidden at last: generators count less, nothing is invented,
-  ///     and each step looks at pieces as they are.
+  ///   - round: which one it is.
   ///   - saved: what saving does to pictures: one more view of detectors.
-  ///   - steps: sign steps, the first of half of epsilon, falling linearly.
+  ///   - steps: sign steps that were asked for, the first of half of epsilon, falling linearly; later rounds take a share of them.
   /// - Returns: a refinement whose steps `advance` does.
   package func refinement(
     of image: Tensor, start: Tensor?, within part: ImagePart? = nil, given: ImagePart? = nil,
-    frames: [[DetectorFrame]]? = nil, share: Tensor? = nil, round: Int = 0,
+    frames: [[DetectorFrame]]? = nil, share: Tensor? = nil, round: RefinementRound = .first,
     saved: PurificationRecipe? = nil, steps: Int, epsilon: Float,
     seed: UInt64
   ) throws -> Refinement {
@@ -103,16 +99,15 @@ public final class Refiner {
         $0, detectors[$0], frames?[$0] ?? [DetectorFrame(image, part: place)],
         random: &random, on: device)
     }
-    let isHidingFirst = round > 0
-    let weight = Self.generatorWeights[min(round, Self.generatorWeights.count - 1)]
     let aims = JointStep.Aims(
       epsilon: epsilon, interruptionTarget: Self.interruptionTarget,
-      goal: isHidingFirst && goal == .both ? .hide : goal,
-      weights: Dictionary(generators.map { (type(of: $0).name, weight) }, uniquingKeysWith: { weight, _ in weight }))
+      goal: round.isHidingFirst && goal == .both ? .hide : goal,
+      weights: Dictionary(
+        generators.map { (type(of: $0).name, round.generatorWeight) }, uniquingKeysWith: { weight, _ in weight }))
     return try Refinement(
       Refinement.Task(
-        image: image, place: place, share: share, isHidingFirst: isHidingFirst, steps: steps, epsilon: epsilon,
-        seed: seed),
+        image: image, place: place, share: share, isHidingFirst: round.isHidingFirst, steps: round.steps(of: steps),
+        epsilon: epsilon, seed: seed),
       // Where next to nothing is allowed a start says next to nothing either.
       start: start.map { start in try share.map { try start / $0.clamped(to: 0.05...1) } ?? start },
       interruptions, hidings,
