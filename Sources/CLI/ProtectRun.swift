@@ -21,13 +21,6 @@ final class ProtectRun: Sendable {
     var isReported = false
   }
 
-  /// An input and its copy.
-  private struct Job: Sendable {
-    let number: Int, item: WorkList.Item, name: FilePath
-    /// Whether it is protected, not copied as it is.
-    let isPicture: Bool
-  }
-
   private let copies: CopyFolder
   private let shard: Shard?
   private let settings: String
@@ -41,9 +34,9 @@ final class ProtectRun: Sendable {
     var pace = ProtectPace()
     var psnr = Mean(), ssim = Mean()
     /// Those whose copies are there, where a report asks for them.
-    var finished: [Job] = []
-    /// Those whose copies are to be made.
-    var missing: [Job] = []
+    var finished: [ProtectJob] = []
+    /// The numbers of those whose copies are to be made.
+    var missing: [Int] = []
   }
 
   private struct Mean {
@@ -74,40 +67,31 @@ final class ProtectRun: Sendable {
   /// - Parameter protector: makes what protects, if there is anything to do.
   func protect(_ work: WorkList, with protector: () throws -> SharedProtector) throws -> Summary {
     let start = Date()
-    var own = OwnCopies()
-    let pictures = work.items.filter { !own.contains($0) }
-    let others = work.others.filter { !own.contains($0) }
-    let copied = options.copiesOthers ? others.filter { $0.kind != .special } : []
-    var names = CopyNames(in: copies)
-    // Names depend on all files, so that shards agree on them.
-    let targets = try names.assign(pictures + copied) { self.writtenKind(of: $0) }
-    let jobs = zip(pictures + copied, targets).enumerated().map { index, pair in
-      Job(number: index, item: pair.0, name: pair.1, isPicture: index < pictures.count)
-    }.filter { isMine($0.item) }
+    let jobs = try ProtectJobs(
+      work, names: CopyNames(in: copies), shard: shard, copiesOthers: options.copiesOthers, writtenAs: writtenKind)
     let problems = shard.map { $0.index == 0 } ?? true ? work.problems.count : 0
     shared.withLock {
-      $0.pace = ProtectPace(count: jobs.count)
-      $0.summary.files = jobs.count { $0.isPicture } + problems
+      $0.pace = ProtectPace(count: jobs.mine.count)
+      $0.summary.files = jobs.mine.count(where: jobs.isPicture) + problems
       $0.summary.failures = problems
-      $0.summary.ownCopies = (work.items + work.others).count(where: isMine) - (pictures + others).count(where: isMine)
-      $0.summary.leaveOut(others.filter { isMine($0) && (!options.copiesOthers || $0.kind == .special) })
+      $0.summary.ownCopies = jobs.ownCopyCount
+      $0.summary.leaveOut(jobs.leftOut)
       if let shard {
-        let count = pictures.count + copied.count
-        $0.progress.note("shard \(shard.index) of \(shard.count): \(jobs.count) of \(count) files")
+        $0.progress.note("shard \(shard.index) of \(shard.count): \(jobs.mine.count) of \(jobs.count) files")
       }
     }
-    func forEach(_ some: [Job], width: Int? = nil, _ body: @escaping @Sendable (Job) throws -> Void) {
-      forEachConcurrently(some.count, width: width) { index in
+    func forEach(_ numbers: [Int], width: Int? = nil, _ body: @escaping @Sendable (ProtectJob) throws -> Void) {
+      forEachConcurrently(numbers.count, width: width) { index in
         guard !StopSignal.isPending else { return }
-        self.attempt(some[index], body)
+        self.attempt(jobs[numbers[index]], body)
       }
     }
-    forEach(jobs, look)
+    forEach(jobs.mine, look)
     let missing = shared.withLock { shared in
       defer { shared.missing = [] }
-      return shared.missing.sorted { $0.number < $1.number }
+      return shared.missing.sorted()
     }
-    let (pending, plain) = (missing.filter(\.isPicture), missing.filter { !$0.isPicture })
+    let (pending, plain) = (missing.filter(jobs.isPicture), missing.filter { !jobs.isPicture($0) })
     forEach(plain) { job in
       self.finish(try self.copies.put(nil, self.entry(job), for: job.item), job, isNew: true)
     }
@@ -133,8 +117,6 @@ final class ProtectRun: Sendable {
     }
   }
 
-  private func isMine(_ item: WorkList.Item) -> Bool { shard?.contains(item.path) ?? true }
-
   /// What an input's copy is written as; files that are no pictures stay what they are.
   private func writtenKind(of item: WorkList.Item) -> FileKind {
     item.kind.type.map { FileKind(copyType(of: $0)) } ?? item.kind
@@ -151,7 +133,7 @@ final class ProtectRun: Sendable {
   // MARK: Each input
 
   /// Does a part of an input's work; when that fails, it is said of which.
-  private func attempt(_ job: Job, _ body: (Job) throws -> Void) {
+  private func attempt(_ job: ProtectJob, _ body: (ProtectJob) throws -> Void) {
     do {
       try body(job)
     } catch {
@@ -168,25 +150,25 @@ final class ProtectRun: Sendable {
   }
 
   /// Finds out whether an input's copy is there, may not be made, or is to be made.
-  private func look(at job: Job) throws {
+  private func look(at job: ProtectJob) throws {
     switch try copies.standing(of: job.name, for: job.item, settings: settings(for: job)) {
     case .done(let entry, let isKnown):
       if !isKnown { try copies.journal.add(entry, isDurable: false) }
       finish(entry, job, isNew: false)
     case .foreign: throw copies.refusal(job.name)
-    case .absent, .replaceable, .doubtful: shared.withLock { $0.missing.append(job) }
+    case .absent, .replaceable, .doubtful: shared.withLock { $0.missing.append(job.number) }
     }
   }
 
   /// A plain copy follows from its source alone.
-  private func settings(for job: Job) -> String { job.isPicture ? settings : "" }
+  private func settings(for job: ProtectJob) -> String { job.isPicture ? settings : "" }
 
-  private func entry(_ job: Job) throws -> ProtectedFile {
+  private func entry(_ job: ProtectJob) throws -> ProtectedFile {
     ProtectedFile(
       output: job.name, origin: job.item.origin, sourceStamp: try job.item.stamp(), settings: settings(for: job))
   }
 
-  private func finish(_ entry: ProtectedFile, _ job: Job, isNew: Bool) {
+  private func finish(_ entry: ProtectedFile, _ job: ProtectJob, isNew: Bool) {
     shared.withLock {
       $0.pace.finish(job.number, isMade: isNew && job.isPicture)
       guard job.isPicture else {
@@ -207,7 +189,7 @@ final class ProtectRun: Sendable {
     shared.withLock { $0.progress.note("\(FileError(item.path, text))") }
   }
 
-  private func protect(_ job: Job, _ protector: SharedProtector) throws -> ProtectedFile {
+  private func protect(_ job: ProtectJob, _ protector: SharedProtector) throws -> ProtectedFile {
     let (start, item) = (Date(), job.item)
     var entry = try entry(job)
     let data = try item.data()

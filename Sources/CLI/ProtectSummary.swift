@@ -19,7 +19,7 @@ extension ProtectRun {
     var ownCopies = 0
 
     /// Counts files that are left out.
-    mutating func leaveOut(_ items: [WorkList.Item]) {
+    mutating func leaveOut(_ items: some Sequence<WorkList.Item>) {
       for item in items { leftOut[item.kind.name, default: 0] += 1 }
     }
 

@@ -6,8 +6,14 @@ import SystemPackage
 struct FolderWalk {
   private(set) var list = WorkList(items: [])
   private var visited: Set<[UInt64]> = []
-  private var seen: Set<FilePath> = []
+  /// Files that arguments name themselves.
+  private var named: Set<Place> = []
   private let output: [UInt64]?
+  /// A file by the folder that it is in.
+  private struct Place: Hashable {
+    let folder: [UInt64], name: FilePath.Component
+  }
+
   /// Folders that only a link is known to lead to so far.
   private var linked: [(folder: FilePath, relativePath: FilePath)] = []
 
@@ -26,12 +32,14 @@ struct FolderWalk {
         }
       } else {
         guard status.type == .regular else { throw FileError(given, "is not a regular file") }
-        let known = list.others.count
-        take(path, FilePath(path.lastComponent!))
-        if list.others.count > known {
-          let other = list.others.removeLast()
-          throw FileError(given, "is no picture\(other.kind == .other ? "" : " but of the kind \(other.kind.name)")")
+        let name = path.lastComponent!
+        let place = Place(folder: identity(try Stat(path.removingLastComponent())), name: name)
+        guard !visited.contains(place.folder), named.insert(place).inserted else { return }
+        let item = try item(path, FilePath(name))
+        guard item.isPicture else {
+          throw FileError(given, "is no picture\(item.kind == .other ? "" : " but of the kind \(item.kind.name)")")
         }
+        take(item)
       }
     } catch Errno.noSuchFileOrDirectory {
       list.failures.append(FileError(given, "does not exist"))
@@ -53,7 +61,8 @@ struct FolderWalk {
           switch status.type {
           case .directory where isLink: linked.append((path, relative))
           case .directory: walk(path, relative)
-          case .regular: take(path, relative)
+          case .regular:
+            if named.isEmpty || !named.contains(Place(folder: id, name: name)) { take(try item(path, relative)) }
           default: list.others.append(WorkList.Item(path: path, relativePath: relative, kind: .special))
           }
         } catch {
@@ -65,33 +74,39 @@ struct FolderWalk {
     }
   }
 
-  /// Puts a regular file on its list.
-  private mutating func take(_ path: FilePath, _ relativePath: FilePath) {
-    guard seen.insert(path).inserted else { return }
-    do {
-      let kind = FileKind(
-        head: try withRegularFile(path) { file in
-          try Array(unsafeUninitializedCapacity: FileKind.headByteCount) { buffer, count in
-            count = try file.read(fromAbsoluteOffset: 0, into: UnsafeMutableRawBufferPointer(buffer))
-          }
-        })
-      let item = WorkList.Item(path: path, relativePath: relativePath, kind: kind)
-      let isUnclear = [.empty, .text, .other].contains(kind)
-      if kind.type != nil || isUnclear && FileKind.isPictureName(path) {
-        list.items.append(item)
-      } else if kind.isPicture {
-        list.unread.append(item)
-      } else {
-        list.others.append(item)
+  /// A regular file.
+  private func item(_ path: FilePath, _ relativePath: FilePath) throws -> WorkList.Item {
+    let head = try withRegularFile(path) { file in
+      try [UInt8](unsafeUninitializedCapacity: FileKind.headByteCount) { buffer, count in
+        count = try file.read(fromAbsoluteOffset: 0, into: UnsafeMutableRawBufferPointer(buffer))
       }
-    } catch {
-      fail(path, error)
+    }
+    return WorkList.Item(path: path, relativePath: relativePath, kind: FileKind(head: head))
+  }
+
+  /// Puts a file on its list.
+  private mutating func take(_ item: WorkList.Item) {
+    if item.isRead {
+      list.items.append(item)
+    } else if item.isPicture {
+      list.unread.append(item)
+    } else {
+      list.others.append(item)
     }
   }
 
   private mutating func fail(_ path: FilePath, _ error: any Error) {
     list.failures.append(error as? FileError ?? FileError(path, "cannot be read (\(plainReason(error)))"))
   }
+}
+
+extension WorkList.Item {
+  /// Whether it is a picture that can be read, or named like one: reading it tells what is wrong with it.
+  fileprivate var isRead: Bool {
+    kind.type != nil || [.empty, .text, .other].contains(kind) && FileKind.isPictureName(path)
+  }
+
+  fileprivate var isPicture: Bool { isRead || kind.isPicture }
 }
 
 /// What a folder is known by, and the names in it, in their bytes' order.

@@ -4,7 +4,7 @@ import SystemPackage
 
 /// Photos as they are collected: those that arguments name, with the labels of those in labelled folders.
 package struct PhotoCollection: Sendable {
-  package let items: [WorkList.Item]
+  package let items: WorkList.Items
   /// Arguments that could not be read.
   package let failures: [any Error]
   /// The names of the labels; empty when no folder is labelled.

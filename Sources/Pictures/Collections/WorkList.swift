@@ -29,16 +29,16 @@ package struct WorkList: Sendable {
   }
 
   /// Pictures, and what is named like one: reading it tells what is wrong with it.
-  package internal(set) var items: [Item] = []
+  package internal(set) var items = Items()
   /// Pictures of kinds that cannot be read.
-  package internal(set) var unread: [Item] = []
+  package internal(set) var unread = Items()
   /// Files that are no pictures.
-  package internal(set) var others: [Item] = []
+  package internal(set) var others = Items()
   /// Arguments, folders and files that could not be opened; the rest is worked on all the same.
   package internal(set) var failures: [any Error] = []
 
   /// These files.
-  package init(items: [Item]) { self.items = items }
+  package init(items: some Sequence<Item>) { self.items = Items(items) }
 
   /// - Parameters:
   ///   - arguments: paths as the command line has them.

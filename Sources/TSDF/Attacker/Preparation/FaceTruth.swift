@@ -29,7 +29,7 @@ package struct FaceTruth: Sendable {
 
   private enum Store: Sendable {
     case list([PhotoDetections])
-    case folder([WorkList.Item])
+    case folder(WorkList.Items)
   }
 
   /// The list or the folder, for errors.

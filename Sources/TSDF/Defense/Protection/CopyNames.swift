@@ -7,27 +7,41 @@ import SystemPackage
 /// to a folder named after its own; and each keeps its name in later runs.
 package struct CopyNames: Sendable {
   private let copies: CopyFolder
-  private var taken: Set<FilePath> = []
+  /// The names that are given, by digests: a million take some 16 MB. Two names of one digest, should there be such, cost the second one its
+  /// natural name.
+  private var taken: Set<UInt64> = []
 
   package init(in copies: CopyFolder) { self.copies = copies }
 
-  /// The names of these items' copies, in their order.
+  /// Gives these items' copies their names.
   /// - Parameter kind: what a copy is written as.
-  package mutating func assign(_ items: [WorkList.Item], writtenAs kind: (WorkList.Item) -> FileKind) throws
-    -> [FilePath]
+  /// - Returns: names by the items' places; what is not in it is named by its item's relative path, as most are.
+  package mutating func assign(_ items: WorkList.Items, writtenAs kind: (WorkList.Item) -> FileKind) throws
+    -> [Int: FilePath]
   {
-    let writtenAs = items.map(kind)
-    var names = zip(items, writtenAs).map { known($0, as: $1) }
-    taken.formUnion(names.compactMap { $0 })
-    // Names that stay as they are go before those that get another ending.
-    let kept = names.indices.filter { writtenAs[$0] == items[$0].kind }
-    for index in kept + names.indices.filter({ writtenAs[$0] != items[$0].kind }) where names[index] == nil {
-      let free = try candidates(items[index], writtenAs[index]).first { try isFree($0, for: items[index]) }
-      taken.insert(free!)
-      names[index] = free
+    var others: [Int: FilePath] = [:]
+    var isNamed = [Bool](repeating: false, count: items.count)
+    func give(_ name: FilePath, _ index: Int, _ item: WorkList.Item) {
+      taken.insert(digest(name))
+      isNamed[index] = true
+      if name != item.relativePath { others[index] = name }
     }
-    return names.map { $0! }
+    for (index, item) in items.enumerated() {
+      if let name = known(item, as: kind(item)) { give(name, index, item) }
+    }
+    // Names that stay as they are go before those that get another ending.
+    for isKept in [true, false] {
+      for (index, item) in items.enumerated() where !isNamed[index] {
+        let kind = kind(item)
+        guard (kind == item.kind) == isKept else { continue }
+        let name = try candidates(item, kind).first { try isFree($0, for: item) }
+        give(name!, index, item)
+      }
+    }
+    return others
   }
+
+  private func digest(_ name: FilePath) -> UInt64 { sha256(Data(name.bytes)).leadingNumber }
 
   /// The name that an item's copy has from an earlier run. Where two names in a row were never given, neither were those behind them:
   /// most items are looked up once, in a collection of any size.
@@ -48,7 +62,7 @@ package struct CopyNames: Sendable {
 
   /// Whether no other input has a name, neither in this run nor in an earlier one. An input that was moved since keeps it.
   private func isFree(_ name: FilePath, for item: WorkList.Item) throws -> Bool {
-    guard !taken.contains(name) else { return false }
+    guard !taken.contains(digest(name)) else { return false }
     guard let entry = copies.journal[name], entry.origin != nil else { return true }
     // One that cannot be read is named when its turn comes.
     return (try? copies.source(of: item, known: [entry]))?.digest == entry.source
