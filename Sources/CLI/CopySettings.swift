@@ -7,7 +7,7 @@ import TSDF
 /// their files wherever these lie, and what has no effect is left out.
 struct CopySettings: Encodable {
   /// Raised when the same settings come to give other copies, so that those of earlier versions are made anew.
-  private var code = 6
+  private var code = 7
   private var protection: ProtectionSettings
   private var format: String, quality: Int?, isMarking: Bool
   /// Names and digests, in the order that they were given in.
@@ -35,7 +35,7 @@ struct CopySettings: Encodable {
     let chosen = command.generatorOptions.generators.map(items(of:)) ?? Protector.defaultGenerators
     generators = try chosen.map { [try fileDigest(generatorFile($0).url)] }
     goal = command.refinement.detectorGoal.rawValue
-    views = try command.refinement.views().map(\.name)
+    views = try command.refinement.viewDigests()
   }
 
   /// The SHA-256 of the settings.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import Networks
 import TSDF
 
 /// What pictures are put through before networks look at them, by one attack.
@@ -32,7 +33,7 @@ struct PurifierOptions: ParsableArguments {
       without these two.
       """, valueName: "list"))
   var purify: String?
-  @Option(help: "The denoiser's weights. (default: \(Purification.shippedDenoiser))") var denoiser: String?
+  @Option(help: "The denoiser's weights. (default: \(Denoiser.shipped))") var denoiser: String?
 
   func validate() throws { _ = try recipes() }
 
@@ -48,7 +49,15 @@ struct PurifierOptions: ParsableArguments {
   /// Attacks ready to run.
   func load(_ recipes: [PurificationRecipe], on device: any Device) throws -> [Purification] {
     try recipes.map {
-      try Purification($0, denoiser: locate(denoiser ?? Purification.shippedDenoiser), on: device)
+      try Purification($0, denoiser: locate(denoiser ?? Denoiser.shipped), on: device)
     }
+  }
+}
+
+extension PurificationRecipe {
+  /// What results follow from: its name, and the SHA-256 of each of its denoisers.
+  /// - Parameter denoiser: which one is meant where none is named; nil for the shipped one.
+  func digest(denoiser: String?) throws -> String {
+    try ([name] + denoisers(shipped: locate(denoiser ?? Denoiser.shipped)).map(fileDigest)).joined(separator: " ")
   }
 }

@@ -17,7 +17,7 @@ struct RefinementOptions: ParsableArguments {
   @Option(
     help: """
       What refinement looks at pictures through, so that it does not undo the steps: a list as of evaluate's --purify, without average \
-      and denoise, or none.
+      and component, or none.
       """) var through = Refiner.defaultViews
   @Option(help: "What refinement begins with: random (of each picture its own) or universal (the perturbation).")
   var start = RefinementStart.random
@@ -37,8 +37,8 @@ struct RefinementOptions: ParsableArguments {
 
   func validate() throws {
     try require("--batch-size", batchSize.count, 1...4096)
-    guard try views().allSatisfy({ !$0.learns }) else {
-      throw ValidationError("--through: average and denoise cannot be crafted through")
+    guard try views().allSatisfy({ !$0.learnsFromOthers }) else {
+      throw ValidationError("--through: average and component cannot be crafted through")
     }
   }
 
@@ -50,6 +50,9 @@ struct RefinementOptions: ParsableArguments {
       throw ValidationError("--through: \(error)")
     }
   }
+
+  /// The same with the contents of denoisers' files.
+  func viewDigests() throws -> [String] { try views().map { try $0.digest(denoiser: nil) } }
 
   private var classifierURL: URL { locate(classifier ?? AttributeClassifier.shipped) }
 
@@ -70,6 +73,6 @@ struct RefinementOptions: ParsableArguments {
     try Refiner(
       generators: generators, detectors: detectors,
       classifier: generators.isEmpty ? nil : loadClassifier(on: device), goal: detectorGoal,
-      views: views(), batch: batchSize.count, device: device)
+      views: views(), denoiser: locate(Denoiser.shipped), batch: batchSize.count, device: device)
   }
 }

@@ -143,19 +143,41 @@ final class RefinementTests: XCTestCase {
     }
   }
 
+  /// A denoiser whose weights make it the mean of 3 x 3 pixels.
+  private func boxBlur(on device: any Device) throws -> Denoiser {
+    var network = try Denoiser(width: 4, seed: 1, device: device)
+    var values = try network.parameters.mapValues { [Float](repeating: 0, count: try $0.values().count) }
+    for channel in 0..<3 {
+      // Kept positive, where leaky ReLU changes nothing.
+      values["first.bias"]![channel] = 2
+      for (name, inputs) in [("first", 3), ("encoder.0", 4), ("decoder.0", 8)] {
+        values["\(name).weight"]![(channel * inputs + channel) * 9 + 4] = 1
+      }
+      for tap in 0..<9 { values["last.weight"]![(channel * 4 + channel) * 9 + tap] = 1 / 9 - (tap == 4 ? 1 : 0) }
+    }
+    for (name, tensor) in network.parameters {
+      network.parameters[name] = try Tensor(values[name]!, shape: tensor.shape, device: device)
+    }
+    return network
+  }
+
   /// What is made through a purifier survives it better, also one without a gradient of its own.
   func testRefinementThroughPurifiers() throws {
     let device = try selectDevice().device
     let generator = try smallGenerator(on: device)
     let image = try smallFaces(1, size: 64).batch([0], on: device) * 0.3
+    let network = try boxBlur(on: device)
+    let denoiser = folder.appendingPathComponent("denoiser.safetensors")
+    try Safetensors.write(network.parameters, metadata: [:], to: denoiser)
     for (text, gain) in [
       ("blur:1.5", 1.5), ("median:5", 1), ("jpeg:50", 1.1), ("resize:0.4@photo", 1.5), ("jpeg444:20@photo", 1.1),
+      ("denoise", 1.5),
     ] as [(String, Float)] {
       func kept(_ views: [PurificationRecipe], seed: UInt64) throws -> Float {
         let delta = try refined(
-          Refiner(generators: [generator], detectors: [], views: views, device: device), image, start: nil, steps: 60,
-          epsilon: 0.02, seed: seed)
-        let attack = try Purification(PurificationRecipe(text), denoiser: folder, on: device)
+          Refiner(generators: [generator], detectors: [], views: views, denoiser: denoiser, device: device), image,
+          start: nil, steps: 60, epsilon: 0.02, seed: seed)
+        let attack = try Purification(PurificationRecipe(text), denoiser: denoiser, on: device)
         func edit(_ x: Tensor) throws -> Tensor {
           var random = RandomStream(seed: 2)
           let seen = try attack(x, at: .photo, random: &random).resized(height: 32, width: 32, mode: .area)
@@ -170,11 +192,14 @@ final class RefinementTests: XCTestCase {
       let without = try seeds.reduce(0) { try $0 + kept([], seed: $1) }
       XCTAssertGreaterThan(through, gain * without, text)
     }
-    for text in ["average:3", "denoise"] {
+    for text in ["average:3", "component:3"] {
       XCTAssertThrowsError(
         try Refiner(generators: [], detectors: [], views: [PurificationRecipe(text)], device: device)
       ) { XCTAssertTrue("\($0)".contains("cannot be crafted through"), "\($0)") }
     }
+    XCTAssertThrowsError(
+      try Refiner(generators: [], detectors: [], views: [PurificationRecipe("denoise:nowhere")], device: device)
+    ) { XCTAssertTrue("\($0)".contains("nowhere"), "\($0)") }
   }
 
   /// Perturbations that begin at random are the same for the same picture and share next to nothing between pictures; those that

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 
 /// Takes perturbations off pictures: a residual U-Net (Ronneberger et al., MICCAI 2015), whose output is added to the picture. Two
@@ -5,6 +6,8 @@ import Kernels
 /// between, no norms, so that pictures of any size, in any part, are seen alike.
 package struct Denoiser: Network {
   package static let name = "denoiser"
+  /// The one that ships, which purifiers mean that name none.
+  package static let shipped = "weights/denoiser.safetensors"
 
   package var parameters: [String: Tensor]
 
@@ -22,6 +25,11 @@ package struct Denoiser: Network {
   /// - Throws: `FileError` naming a tensor that is missing, of the wrong shape or too many.
   package init(_ state: StateDictionary) throws {
     try self.init(ParameterSource(state), width: state.require("first.weight", [nil, 3, 3, 3]).shape[0])
+  }
+
+  /// The same of a file.
+  package init(contentsOf url: URL, on device: any Device) throws {
+    try self.init(StateDictionary.read(url, on: device).state)
   }
 
   private init(_ source: ParameterSource, width: Int) throws {

@@ -20,7 +20,7 @@ extension PersistenceExperiment {
     var files = [recipe.generator, recipe.classifier] + (recipe.critic.map { [$0] } ?? [])
     for text in [arm.attacker.purify, arm.attacker.detectThrough].compactMap({ $0 }) {
       for case .denoiser(let path) in try PurificationRecipe(text).steps.map(\.kind) {
-        files.append(path ?? Purification.shippedDenoiser)
+        files.append(path ?? Denoiser.shipped)
       }
     }
     let stage = try Stage(
@@ -63,7 +63,7 @@ extension PersistenceExperiment {
   /// What a recipe's text says, ready to run.
   func purification(_ text: String?) throws -> Purification? {
     try text.map {
-      try Purification(PurificationRecipe($0), denoiser: models.locate(Purification.shippedDenoiser), on: device)
+      try Purification(PurificationRecipe($0), denoiser: models.locate(Denoiser.shipped), on: device)
     }
   }
 

@@ -9,9 +9,6 @@ public final class Purification {
   public let recipe: PurificationRecipe
   private var denoisers: [String?: Denoiser] = [:]
 
-  /// The denoiser that ships, which recipes mean that name none.
-  package static let shippedDenoiser = "weights/denoiser.safetensors"
-
   /// - Parameters:
   ///   - recipe: what is asked for.
   ///   - url: the file of the denoiser that a recipe means which names none.
@@ -20,8 +17,7 @@ public final class Purification {
   public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
     self.recipe = recipe
     for case .denoiser(let path) in recipe.steps.map(\.kind) {
-      let file = path.map { URL(fileURLWithPath: $0) } ?? url
-      denoisers[path] = try Denoiser(StateDictionary.read(file, on: device).state)
+      denoisers[path] = try Denoiser(contentsOf: path.map { URL(fileURLWithPath: $0) } ?? url, on: device)
     }
   }
 

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Where a purifier looks at a picture.
 public enum PurifierPlace: String, CaseIterable, Sendable {
   /// As it is stored, before anything is cut out or brought to another size.
@@ -102,9 +104,12 @@ public struct PurificationRecipe: Hashable, Sendable {
   /// Whether it needs other protected pictures.
   public var learnsFromOthers: Bool { othersNeeded > 0 }
 
-  /// Whether it has learned from pictures, others now or before.
-  package var learns: Bool {
-    steps.contains { if case .purifier = $0.kind { false } else { true } }
+  /// The files of its denoisers.
+  /// - Parameter shipped: which one is meant where none is named.
+  package func denoisers(shipped: URL) -> [URL] {
+    steps.compactMap { step in
+      if case .denoiser(let path) = step.kind { path.map { URL(fileURLWithPath: $0) } ?? shipped } else { nil }
+    }
   }
 
   /// Whether it looks at pictures at a place.

@@ -1,18 +1,27 @@
+import Foundation
 import Kernels
+import Networks
 
 /// What crafting looks at pictures through: an attacker's purifier, differentiably, or nothing.
 struct PurifiedView {
   private let steps: [(place: PurifierPlace, purifier: DifferentiablePurifier)]
 
-  /// - Parameter recipe: nil for pictures as they are.
-  /// - Throws: `PurifierError` where it learns from pictures or is a network: neither can be crafted through.
-  init(_ recipe: PurificationRecipe?, on device: any Device) throws {
+  /// - Parameters:
+  ///   - recipe: nil for pictures as they are.
+  ///   - denoiser: the file of the denoiser that a recipe means which names none.
+  /// - Throws: `PurifierError` where it learns from other pictures, which nobody who crafts can know; `FileError` where a denoiser's file is
+  ///   none.
+  init(_ recipe: PurificationRecipe?, denoiser: URL, on device: any Device) throws {
     steps =
       try recipe?.steps.map { step in
-        guard case .purifier(let type, let strength) = step.kind else {
-          throw PurifierError("\(recipe!.name) cannot be crafted through")
+        switch step.kind {
+        case .purifier(let type, let strength):
+          return (step.place, try purifierTypes[type].init(strength).differentiable(on: device))
+        case .denoiser(let path):
+          let network = try Denoiser(contentsOf: path.map { URL(fileURLWithPath: $0) } ?? denoiser, on: device)
+          return (step.place, { images, _ in try network(images) })
+        case .average, .component: throw PurifierError("\(recipe!.name) cannot be crafted through")
         }
-        return (step.place, try purifierTypes[type].init(strength).differentiable(on: device))
       } ?? []
   }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Networks
 import Pictures
@@ -16,6 +17,7 @@ public final class Refiner {
   private let device: any Device
   /// Pictures as they are, then through each purifier; detectors see those of photos alone.
   private let generatorViews: [PurifiedView], detectorViews: [PurifiedView]
+  private let denoiser: URL
   /// The most pictures that go through the networks together.
   public let batch: Int
   /// Fewer where the device's memory did not hold as many.
@@ -31,22 +33,26 @@ public final class Refiner {
   ///   - classifier: tells which attributes a face has, and so which edits of it there are; without one it counts as having none.
   ///   - goal: what the detectors are to be made to do.
   ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
+  ///   - denoiser: the file of the denoiser that a view means which names none; nil for the shipped one's below the current folder.
   ///   - batch: the most pictures that go through the networks together: algorithms are chosen for as many, however many there are, so
   ///     that a picture comes out the same, to the last bit, whatever it shares a batch with. Nil for what suits
   ///     the device.
   ///   - device: where it is done.
-  /// - Throws: `PurifierError` where a view learns from pictures or is a network.
+  /// - Throws: `PurifierError` where a view learns from other pictures, `FileError` where a denoiser's file is none.
   public init(
     generators: [any Generator], detectors: [any FaceDetector], classifier: AttributeClassifier? = nil,
-    goal: DetectorGoal = .both, views: [PurificationRecipe]? = nil, batch: Int? = nil, device: any Device
+    goal: DetectorGoal = .both, views: [PurificationRecipe]? = nil,
+    denoiser: URL? = nil, batch: Int? = nil, device: any Device
   ) throws {
     self.batch = batch ?? Self.defaultBatch(on: device)
     fittingBatch = self.batch
     (self.generators, self.detectors, self.classifier, self.goal) = (generators, detectors, classifier, goal)
     self.device = device
+    let denoiser = denoiser ?? URL(fileURLWithPath: Denoiser.shipped)
+    self.denoiser = denoiser
     let views = try views ?? PurificationRecipe.list(Self.defaultViews)
     func ready(_ recipes: [PurificationRecipe]) throws -> [PurifiedView] {
-      try ([nil] + recipes).map { try PurifiedView($0, on: device) }
+      try ([nil] + recipes).map { try PurifiedView($0, denoiser: denoiser, on: device) }
     }
     generatorViews = try ready(views)
     detectorViews = try ready(views.filter { $0.works(at: .photo) })
@@ -111,7 +117,9 @@ public final class Refiner {
       // Where next to nothing is allowed a start says next to nothing either.
       start: start.map { start in try share.map { try start / $0.clamped(to: 0.05...1) } ?? start },
       interruptions, hidings,
-      views: (generatorViews, detectorViews + (saved.map { [try PurifiedView($0, on: device)] } ?? [])), aims)
+      views: (
+        generatorViews, detectorViews + (saved.map { [try PurifiedView($0, denoiser: denoiser, on: device)] } ?? [])
+      ), aims)
   }
 
   /// A refinement from its first step to its last, and what it moves the picture by.
