@@ -35,7 +35,7 @@ struct CopySettings: Encodable {
     let chosen = command.generatorOptions.generators.map(items(of:)) ?? Protector.defaultGenerators
     generators = try chosen.map { [try fileDigest(generatorFile($0).url)] }
     goal = command.refinement.detectorGoal.rawValue
-    views = try command.refinement.viewDigests()
+    views = try command.refinement.viewIdentities()
   }
 
   /// The SHA-256 of the settings.

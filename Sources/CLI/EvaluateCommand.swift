@@ -110,56 +110,99 @@ struct EvaluateCommand: ParsableCommand {
       let (head, sum) = try MeasurementFile.merged(merge)
       return try write(sum, head.conditions, to: results)
     }
-    let names =
-      shard.map { [MeasurementFile.name(of: $0)] } ?? ["report.json", "report.csv", "sheet.png", "index.html"]
+    let names = shard.map { [MeasurementFile.name(of: $0)] } ?? Self.resultNames
     var results = try openResults(names)
     // Not kept open: other shards write there.
     if shard != nil { results = nil }
     let device = try common.openDevice()
-    let progress = common.progress
     let generators = try generatorOptions.load(on: device)
     let found = try models.loadFinders(detectors, on: device)
-    let photos = try photos(detector: found.first?.detector, on: device)
+    let faces = try judgedFaces()
+    let photos = try photos(of: faces, detector: found.first?.detector, on: device)
     let evaluator = Evaluator(
       generators: generators, detectors: found,
       networks: try networks(on: device), seed: seed, device: device)
     let attacks = try attacks(on: photos.count, device)
     let (variants, hashes) = try variants(generators, on: device)
-    let plan = evaluator.plan(variants, attacks: attacks)
-    let conditions = try conditions(perturbations: hashes)
-    let part = shard?.range(of: photos.count) ?? 0..<photos.count
-    var pace = EvaluationPace(of: part)
-    func tell(_ index: Int, _ phase: String) throws {
-      try StopSignal.exitIfPending()
-      progress.update(pace.text(index, phase))
-    }
-    if let shard {
-      progress.note("shard \(shard.index) of \(shard.count): \(part.count) of \(photos.count) photos")
-      let head = MeasurementFile.Head(conditions: conditions, plan: plan, photos: photos.count, shards: shard.count)
-      var file = try MeasurementFile(head, shard: shard)
-      try evaluator.measure(photos, part, variants, attacks: attacks, progress: tell) { photo, _ in
-        try file.add(photo)
-        pace.finish()
-      }
-      try openResults(names)?.write(file.data, to: FilePath(names[0]))
-    } else {
-      var sum = EvaluationSum(plan)
-      var sheet = PictureSheet(cell: size)
-      var page = ProtectionPage(purpose(of: variants))
-      try evaluator.measure(photos, part, variants, attacks: attacks, progress: tell) { photo, judgement in
-        sum.add(photo)
-        pace.finish()
-        guard results != nil, let judgement else { return }
-        try evaluator.add(judgement, to: &sheet, rows: 6)
-        try page.add(evaluator.account(of: judgement, cell: ProtectionPage.cell))
-      }
-      if sum.withoutFace == photos.count { throw FileError(data!, "no face found") }
-      if sum.withoutFace > 0 { progress.note("\(sum.withoutFace) photos without a face left out") }
-      try write(sum, conditions, to: results)
-      try results?.write(encodePNG(sheet.image()), to: "sheet.png")
-      try results?.write(Data(page.html().utf8), to: "index.html")
-    }
+    let task = Task(
+      evaluator: evaluator, photos: photos, variants: variants, attacks: attacks,
+      conditions: try conditions(perturbations: hashes))
+    if let shard { try measure(shard, of: task, faces) } else { try measureAll(of: task, into: results) }
     try common.reportProfile(of: device)
+  }
+
+  private static let resultNames = ["report.json", "report.csv", "sheet.png", "index.html"].map { FilePath($0) }
+
+  /// What is to be judged, and how.
+  private struct Task {
+    let evaluator: Evaluator, photos: JudgedPhotos, variants: [ProtectionVariant], attacks: [Purification]
+    let conditions: EvaluationConditions
+
+    var plan: EvaluationPlan { evaluator.plan(variants, attacks: attacks) }
+
+    /// Measures some of the photos, in their order.
+    func measure(
+      _ part: Range<Int>, _ progress: Progress, each: (MeasuredPhoto, Evaluator.Judgement?) throws -> Void
+    ) throws {
+      var pace = EvaluationPace(of: part)
+      try evaluator.measure(
+        photos, part, variants, attacks: attacks,
+        progress: { index, phase in
+          try StopSignal.exitIfPending()
+          progress.update(pace.text(index, phase))
+        },
+        each: {
+          try each($0, $1)
+          pace.finish()
+        })
+    }
+  }
+
+  /// Measures a shard's photos, or those that are left of them where it was stopped.
+  private func measure(_ shard: Shard, of task: Task, _ faces: Dataset) throws {
+    let name = MeasurementFile.name(of: shard)
+    let (part, count) = (shard.range(of: task.photos.count), task.photos.count)
+    var file = try MeasurementFile(
+      .init(conditions: task.conditions, plan: task.plan, photos: count, shards: shard.count), shard: shard,
+      files: MeasurementFile.files(of: faces), continuing: measured(name))
+    let before = file.next - part.lowerBound
+    common.progress.note(
+      "shard \(shard.index) of \(shard.count): \(part.count) of \(count) photos"
+        + (before > 0 ? ", \(before) of them measured before" : ""))
+    var saved = (next: file.next, time: Date())
+    func save() throws {
+      try openResults([name])?.write(file.data, to: name)
+      saved = (file.next, Date())
+    }
+    do {
+      try task.measure(file.next..<part.upperBound, common.progress) { photo, _ in
+        try file.add(photo)
+        // What a killed run loses is little, and so is what is written again and again.
+        let (new, old) = (file.next - saved.next, saved.next - part.lowerBound)
+        if new > old / 8, Date().timeIntervalSince(saved.time) > 10 { try save() }
+      }
+    } catch {
+      try save()
+      throw error
+    }
+    try save()
+  }
+
+  private func measureAll(of task: Task, into results: ResultFolder?) throws {
+    var sum = EvaluationSum(task.plan)
+    var sheet = PictureSheet(cell: size)
+    var page = ProtectionPage(purpose(of: task.variants))
+    try task.measure(0..<task.photos.count, common.progress) { photo, judgement in
+      sum.add(photo)
+      guard results != nil, let judgement else { return }
+      try task.evaluator.add(judgement, to: &sheet, rows: 6)
+      try page.add(task.evaluator.account(of: judgement, cell: ProtectionPage.cell))
+    }
+    if sum.withoutFace == task.photos.count { throw FileError(data!, "no face found") }
+    if sum.withoutFace > 0 { common.progress.note("\(sum.withoutFace) photos without a face left out") }
+    try write(sum, task.conditions, to: results)
+    try results?.write(encodePNG(sheet.image()), to: "sheet.png")
+    try results?.write(Data(page.html().utf8), to: "index.html")
   }
 
   /// The attacks that so many photos are judged after.
@@ -181,20 +224,28 @@ struct EvaluateCommand: ParsableCommand {
       generators: variants.last?.targets?.sorted() ?? [], detectors: refine > 0 ? items(of: refineDetectors) : [])
   }
 
-  private func openResults(_ names: [String]) throws -> ResultFolder? {
-    try output.map { try resultFolder($0, for: names.map { FilePath($0) }) }
+  private func openResults(_ names: [FilePath]) throws -> ResultFolder? {
+    try output.map { try resultFolder($0, for: names) }
+  }
+
+  /// What a shard that was stopped has measured already; nil where it has not been at work.
+  private func measured(_ name: FilePath) -> Data? {
+    output.flatMap { try? contents(of: FilePath(argument: $0).pushing(name)) }
   }
 
   /// What is judged, of all shards.
-  private func photos(detector: (any FaceFinder)?, on device: any Device) throws -> JudgedPhotos {
+  private func judgedFaces() throws -> Dataset {
     let dataset = try loadFaces(data!)
     let first = holdOut > 0 ? max(0, dataset.count - holdOut) : 0
-    let chosen = dataset[first..<min(dataset.count, first + count)]
+    return dataset[first..<min(dataset.count, first + count)]
+  }
+
+  private func photos(of faces: Dataset, detector: (any FaceFinder)?, on device: any Device) throws -> JudgedPhotos {
     switch region {
-    case .image: return .aligned(chosen, size: size)
+    case .image: return .aligned(faces, size: size)
     case .faces:
       guard let detector else { throw ValidationError("--region faces needs a detector") }
-      return .whole(chosen, detector: detector, on: device)
+      return .whole(faces, detector: detector, on: device)
     }
   }
 

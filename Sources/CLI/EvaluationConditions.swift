@@ -36,8 +36,8 @@ extension EvaluateCommand {
       models: try digests(generatorOptions.generators.map(items(of:)) ?? generatorNames) + detectorDigests(detectors),
       refine: refine, refineGenerators: refine > 0 ? try refineGenerators.map { try digests(items(of: $0)) } : nil,
       refineDetectors: refine > 0 ? try detectorDigests(refineDetectors) : [], protection: protection,
-      goal: refinement.detectorGoal.rawValue, views: try refinement.viewDigests(),
-      purifiers: try purifiers.recipes().map { try $0.digest(denoiser: purifiers.denoiser) },
+      goal: refinement.detectorGoal.rawValue, views: try refinement.viewIdentities(),
+      purifiers: try purifiers.recipes().map { try $0.identity(denoiser: purifiers.denoiser) },
       metrics: metrics.map(items(of:)) ?? [], inception: try inception.map { try fileDigest(URL(fileURLWithPath: $0)) })
     return EvaluationConditions(
       data: data ?? "", holdOut: holdOut, size: size, seed: seed, region: region, perturbations: perturbations,

@@ -29,7 +29,10 @@ struct ProtectCommand: ParsableCommand {
       """) var perturbation: String?
   @Option(help: "faces: each face's square; image: the whole picture (aligned faces).") var region = ProtectedRegion
     .faces
-  @Option(help: "Gradient steps for each face: stronger, slower. A face that is still found is refined twice more.")
+  @Option(
+    help:
+      "Gradient steps for each face: stronger, slower. A face that is still found is refined at most twice more, in two fifths of them."
+  )
   var refine = Protector.defaultSteps
   @OptionGroup var refinement: RefinementOptions
   @Option(help: "The largest change of a channel, on a scale of -1 to 1. (default: the perturbation's)")

@@ -14,13 +14,14 @@ struct ProtectJob: Sendable {
   let isPicture: Bool
 }
 
-/// The inputs of a run, each put together when it is asked for: a million take little memory. Copies of earlier runs are none.
+/// The inputs of a run, each put together when it is asked for: a million take little memory. Copies that earlier runs
+/// made are left out.
 struct ProtectJobs: Sendable {
   /// Of all shards.
   let count: Int
   /// The numbers of those that this run does, pictures first.
   let mine: [Int]
-  /// Copies among the files, and files that are neither protected nor copied.
+  /// Of this shard: how many copies that earlier runs made were left out, and the files that are neither protected nor copied.
   let ownCopyCount: Int, leftOut: WorkList.Items
   private let items: WorkList.Items
   private let pictureCount: Int

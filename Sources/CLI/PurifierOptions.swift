@@ -33,7 +33,7 @@ struct PurifierOptions: ParsableArguments {
       without these two.
       """, valueName: "list"))
   var purify: String?
-  @Option(help: "The denoiser's weights. (default: \(Denoiser.shipped))") var denoiser: String?
+  @Option(help: "The weights that denoise of --purify means. (default: \(Denoiser.shipped))") var denoiser: String?
 
   func validate() throws { _ = try recipes() }
 
@@ -55,9 +55,9 @@ struct PurifierOptions: ParsableArguments {
 }
 
 extension PurificationRecipe {
-  /// What results follow from: its name, and the SHA-256 of each of its denoisers.
+  /// What results follow from.
   /// - Parameter denoiser: which one is meant where none is named; nil for the shipped one.
-  func digest(denoiser: String?) throws -> String {
-    try ([name] + denoisers(shipped: locate(denoiser ?? Denoiser.shipped)).map(fileDigest)).joined(separator: " ")
+  func identity(denoiser: String?) throws -> String {
+    try identity(shipped: locate(denoiser ?? Denoiser.shipped), digest: fileDigest)
   }
 }

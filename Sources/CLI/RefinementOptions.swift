@@ -51,8 +51,8 @@ struct RefinementOptions: ParsableArguments {
     }
   }
 
-  /// The same with the contents of denoisers' files.
-  func viewDigests() throws -> [String] { try views().map { try $0.digest(denoiser: nil) } }
+  /// What that does.
+  func viewIdentities() throws -> [String] { try views().map { try $0.identity(denoiser: nil) } }
 
   private var classifierURL: URL { locate(classifier ?? AttributeClassifier.shipped) }
 

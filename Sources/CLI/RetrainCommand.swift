@@ -65,8 +65,13 @@ struct RetrainCommand: ParsableCommand {
     try requireGenerator(model)
     try require("--image-size", imageSize, 8...2048)
     try require("--hold-out", holdOut, 0...largestCount)
-    if paired != nil, critic != nil || clean != nil || optimizer.criticSteps != nil {
-      throw ValidationError("--paired trains without a discriminator and on the pairs alone")
+    if paired != nil {
+      guard critic == nil, clean == nil, optimizer.criticSteps == nil, try fields(of: losses).isEmpty else {
+        throw ValidationError("--paired trains without a discriminator, by one loss and on the pairs alone")
+      }
+      guard optimizer.averaging == nil, optimizer.mapperLearningRate == nil else {
+        throw ValidationError("--paired trains the generator's weights as they are")
+      }
     }
     guard cleanShare == nil || clean != nil else {
       throw ValidationError("--clean-share needs --clean, the clean faces")

@@ -98,10 +98,8 @@ struct NetworkOptions: RecipeOptions {
   @Option(help: "Generator steps.") var steps: Int?
 }
 
-/// What falls and what counts beside what every training of a generator takes.
+/// The weights of a generator's and its discriminator's losses.
 struct LossOptions: RecipeOptions {
-  @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
-  @Option(help: "The learning rate falls to 0 over the last this many steps.") var decaySteps: Int?
   @Option(
     help: "Weight of the generator's attribute loss. HiSD has none by itself (0), and then its discriminator neither.")
   var classificationWeight: Float?

@@ -94,7 +94,8 @@ struct TrainClassifierCommand: ParsableCommand {
 
 struct TrainDenoiserCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: Denoiser.name, abstract: "Train a denoiser that takes perturbations off faces, for --purify denoise.",
+    commandName: Denoiser.name,
+    abstract: "Train a denoiser that takes perturbations off faces, for --purify and --through denoise.",
     discussion: """
       Learns from pairs: protected faces and, in another folder under the same names, their originals. Resumes as tsdf train does.
       """)

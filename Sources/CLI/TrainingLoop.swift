@@ -19,10 +19,15 @@ struct TrainingLoopOptions: ParsableArguments {
   }
 }
 
-/// What every training of a generator takes. What is not given is as the model's authors have it.
+/// How every training of a generator goes. What is not given is as the model's authors have it.
 struct OptimizerOptions: RecipeOptions {
   @Option(help: "Critic steps a generator step (not hisd, which takes one).") var criticSteps: Int?
   @Option(help: "Adam's learning rate.") var learningRate: Float?
+  @Option(help: "Adam's learning rate for HiSD's mappers.") var mapperLearningRate: Float?
+  @Option(
+    help: """
+      The learning rate falls to 0 over the last this many steps. (default: train: half of --steps, where that is given; retrain: 0)
+      """) var decaySteps: Int?
   @Option(
     help: "Use an average of the generator's weights, of which a step keeps this share. (default: hisd 0.99, else none)"
   )

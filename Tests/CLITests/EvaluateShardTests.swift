@@ -4,14 +4,15 @@ import XCTest
 
 /// `tsdf evaluate --shard` and `--merge`.
 final class EvaluateShardTests: ProtectTestCase {
-  private func evaluate(_ extra: [String]) throws -> RunResult {
-    try tsdf(
-      [
-        "evaluate", "--data", folder.path("faces"), "--perturbation", folder.path("perturbation.safetensors"),
-        "--generators", folder.path("generator.safetensors"), "--detectors", "none", "--hold-out", "0", "--size", "64",
-        "--device", "cpu",
-      ] + extra)
+  private func arguments(_ extra: [String]) -> [String] {
+    [
+      "evaluate", "--data", folder.path("faces"), "--perturbation", folder.path("perturbation.safetensors"),
+      "--generators", folder.path("generator.safetensors"), "--detectors", "none", "--hold-out", "0", "--size", "64",
+      "--device", "cpu",
+    ] + extra
   }
+
+  private func evaluate(_ extra: [String]) throws -> RunResult { try tsdf(arguments(extra)) }
 
   private func merge(_ files: [String], _ extra: [String] = []) throws -> RunResult {
     try tsdf(["evaluate", "--merge"] + files.map { folder.path($0) } + extra)
@@ -61,7 +62,7 @@ final class EvaluateShardTests: ProtectTestCase {
     for (files, text) in [
       (Array(files.dropLast()), "lacks shard 1 of 3"), (files + [files[0]], "is of shard 2, and so is"),
       ([files[0], files[1], "other/measured.1-of-3.jsonl"], "was measured under other settings"),
-      ([files[0], "cut/a.jsonl", files[2]], "is damaged: photo 2"),
+      ([files[0], "cut/a.jsonl", files[2]], "ends before photo"),
       ([files[0], "cut/b.jsonl", files[2]], "is damaged: photo 0"),
       (["whole/report.json"], "is no file that evaluate --shard writes"), (["nothing"], "nothing"),
     ] {
@@ -69,6 +70,38 @@ final class EvaluateShardTests: ProtectTestCase {
       XCTAssertNotEqual(refused.status, 0, text)
       XCTAssertTrue(refused.errors.contains(text), refused.errors)
     }
+  }
+
+  /// Photos that a stopped shard has measured are not measured again, unless one of them was changed since.
+  func testAStoppedShardGoesOn() throws {
+    for i in 0..<40 { try writePictures("faces/\(i).png", firstWidth: 64 + i) }
+    let shard = ["--robustness", "--output", folder.path("out"), "--shard", "0/1"]
+    func measured() -> Int {
+      ((try? data(shardFile(0, of: 1))) ?? Data()).split(separator: UInt8(ascii: "\n")).dropFirst().count
+    }
+    var wait = 0.5
+    while measured() == 0 {
+      let started = Date()
+      let end = try interrupt(arguments(shard), with: SIGTERM) { Date().timeIntervalSince(started) > wait }
+      XCTAssertEqual(end.status, 143, end.errors)
+      wait *= 1.5
+    }
+    let count = measured()
+    XCTAssertLessThan(count, 40)
+    let early = try merge([shardFile(0, of: 1)])
+    XCTAssertTrue(early.errors.contains("ends before photo \(count): start shard 0 of 1 again"), early.errors)
+    for before in [count, 40] {
+      let shard = try evaluate(shard)
+      XCTAssertEqual(shard.status, 0, shard.errors)
+      XCTAssertTrue(shard.errors.contains("40 of 40 photos, \(before) of them measured before"), shard.errors)
+      XCTAssertEqual(measured(), 40)
+    }
+    XCTAssertEqual(try merge([shardFile(0, of: 1)]).output, try evaluate(["--robustness"]).output)
+
+    try writePictures("faces/7.png", firstWidth: 91)
+    let anew = try evaluate(shard)
+    XCTAssertTrue(anew.errors.contains("40 of 40 photos\n"), anew.errors)
+    XCTAssertEqual(try merge([shardFile(0, of: 1)]).output, try evaluate(["--robustness"]).output)
   }
 
   func testMoreShardsThanPhotos() throws {

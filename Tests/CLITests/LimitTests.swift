@@ -63,6 +63,9 @@ final class LimitTests: XCTestCase {
     }
     try requireUsageError(start + ["--discriminator-layers", "64"], naming: "--discriminator-layers")
     try requireUsageError(start + ["--image-size", "130"], naming: "--image-size")
+    for value in ["nan", "1", "-1"] {
+      try requireUsageError(start + ["--averaging=\(value)"], naming: "--averaging")
+    }
     for option in [
       "--learning-rate", "--mapper-learning-rate", "--classification-weight", "--critic-classification-weight",
       "--reconstruction-weight", "--penalty-weight", "--style-weight",

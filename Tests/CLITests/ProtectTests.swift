@@ -80,7 +80,7 @@ final class ProtectTests: ProtectTestCase {
     try folder.write(try encodePNG(syntheticImage()), "in/a.png")
     for (option, value, message) in [
       ("--through", "sharpen:1", "no purifier sharpen"), ("--through", "blur:1,average:3", "cannot be crafted through"),
-      ("--through", "denoise", "cannot be crafted through"), ("--start", "sideways", "'random' and 'universal'"),
+      ("--through", "component:3", "cannot be crafted through"), ("--start", "sideways", "'random' and 'universal'"),
     ] {
       let result = try protect(folder.path("in"), output: folder.path("out"), extra: [option, value])
       XCTAssertEqual(result.status, 64, "\(option) \(value)")

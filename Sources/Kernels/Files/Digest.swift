@@ -16,17 +16,17 @@ package func sha256(_ data: Data) -> Data {
 }
 
 /// The SHA-256 of bytes that come piece by piece.
-final class RunningDigest {
+package final class RunningDigest {
   private let context = EVP_MD_CTX_new()
 
-  init() { EVP_DigestInit_ex(context, EVP_sha256(), nil) }
+  package init() { EVP_DigestInit_ex(context, EVP_sha256(), nil) }
 
   deinit { EVP_MD_CTX_free(context) }
 
-  func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) }
+  package func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) }
 
   /// The digest of all that came, as text.
-  func finish() -> String {
+  package func finish() -> String {
     var digest = Data(count: Int(SHA256_DIGEST_LENGTH))
     digest.withUnsafeMutableBytes {
       _ = EVP_DigestFinal_ex(context, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), nil)

@@ -7,7 +7,8 @@ import Pictures
 public final class Purification {
   /// What it does.
   public let recipe: PurificationRecipe
-  private var denoisers: [String?: Denoiser] = [:]
+  private var denoisers: [URL: Denoiser] = [:]
+  private let shipped: URL
 
   /// - Parameters:
   ///   - recipe: what is asked for.
@@ -15,9 +16,9 @@ public final class Purification {
   ///   - device: where it is done.
   /// - Throws: `FileError` where a denoiser's file is none.
   public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
-    self.recipe = recipe
-    for case .denoiser(let path) in recipe.steps.map(\.kind) {
-      denoisers[path] = try Denoiser(contentsOf: path.map { URL(fileURLWithPath: $0) } ?? url, on: device)
+    (self.recipe, shipped) = (recipe, url)
+    for file in recipe.steps.compactMap({ $0.denoiser(shipped: url) }) {
+      denoisers[file] = try Denoiser(contentsOf: file, on: device)
     }
   }
 
@@ -43,8 +44,7 @@ public final class Purification {
       case .component(let count):
         guard let others = try collection(count) else { continue }
         images = try CommonResidual.principalComponent(takenOff: images, of: others)
-      case .denoiser(let path):
-        images = try denoisers[path]!(images)
+      case .denoiser: images = try denoisers[step.denoiser(shipped: shipped)!]!(images)
       }
     }
     return images

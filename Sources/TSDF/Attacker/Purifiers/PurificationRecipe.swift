@@ -18,6 +18,12 @@ public struct PurificationRecipe: Hashable, Sendable {
   struct Step: Hashable, Sendable {
     var kind: Kind
     var place: PurifierPlace
+
+    /// The file of a denoiser; nil for what is none.
+    /// - Parameter shipped: which one is meant where none is named.
+    func denoiser(shipped: URL) -> URL? {
+      if case .denoiser(let path) = kind { path.map { URL(fileURLWithPath: $0) } ?? shipped } else { nil }
+    }
   }
 
   enum Kind: Hashable, Sendable {
@@ -104,12 +110,21 @@ public struct PurificationRecipe: Hashable, Sendable {
   /// Whether it needs other protected pictures.
   public var learnsFromOthers: Bool { othersNeeded > 0 }
 
-  /// The files of its denoisers.
-  /// - Parameter shipped: which one is meant where none is named.
-  package func denoisers(shipped: URL) -> [URL] {
-    steps.compactMap { step in
-      if case .denoiser(let path) = step.kind { path.map { URL(fileURLWithPath: $0) } ?? shipped } else { nil }
-    }
+  /// What it does, whatever its denoisers' files are called and whichever is the shipped one.
+  /// - Parameters:
+  ///   - shipped: the file of the denoiser that is meant where none is named.
+  ///   - digest: tells files by their contents.
+  package func identity(shipped: URL, digest: (URL) throws -> String) rethrows -> String {
+    try steps.map { step in
+      let what =
+        switch step.kind {
+        case .purifier(let type, let strength): "\(purifierTypes[type].name):\(strength)"
+        case .average(let count): "\(Self.averageName):\(count)"
+        case .component(let count): "\(Self.componentName):\(count)"
+        case .denoiser: try "\(Self.denoiserName):\(digest(step.denoiser(shipped: shipped)!))"
+        }
+      return "\(what)@\(step.place)"
+    }.joined(separator: "+")
   }
 
   /// Whether it looks at pictures at a place.

@@ -55,7 +55,10 @@ struct HiSDObjective: AdversarialObjective {
     recipe.hiddenCount = configuration.styleCount
     if let given = start.critic {
       critic = try HiSDDiscriminator(given)
-      if !critic.judgesAttributes { recipe.classificationWeight = 0 }
+      guard critic.judgesAttributes || recipe.classificationWeight == 0 else {
+        throw KernelsError.usage(
+          "the given discriminator judges no attributes: a weight for their loss needs a fresh one")
+      }
     } else {
       let channels = (0...recipe.discriminatorLayers).map { recipe.discriminatorWidth << min($0, 4) }
       critic = try Self.critic(for: generator, channels: channels, recipe, device: device)

@@ -23,7 +23,7 @@ protocol GeneratorObjective: TrainingObjective {
   var generator: Model { get }
   /// What of the generator is trained.
   var adaptation: Adaptation { get set }
-  /// The generator to use and to write: an average of weights where the family keeps one.
+  /// The generator to use and to write: an average of weights where the family or the recipe has one kept.
   func trainedModel() throws -> Model
 }
 

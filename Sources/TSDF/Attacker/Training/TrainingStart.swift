@@ -8,7 +8,7 @@ public struct TrainingStart {
   public let model: String
   let description: GeneratorDescription
   let generator: StateDictionary
-  /// The average of the generator's weights, where the family keeps one and the file has it.
+  /// The average of the generator's weights, where the file has one.
   let average: StateDictionary?
   /// Nil where none was given: it has to be warmed up.
   let critic: StateDictionary?

@@ -17,9 +17,12 @@ struct PurifiedView {
         switch step.kind {
         case .purifier(let type, let strength):
           return (step.place, try purifierTypes[type].init(strength).differentiable(on: device))
-        case .denoiser(let path):
-          let network = try Denoiser(contentsOf: path.map { URL(fileURLWithPath: $0) } ?? denoiser, on: device)
-          return (step.place, { images, _ in try network(images) })
+        case .denoiser:
+          let network = try Denoiser(contentsOf: step.denoiser(shipped: denoiser)!, on: device)
+          // All views of a step are kept until its gradients are taken: of this one no more than the picture.
+          return (
+            step.place, { images, _ in try Autograd.recomputing { try Autograd.segment { try network(images) } } }
+          )
         case .average, .component: throw PurifierError("\(recipe!.name) cannot be crafted through")
         }
       } ?? []

@@ -51,11 +51,9 @@ public final class Refiner {
     let denoiser = denoiser ?? URL(fileURLWithPath: Denoiser.shipped)
     self.denoiser = denoiser
     let views = try views ?? PurificationRecipe.list(Self.defaultViews)
-    func ready(_ recipes: [PurificationRecipe]) throws -> [PurifiedView] {
-      try ([nil] + recipes).map { try PurifiedView($0, denoiser: denoiser, on: device) }
-    }
-    generatorViews = try ready(views)
-    detectorViews = try ready(views.filter { $0.works(at: .photo) })
+    let ready = try ([nil] + views).map { (recipe: $0, view: try PurifiedView($0, denoiser: denoiser, on: device)) }
+    generatorViews = ready.map(\.view)
+    detectorViews = ready.filter { $0.recipe?.works(at: .photo) ?? true }.map(\.view)
   }
 
   /// A processor's cores are busy with a few pictures; a GPU wants more.
