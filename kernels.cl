@@ -409,10 +409,12 @@ static float2 group_sum2(local float2 *scratch, const float2 value, const uint l
   return total;
 }
 
-// What a work-item takes at a time: a vector on a processor; on a GPU an element, whose neighbours its neighbours take.
+// What a work-item takes at a time: a vector, of as many bytes in flight as there are groups too few to fill a GPU; there planes
+// whose vectors would not be aligned are taken by elements.
 #if LANES == 16
 typedef float16 wide;
 #define WIDTH 16
+#define VECTORS(AREA, STRIDE) ((AREA) / 16)
 #define WIDE_LOAD(I, P) vload16(I, P)
 #define WIDE_STORE(V, I, P) STORE16(V, (P) + 16 * (I))
 static float folded(const wide v) {
@@ -420,11 +422,12 @@ static float folded(const wide v) {
   return ((w.s0 + w.s4) + (w.s1 + w.s5)) + ((w.s2 + w.s6) + (w.s3 + w.s7));
 }
 #else
-typedef float wide;
-#define WIDTH 1
-#define WIDE_LOAD(I, P) (P)[I]
-#define WIDE_STORE(V, I, P) (P)[I] = (V)
-static float folded(const wide v) { return v; }
+typedef float4 wide;
+#define WIDTH 4
+#define VECTORS(AREA, STRIDE) (((AREA) | (STRIDE)) % 4 == 0 ? (AREA) / 4 : 0)
+#define WIDE_LOAD(I, P) ((global const float4 *)(P))[I]
+#define WIDE_STORE(V, I, P) ((global float4 *)(P))[I] = (V)
+static float folded(const wide v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
 #endif
 
 // A gradient D through the leaky ReLU of a value Z.
@@ -444,7 +447,7 @@ kernel void normalize_forward(global const float *restrict x, global const float
                               const uint channels, const uint planes, const uint area, const uint planeStride,
                               const float epsilon, const uint unbiased, const float slope, const uint hasResidual) {
   const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
-  const uint start = group * area, vectors = area / WIDTH;
+  const uint start = group * area, vectors = VECTORS(area, planeStride);
   const float count = (float)(planes * area);
 
   // Two sums at a time: one would wait for its own last addition.
@@ -520,7 +523,7 @@ kernel void normalize_gradient(global const float *restrict x, global const floa
                                const uint planes, const uint area, const uint planeStride, const float epsilon,
                                const uint unbiased, const float slope) {
   const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
-  const uint start = group * area, vectors = area / WIDTH;
+  const uint start = group * area, vectors = VECTORS(area, planeStride);
   const float count = (float)(planes * area);
   // What the forward pass found for the group, and its channel's parameters.
   const float mean = statistics[group].s0, invstd = statistics[group].s1;
@@ -585,7 +588,7 @@ kernel void normalize_second_gradient(global const float *restrict x, global con
                                       const uint planes, const uint area, const uint planeStride, const float epsilon,
                                       const uint unbiased, const float slope) {
   const uint lid = get_local_id(0), size = get_local_size(0), group = get_group_id(0);
-  const uint start = group * area, vectors = area / WIDTH;
+  const uint start = group * area, vectors = VECTORS(area, planeStride);
   const float count = (float)(planes * area);
   // What the forward pass found for the group, and its channel's parameters.
   const float mean = statistics[group].s0, invstd = statistics[group].s1;

@@ -131,6 +131,7 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [1, 9, 40, 33], weight: [16, 9, 7, 7], padding: 3),
       Convolution(input: [3, 33, 11, 12], weight: [50, 33, 5, 5], padding: 2, dilation: 2),
       Convolution(input: [1, 160, 16, 16], weight: [144, 160, 1, 1], padding: 0),
+      Convolution(input: [1, 250, 16, 15], weight: [250, 250, 1, 1], padding: 0),
       Convolution(input: [2, 19, 15, 17], weight: [130, 19, 3, 4], stride: 3),
     ]
     for info in try openCLDevices() {
@@ -144,14 +145,69 @@ final class PropertyTests: XCTestCase {
     }
   }
 
+  /// Norms of planes that vectors of both classes fill, and of others; their gradients, and those of the gradients' squares.
+  func testNormsAgree() throws {
+    func results(_ shape: Shape, isBatch: Bool, on device: any Device) throws -> [[Float]] {
+      var random = RandomStream(seed: 11)
+      let inputs = try [shape, [shape[1]], [shape[1]]].map {
+        try random.normal($0, device: device).requiringGradient()
+      }
+      let activation = Activation.leakyReLU(0.2)
+      let y =
+        isBatch
+        ? try inputs[0].batchNormalized(gamma: inputs[1], beta: inputs[2], activation: activation).output
+        : try inputs[0].instanceNormalized(gamma: inputs[1], beta: inputs[2], activation: activation)
+      let upstream = try random.normal(shape, device: device)
+      let first = try gradients(of: y, withRespectTo: inputs, seed: upstream, createGraph: true)
+      let second = try gradients(of: first[0].squared().sum(), withRespectTo: [inputs[0], inputs[1]])
+      return try ([y] + first + second).map { try $0.values() }
+    }
+    let host = CPUDevice()
+    let classes = try openCLDevices().flatMap { info in
+      try [false, true].map {
+        try OpenCLDevice(info, parameters: KernelParameters(for: info, isProcessor: $0))
+      }
+    }
+    for shape in [[2, 3, 64, 64], [1, 2, 67, 61], [3, 2, 10, 26], [2, 3, 72, 58]] as [Shape] {
+      for isBatch in [false, true] {
+        let expected = try results(shape, isBatch: isBatch, on: host)
+        for device in try classes + testDevices() {
+          for (part, found) in try results(shape, isBatch: isBatch, on: device).enumerated() {
+            let error = relativeError(found, expected[part])
+            XCTAssertLessThan(error, 5e-5, "part \(part) of \(shape), batch norm: \(isBatch), on \(device.name)")
+          }
+        }
+      }
+    }
+  }
+
+  /// An element comes out the same, to the last bit, in tiles of every size, which may differ with what shares a batch.
+  func testTilesGiveTheSameBits() throws {
+    for info in try openCLDevices() {
+      let device = try OpenCLDevice(info, parameters: KernelParameters(for: info, isProcessor: false))
+      var random = RandomStream(seed: 9)
+      let x = try random.normal([1, 170, 40, 15], device: device)
+      let w = try random.normal([250, 170, 1, 1], device: device)
+      // Beyond 64 columns tiles may be large; these are.
+      let (whole, part) = try device.planning(forBatchesOf: 2) {
+        (try x.convolved(with: w), try x.sliced(axis: 2, 0..<4).convolved(with: w))
+      }
+      XCTAssertEqual(try whole.sliced(axis: 2, 0..<4).values(), try part.values(), info.name)
+    }
+  }
+
   /// A product has the tile that suits it and as many parts of its depth as fill the device, each worth its sum.
   func testTilesAndSplitsOfProducts() {
     func plan(_ rows: Int, _ columns: Int, _ depth: Int, batch: Int = 1, items: Int = 256) -> TiledProduct {
-      TiledProduct(rows: rows, columns: columns, depth: depth, batch: batch, items: items, wantedGroups: 264)
+      TiledProduct(
+        rows: rows, columns: columns, depth: depth, batch: batch, items: items, computeUnits: 132, wantedGroups: 264)
     }
     XCTAssertEqual(plan(3, 65536, 3136).tile, .thin)
     XCTAssertEqual(plan(3, 65536, 3136).splits, 1)
-    XCTAssertEqual(plan(256, 256, 256, batch: 36).tile, .large)
+    // 144 large tiles would be two rounds of 132, the second nearly empty; 576 small ones are five rounds of a quarter of the work.
+    XCTAssertEqual(plan(256, 256, 256, batch: 36).tile, .small)
+    XCTAssertEqual(plan(256, 4096, 256, batch: 36).tile, .large)
+    XCTAssertEqual(plan(256, 220, 256, batch: 33).tile, .large)  // one round
     XCTAssertEqual(plan(256, 256, 256, batch: 36, items: 64).tile, .small)
     let deep = plan(512, 64, 4608)
     XCTAssertEqual(deep.tile, .small)

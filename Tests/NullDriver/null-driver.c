@@ -2,6 +2,7 @@
 // It is GPUs with no memory behind their buffers; what is read back is zero. Loaded by OCL_ICD_FILENAMES. When the process
 // ends, and at every clFinish, the counts so far go to the file that NULL_DRIVER_COUNTS names, one "NAME COUNT" a line.
 // NULL_DRIVER_DEVICES tells which GPUs there are, "NAME:GIB:SHARED:VERSION,..." (SHARED: 1 where the memory is the host's); else one.
+// NULL_DRIVER_GROUP is the most work-items of a group that a kernel runs in; 256 where it is not set.
 #include "null-driver.h"
 
 #include <CL/cl_icd.h>
@@ -236,10 +237,15 @@ static cl_kernel create_kernel(cl_program program, const char *name, cl_int *sta
   return make(KERNELS, status);
 }
 
+static size_t most_items(void) {
+  const char *given = getenv("NULL_DRIVER_GROUP");
+  return given ? strtoul(given, NULL, 10) : 256;
+}
+
 static cl_int get_work_group_info(cl_kernel kernel, cl_device_id id, cl_kernel_work_group_info question, size_t room,
                                   void *target, size_t *needed) {
-  (void)kernel, (void)id, (void)question;
-  return ANSWER(cl_ulong, 0);
+  (void)kernel, (void)id;
+  return ANSWER(cl_ulong, question == CL_KERNEL_WORK_GROUP_SIZE ? most_items() : 0);
 }
 
 static cl_int set_argument(cl_kernel kernel, cl_uint index, size_t size, const void *value) {
@@ -257,7 +263,12 @@ static cl_int finish_command(enum count kind, cl_event *event) {
 
 static cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t *offset, const size_t *global,
                      const size_t *local, cl_uint count, const cl_event *waited, cl_event *event) {
-  (void)queue, (void)kernel, (void)dimensions, (void)offset, (void)global, (void)local, (void)count, (void)waited;
+  (void)queue, (void)kernel, (void)offset, (void)global, (void)count, (void)waited;
+  size_t items = 1;
+  for (cl_uint axis = 0; axis < dimensions; ++axis)
+    items *= local[axis];
+  if (items > most_items())
+    return CL_INVALID_WORK_GROUP_SIZE;
   return finish_command(LAUNCHES, event);
 }
 

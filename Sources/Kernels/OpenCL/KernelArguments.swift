@@ -60,9 +60,17 @@ extension OpenCLDevice {
 /// A kernel as it was last set: what has not changed since is not set again, which is most of what a step asks for.
 final class LaunchableKernel {
   let kernel: cl_kernel
+  /// The most work-items of a group: fewer than the device's where registers are too few for those.
+  let mostItems: Int
   private var last: [KernelWords?] = []
 
-  init(_ kernel: cl_kernel) { self.kernel = kernel }
+  init(_ kernel: cl_kernel, on device: cl_device_id?) {
+    self.kernel = kernel
+    var most = 0
+    let status = clGetKernelWorkGroupInfo(
+      kernel, device, cl_kernel_work_group_info(CL_KERNEL_WORK_GROUP_SIZE), MemoryLayout<Int>.size, &most, nil)
+    mostItems = status == CL_SUCCESS && most > 0 ? most : .max
+  }
 
   deinit { clReleaseKernel(kernel) }
 

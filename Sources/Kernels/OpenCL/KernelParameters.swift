@@ -18,8 +18,8 @@ package struct KernelParameters: Codable, Hashable {
   var subGroup = 0
   /// Work-groups that a tiled product is split into, where its depth allows, so that no compute unit is idle.
   package var tiledGroups: Int
-  /// Floats of transformed input and products that a Winograd convolution has in flight: near a processor's cache, while
-  /// a GPU wants launches that fill it.
+  /// Floats of transformed input and products that a Winograd convolution has in flight: near a processor's cache, and within a
+  /// large GPU's, which does not say how large it is.
   var winogradScratch: Int
   /// The memory that packed and transformed weights may hold between uses.
   var derivedBytes: Int
@@ -44,7 +44,7 @@ package struct KernelParameters: Codable, Hashable {
     tileItems = isProcessor ? 0 : Self.tileSizes(upTo: device.maxWorkGroupSize)[0]
     subGroup = isProcessor || device.kind == .cpu ? 0 : device.leastSubGroup
     tiledGroups = 2 * device.computeUnits
-    winogradScratch = isProcessor ? 4 << 20 : 32 << 20
+    winogradScratch = isProcessor ? 4 << 20 : 8 << 20
     // A processor shares its memory with everything else on the machine.
     derivedBytes = isProcessor ? 16 << 20 : device.globalMemoryBytes / 16
     // A processor's memory is taken page by page as it is touched: large slabs cost nothing, and tensors fit them better.

@@ -66,7 +66,7 @@ package final class OpenCLDevice: Device {
     return try body()
   }
 
-  package let parameters: KernelParameters
+  package private(set) var parameters: KernelParameters
   let context: cl_context
   /// Without profiling until it is asked for: some drivers take twice as long for a launch with it.
   private(set) var queue: cl_command_queue
@@ -145,7 +145,10 @@ package final class OpenCLDevice: Device {
   package var memory: (current: Int, peak: Int) { arena.byteCount }
 
   package func allocate(_ count: Int) throws -> Buffer {
-    let (range, slab) = try take(parameters.memoryLength(for: byteCount(of: count)))
+    // Kernels count elements in 32 bits, and some with a sign. Batches are made smaller.
+    let bytes = try byteCount(of: count)
+    guard count < 1 << 31 else { throw KernelsError.outOfMemory(device: name, bytes: bytes) }
+    let (range, slab) = try take(parameters.memoryLength(for: bytes))
     if parameters.slabBytes == 0 {
       clRetainMemObject(slab.memory)
       return OpenCLBuffer(slab.memory, range: range, count: count, device: self)
@@ -281,7 +284,7 @@ package final class OpenCLDevice: Device {
     lock.lock()
     defer { lock.unlock() }
     let kernel = try kernel(section, kernelName)
-    let local = localSize(grouping, global)
+    let local = localSize(grouping, global, most: kernel.mostItems)
     var items = 1
     var sizes = (global: SIMD3<Int>(repeating: 1), local: SIMD3<Int>(repeating: 1))
     for (axis, count) in global.enumerated() {
@@ -341,7 +344,7 @@ package final class OpenCLDevice: Device {
     guard let kernel = clCreateKernel(program, name, &status) else {
       throw KernelsError.openCL(call: "clCreateKernel(\(name))", status: statusName(status))
     }
-    let launchable = LaunchableKernel(kernel)
+    let launchable = LaunchableKernel(kernel, on: info.id)
     kernels[key] = launchable
     return launchable
   }
@@ -355,6 +358,24 @@ package final class OpenCLDevice: Device {
     let program = try builder.program(wanted, parameters)
     programs[wanted.name] = program
     return program
+  }
+
+  /// Makes the work-groups of tiles smaller where a kernel of theirs runs in none as large.
+  /// - Returns: whether they were made so, and products are to be planned anew.
+  func shrinkTiles(for section: KernelSection, _ name: String) throws -> Bool {
+    lock.lock()
+    defer { lock.unlock() }
+    let most = try kernel(section, name).mostItems
+    guard most < parameters.tileItems, let items = KernelParameters.tileSizes(upTo: most).first,
+      items < parameters.tileItems
+    else { return false }
+    parameters.tileItems = items
+    // They were built for so many.
+    for section in TiledProduct.Tile.allCases.map(\.section) {
+      kernels = kernels.filter { $0.key.section != section }
+      if let program = programs.removeValue(forKey: section.rawValue) { clReleaseProgram(program) }
+    }
+    return true
   }
 
   /// Bytes of memory that a work-item of a kernel takes because registers are too few for it, as far as its compiler says.

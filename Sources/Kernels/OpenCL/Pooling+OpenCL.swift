@@ -8,7 +8,7 @@ extension OpenCLDevice: PoolingKernels {
   }
 
   package func maxPoolGradient(_ dy: Buffer, winners: Buffer, into dx: Buffer, _ g: PoolGeometry) throws {
-    if parameters.run > 1, g.planes >= info.computeUnits {
+    if isCPU, g.planes >= info.computeUnits {
       return try launch(
         .pool, "max_pool_scatter", .blocks, global: [g.planes], .buffer(dy), .buffer(winners), .buffer(dx),
         .uint(g.planes), .uint(g.height * g.width), .uint(g.outHeight * g.outWidth))

@@ -15,7 +15,7 @@ extension OpenCLDevice: ReductionKernels {
       let chunks = (remaining + chunk - 1) / chunk
       let target = chunks == 1 ? y : try allocate(outer * chunks)
       try launch(
-        .reduce, "\(operation.rawValue)_rows", .groups, global: [chunks, outer], .buffer(source),
+        .reduce, "\(operation.rawValue)_rows", .groups(upTo: 256), global: [chunks, outer], .buffer(source),
         .buffer(target), .localPerItem(4), .uint(outer), .uint(remaining), .uint(chunk))
       if chunks == 1 { return }
       (source, remaining) = (target, chunks)

@@ -55,17 +55,22 @@ package struct TiledProduct {
   /// Chooses the tile, and splits the depth where there would be fewer work-groups than are wanted.
   /// - Parameters:
   ///   - items: work-items of a work-group: 64, 128 or 256.
+  ///   - computeUnits: the device's.
+  ///   - wantedGroups: as many are made of a product's depth where it has fewer; 1 for none.
   ///   - hasLarge: whether large tiles may be taken.
   package init(
-    rows: Int, columns: Int, depth: Int, batch: Int = 1, items: Int, wantedGroups: Int, hasLarge: Bool = true
+    rows: Int, columns: Int, depth: Int, batch: Int = 1, items: Int, computeUnits: Int, wantedGroups: Int,
+    hasLarge: Bool = true
   ) {
     (self.rows, self.columns, self.depth, self.batch) = (rows, columns, depth, batch)
+    /// The time of as many rounds of work-groups as it takes, one a compute unit; a small tile multiplies at four fifths of the pace.
+    func cost(_ tile: Tile) -> Int {
+      let rounds = (batch * Self.groups(tile, rows, columns, items) + computeUnits - 1) / computeUnits
+      return rounds * tile.rows(items: items) * tile.columns(items: items) * (tile == .large ? 4 : 5)
+    }
     if rows <= 16 {
       tile = .thin
-    } else if hasLarge, Tile.large.suits(items: items), rows > 64, columns > 64,
-      batch * Self.groups(.large, rows, columns, items) >= wantedGroups / 2
-    {
-      // Half of the groups that are wanted: a large tile does twice the work with what it reads.
+    } else if hasLarge, Tile.large.suits(items: items), rows > 64, columns > 64, cost(.large) <= cost(.small) {
       tile = .large
     } else {
       tile = .small
@@ -86,7 +91,9 @@ extension OpenCLDevice {
     func plan(hasLarge: Bool) -> TiledProduct {
       TiledProduct(
         rows: product.rows, columns: product.columns, depth: product.depth, batch: batch, items: parameters.tileItems,
+        computeUnits: info.computeUnits,
         // Parts are added in another order than a whole: not where that must not depend on the columns, of which each image has some.
+        // Tiles of all sizes add in the same order.
         wantedGroups: plannedBatch ?? 1 > 1 ? 1 : parameters.tiledGroups, hasLarge: hasLarge)
     }
     let best = plan(hasLarge: true)
@@ -103,7 +110,8 @@ extension OpenCLDevice {
     _ product: MatrixProduct, batch: Int = 1, _ kernel: String, _ epilogue: Epilogue, _ operands: [Argument],
     into c: Buffer, _ sizes: [Argument] = []
   ) throws {
-    let p = try plan(kernel, product, batch: batch)
+    var p = try plan(kernel, product, batch: batch)
+    while try shrinkTiles(for: p.tile.section, kernel) { p = try plan(kernel, product, batch: batch) }
     let partial = p.splits == 1 ? c : try allocate(p.batch * p.splits * p.rows * p.columns)
     let shared: [Argument] =
       [.structure(product), .uint(p.depthRun), .uint(p.splits)]

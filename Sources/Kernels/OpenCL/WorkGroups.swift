@@ -9,15 +9,16 @@ extension OpenCLDevice {
     case blocks
     /// Groups of exactly this size, whose work-items share local memory.
     case tiles([Int])
-    /// One group a unit of work, its work-items sharing the reduction: the global size counts groups.
-    case groups
+    /// One group a unit of work, of at most so many work-items, which share the reduction: the global size counts groups.
+    case groups(upTo: Int)
 
     var countsGroups: Bool { if case .groups = self { true } else { false } }
   }
 
   /// The work-group of a launch, by axis.
-  func localSize(_ grouping: Grouping, _ global: [Int]) -> [Int] {
-    let most = min(info.maxWorkGroupSize, 256)
+  /// - Parameter most: work-items of a group that the kernel runs in.
+  func localSize(_ grouping: Grouping, _ global: [Int], most kernelMost: Int) -> [Int] {
+    let most = min(info.maxWorkGroupSize, kernelMost, 256)
     var local = [Int](repeating: 1, count: global.count)
     switch grouping {
     case .tiles(let size):
@@ -32,8 +33,8 @@ extension OpenCLDevice {
       local[0] = 16
     case .blocks:
       local[0] = isCPU ? 1 : min(64, most)
-    case .groups:
-      local[0] = isCPU ? 1 : [256, 128, 64, 32, 16, 8, 4, 2, 1].first { $0 <= most }!
+    case .groups(let wanted):
+      local[0] = isCPU ? 1 : powersOfTwo(upTo: min(info.maxWorkGroupSize, kernelMost, wanted)).last!
     }
     return local
   }
@@ -41,9 +42,12 @@ extension OpenCLDevice {
   /// Groups of so many work-items on a GPU: of a narrow row, several rows of it, or most of a wavefront would have nothing to do.
   private func overRows(_ global: [Int], of items: Int) -> [Int] {
     var local = [Int](repeating: 1, count: global.count)
-    let powers = sequence(first: 1) { $0 * 2 <= items ? $0 * 2 : nil }
-    local[0] = powers.first { $0 >= min(8, items) && $0 >= global[0] } ?? powers.reduce(1) { $1 }
+    let powers = powersOfTwo(upTo: items)
+    local[0] = powers.first { $0 >= min(8, items) && $0 >= global[0] } ?? powers.last!
     if global.count > 1 { local[1] = items / local[0] }
     return local
   }
 }
+
+/// 1, 2, 4 and so on.
+private func powersOfTwo(upTo most: Int) -> [Int] { Array(sequence(first: 1) { $0 * 2 <= most ? $0 * 2 : nil }) }

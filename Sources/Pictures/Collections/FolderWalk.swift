@@ -34,7 +34,9 @@ struct FolderWalk {
         guard status.type == .regular else { throw FileError(given, "is not a regular file") }
         let name = path.lastComponent!
         let place = Place(folder: identity(try Stat(path.removingLastComponent())), name: name)
-        guard !visited.contains(place.folder) || PartialFile.isOwnFile(name), named.insert(place).inserted else { return }
+        guard !visited.contains(place.folder) || PartialFile.isOwnFile(name), named.insert(place).inserted else {
+          return
+        }
         let item = try item(path, FilePath(name))
         guard item.isPicture else {
           throw FileError(given, "is no picture\(item.kind == .other ? "" : " but of the kind \(item.kind.name)")")
