@@ -68,6 +68,7 @@
 //   WITH_BIAS, WITH_SLOPES, ACCUMULATED   flags of EPILOGUE_ARGUMENTS; ACCUMULATED, of products: C is added to
 //   SUB_GROUP       in the `tiled` section, where the device lets kernels choose how many work-items share a thread's registers:
 //                   the fewest, for the most registers; 0 elsewhere
+//   FEW_ITEMS       in the `few` section: the work-items of a group
 //   TILE_ITEMS, TILE_WIDTH, TILE_RM, TILE_RN, TILE_K   in the `tiled` section: the tile of a work-group
 //   Convolution     a convolution's batch, channels, height, width, outChannels, outHeight, outWidth, kernelHeight,
 //                   kernelWidth, stride, padding, dilation, groups
@@ -1299,6 +1300,80 @@ kernel void tiled_fold(global const float *restrict partial, global float *c, TI
   if (flags & ACCUMULATED)
     total += *to;
   *to = RECTIFIED(total, SLOPE_OF(m));
+}
+
+// == section: few ==
+
+// Rows of outputs of a work-item, and how many parts the channels are shared out in.
+#define FEW_ROWS 4
+#define FEW_SLICES (FEW_ITEMS / 32)
+
+// A convolution with at most four outputs, of 7x7 windows, stride and dilation 1: a generator's last, and the input gradient of its
+// first. As a tiled product it would have three rows of sixteen. The lanes of a float4 are the outputs; a work-item makes FEW_ROWS
+// rows of one column of them, over every FEW_SLICES-th channel; the slices' sums are added in their order.
+// x[N][channels][height][width], w as tiled_conv2d takes it, c[N][outChannels][outHeight][outWidth]. Local size (32, FEW_SLICES);
+// global (ceil(outWidth / 32) * 32, ceil(outHeight / FEW_ROWS) * FEW_SLICES, N).
+kernel void conv2d_few(global const float *restrict x, global const float *restrict w, global float *restrict c,
+                       const Convolution conv, const uint weightRow, const uint weightChannel, const uint flipped,
+                       EPILOGUE_ARGUMENTS) {
+  local float4 weights[FEW_SLICES * 49], partial[FEW_SLICES * FEW_ROWS * 32];
+  const uint lx = get_local_id(0), slice = get_local_id(1);
+  const uint ox = get_group_id(0) * 32 + lx, firstRow = get_group_id(1) * FEW_ROWS, image = get_group_id(2);
+  const int x0 = (int)ox - (int)conv.padding, y0 = (int)firstRow - (int)conv.padding;
+  float4 sum[FEW_ROWS] = {0.0f, 0.0f, 0.0f, 0.0f};
+  for (uint first = 0; first < conv.channels; first += FEW_SLICES) {
+    // All have read the weights of the channels before.
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint i = slice * 32 + lx; i < FEW_SLICES * 49; i += FEW_SLICES * 32) {
+      const uint ci = first + i / 49, tap = i % 49;
+      global const float *from = w + ci * weightChannel + (flipped ? 48 - tap : tap);
+      const int isThere = ci < conv.channels;
+      weights[i] = (float4)(isThere ? from[0] : 0.0f, isThere && conv.outChannels > 1 ? from[weightRow] : 0.0f,
+                            isThere && conv.outChannels > 2 ? from[2 * weightRow] : 0.0f,
+                            isThere && conv.outChannels > 3 ? from[3 * weightRow] : 0.0f);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (first + slice >= conv.channels)
+      continue;
+    global const float *plane = x + (ulong)(image * conv.channels + first + slice) * conv.height * conv.width;
+    for (uint kx = 0; kx < 7; ++kx) {
+      const int ix = x0 + (int)kx;
+      float v[FEW_ROWS + 6];
+#pragma unroll
+      for (uint i = 0; i < FEW_ROWS + 6; ++i) {
+        const int iy = y0 + (int)i;
+        const int inside = ix >= 0 && ix < (int)conv.width && iy >= 0 && iy < (int)conv.height;
+        v[i] = inside ? plane[(uint)iy * conv.width + (uint)ix] : 0.0f;
+      }
+#pragma unroll
+      for (uint ky = 0; ky < 7; ++ky) {
+        const float4 weight = weights[slice * 49 + ky * 7 + kx];
+#pragma unroll
+        for (uint r = 0; r < FEW_ROWS; ++r)
+          sum[r] = fma(weight, (float4)(v[ky + r]), sum[r]);
+      }
+    }
+  }
+#pragma unroll
+  for (uint r = 0; r < FEW_ROWS; ++r)
+    partial[(slice * FEW_ROWS + r) * 32 + lx] = sum[r];
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint r = slice; r < FEW_ROWS; r += FEW_SLICES) {
+    const uint oy = firstRow + r;
+    if (ox >= conv.outWidth || oy >= conv.outHeight)
+      continue;
+    float4 total = 0.0f;
+    for (uint s = 0; s < FEW_SLICES; ++s)
+      total += partial[(s * FEW_ROWS + r) * 32 + lx];
+    const float lane[4] = {total.s0, total.s1, total.s2, total.s3};
+#pragma unroll
+    for (uint m = 0; m < 4; ++m) {
+      if (m >= conv.outChannels)
+        continue;
+      const float value = lane[m] + BIAS_OF(m), rate = SLOPE_OF(m);
+      c[((ulong)(image * conv.outChannels + m) * conv.outHeight + oy) * conv.outWidth + ox] = RECTIFIED(value, rate);
+    }
+  }
 }
 
 // == section: lanes ==

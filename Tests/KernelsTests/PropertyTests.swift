@@ -132,6 +132,10 @@ final class PropertyTests: XCTestCase {
       Convolution(input: [3, 33, 11, 12], weight: [50, 33, 5, 5], padding: 2, dilation: 2),
       Convolution(input: [1, 160, 16, 16], weight: [144, 160, 1, 1], padding: 0),
       Convolution(input: [1, 250, 16, 15], weight: [250, 250, 1, 1], padding: 0),
+      Convolution(input: [2, 20, 21, 37], weight: [3, 20, 7, 7], padding: 3, slope: 0.1),
+      Convolution(input: [1, 33, 9, 40], weight: [4, 33, 7, 7], padding: 1),
+      Convolution(input: [1, 3, 9, 40], weight: [64, 3, 7, 7], padding: 3),
+      Convolution(input: [2, 17, 6, 5], weight: [1, 17, 7, 7], padding: 3),
       Convolution(input: [2, 19, 15, 17], weight: [130, 19, 3, 4], stride: 3),
     ]
     for info in try openCLDevices() {

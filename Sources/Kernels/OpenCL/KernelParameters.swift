@@ -99,7 +99,7 @@ package struct KernelParameters: Codable, Hashable {
       ("RUN", "\(run)"), ("LANES", "\(lanes)"), ("VECTOR_LANES", "\(vectorLanes)"),
       ("PREFETCH", prefetches ? "1" : "0"), ("MR", "\(Self.tileRows)"), ("NR", "\(Self.tileColumns)"),
       ("TILE_PANELS", "\(tilePanels)"), ("SPACING", "\(Self.spacing)"), ("DIRECT_COLUMNS", "\(directColumns)"),
-      ("SUB_GROUP", "\(subGroup)"),
+      ("SUB_GROUP", "\(subGroup)"), ("FEW_ITEMS", "\(tileItems)"),
     ] + Self.directRows.map { ("VECTORS_OF_\($0)", "\(directVectors(rows: $0))") }
   }
 

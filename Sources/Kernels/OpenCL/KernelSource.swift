@@ -3,7 +3,7 @@ import COpenCL
 /// The sections of kernels.cl; built when first needed (`KernelProgram`).
 enum KernelSection: String, CaseIterable {
   case elementwise, binary, movement, reduce, norm, pack, gemm, conv, columns, direct, winograd, pool, blocks, resample,
-    random, optimise, peak, loops
+    random, optimise, peak, loops, few
   case winogradStrided = "winograd_strided"
   case winogradGradient = "winograd_gradient"
   /// The matrix products for GPUs, in three shapes of tile: one section of kernels.cl.
@@ -23,12 +23,15 @@ enum KernelSection: String, CaseIterable {
   /// The tile that its text is built for, of a section that has one.
   var tile: TiledProduct.Tile? { TiledProduct.Tile.allCases.first { $0.section == self } }
 
+  /// Whether its text depends on the work-items of a tile.
+  var dependsOnTiles: Bool { tile != nil || self == .few }
+
   /// Whether a class of kernels has it: the GPUs', whose products are `tiled`, or the processors', whose products are made in
   /// registers.
   func isUsed(tiled: Bool) -> Bool {
     switch self {
     case .gemm, .columns, .direct, .winogradGradient: return !tiled
-    case .tiledLarge, .tiledSmall, .tiledThin: return tiled
+    case .tiledLarge, .tiledSmall, .tiledThin, .few: return tiled
     default: return true
     }
   }

@@ -371,7 +371,7 @@ package final class OpenCLDevice: Device {
     else { return false }
     parameters.tileItems = items
     // They were built for so many.
-    for section in TiledProduct.Tile.allCases.map(\.section) {
+    for section in KernelSection.allCases where section.dependsOnTiles {
       kernels = kernels.filter { $0.key.section != section }
       if let program = programs.removeValue(forKey: section.rawValue) { clReleaseProgram(program) }
     }

@@ -134,6 +134,7 @@ extension OpenCLDevice {
 
   /// An ungrouped convolution, straight from the image.
   func tiledConvolution(_ x: Buffer, _ w: WeightView, _ epilogue: Epilogue, _ y: Buffer, _ g: Conv2dGeometry) throws {
+    if hasFewOutputs(g) { return try convolutionOfFewOutputs(x, w, epilogue, y, g) }
     var product = MatrixProduct(rows: g.outChannels, columns: g.batch * g.outArea, depth: g.channels * g.taps)
     product.target = MatrixTarget(columns: g.outArea)
     product.target.columnBlockStride = g.outChannels * g.outArea
