@@ -1336,6 +1336,8 @@ kernel void conv2d_few(global const float *restrict x, global const float *restr
     if (first + slice >= conv.channels)
       continue;
     global const float *plane = x + (ulong)(image * conv.channels + first + slice) * conv.height * conv.width;
+    // Unrolled, all windows' pixels would be loaded at once, for which AMD's registers are too few.
+#pragma unroll 1
     for (uint kx = 0; kx < 7; ++kx) {
       const int ix = x0 + (int)kx;
       float v[FEW_ROWS + 6];

@@ -106,6 +106,7 @@ final class PropertyTests: XCTestCase {
     Convolution(input: [5, 16, 8, 7], weight: [18, 16, 3, 3], padding: 2),
     Convolution(input: [65, 16, 9, 8], weight: [16, 16, 4, 4], stride: 2),
     Convolution(input: [2, 3, 9, 20], weight: [4, 3, 7, 7], padding: 3),
+    Convolution(input: [1, 17, 9, 33], weight: [3, 17, 7, 7], padding: 3),
     Convolution(input: [1, 12, 12, 11], weight: [70, 12, 3, 3]),
     Convolution(input: [5, 16, 16, 14], weight: [16, 16, 3, 3], padding: 2, dilation: 2),
   ]
