@@ -271,7 +271,12 @@ final class RetrainTests: CommandTestCase {
 
     // Shards share a folder; another recipe's arms are made anew, and only they.
     try writeRecipe { $0["seeds"] = [1, 2, 3] }
-    for shard in ["0/2", "1/2"] { XCTAssertEqual(try tsdf(persist("--shard", shard)).status, 0) }
+    let shards = try ["0/2", "1/2"].map { try startTSDF(persist("--shard", $0)) }
+    for shard in shards {
+      let errors = String(decoding: shard.err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      shard.process.waitUntilExit()
+      XCTAssertEqual(shard.process.terminationStatus, 0, errors)
+    }
     let more = try artefacts
     XCTAssertEqual(more.keys.filter { $0.hasSuffix("/result.json") }.count, 45)
     for (file, data) in whole where file.hasSuffix("/result.json") { XCTAssertEqual(more[file], data, file) }
