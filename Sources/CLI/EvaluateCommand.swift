@@ -174,18 +174,16 @@ struct EvaluateCommand: ParsableCommand {
       try openResults([name])?.write(file.data, to: name)
       saved = (file.next, Date())
     }
-    do {
+    let ended = Result {
       try task.measure(file.next..<part.upperBound, common.progress) { photo, _ in
         try file.add(photo)
         // What a killed run loses is little, and so is what is written again and again.
         let (new, old) = (file.next - saved.next, saved.next - part.lowerBound)
         if new > old / 8, Date().timeIntervalSince(saved.time) > 10 { try save() }
       }
-    } catch {
-      try save()
-      throw error
     }
     try save()
+    try ended.get()
   }
 
   private func measureAll(of task: Task, into results: ResultFolder?) throws {

@@ -16,7 +16,7 @@ package struct Shard: Sendable, Equatable {
 
   /// Whether a file is in this part: by the SHA-256 of its path, so that it stays in it when other files come and go.
   package func contains(_ path: FilePath) -> Bool {
-    sha256(Data(path.bytes)).leadingNumber % UInt64(count) == UInt64(index)
+    path.digest.leadingNumber % UInt64(count) == UInt64(index)
   }
 
   /// The part of things that are counted, in their order: those of all shards follow one another.

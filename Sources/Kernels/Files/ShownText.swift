@@ -1,3 +1,4 @@
+import Foundation
 import SystemPackage
 
 extension String {
@@ -8,6 +9,9 @@ extension String {
 extension FilePath {
   /// The path's bytes, which need not be UTF-8.
   package var bytes: [UInt8] { withPlatformString { Array(UnsafeRawBufferPointer(start: $0, count: length)) } }
+
+  /// The SHA-256 of the path's bytes.
+  package var digest: Data { sha256(Data(bytes)) }
 
   /// A path of these bytes, up to the first that is 0.
   package init(bytes: some Sequence<UInt8>) {

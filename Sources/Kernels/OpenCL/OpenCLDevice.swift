@@ -371,8 +371,8 @@ package final class OpenCLDevice: Device {
     else { return false }
     parameters.tileItems = items
     // They were built for so many.
+    kernels = kernels.filter { !$0.key.section.dependsOnTiles }
     for section in KernelSection.allCases where section.dependsOnTiles {
-      kernels = kernels.filter { $0.key.section != section }
       if let program = programs.removeValue(forKey: section.rawValue) { clReleaseProgram(program) }
     }
     return true

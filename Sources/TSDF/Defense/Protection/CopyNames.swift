@@ -22,7 +22,7 @@ package struct CopyNames: Sendable {
     var others: [Int: FilePath] = [:]
     var isNamed = [Bool](repeating: false, count: items.count)
     func give(_ name: FilePath, _ index: Int, _ item: WorkList.Item) {
-      taken.insert(digest(name))
+      taken.insert(name.digest.leadingNumber)
       isNamed[index] = true
       if name != item.relativePath { others[index] = name }
     }
@@ -31,7 +31,8 @@ package struct CopyNames: Sendable {
     }
     // Names that stay as they are go before those that get another ending.
     for isKept in [true, false] {
-      for (index, item) in items.enumerated() where !isNamed[index] {
+      for index in items.indices where !isNamed[index] {
+        let item = items[index]
         let kind = kind(item)
         guard (kind == item.kind) == isKept else { continue }
         let name = try candidates(item, kind).first { try isFree($0, for: item) }
@@ -40,8 +41,6 @@ package struct CopyNames: Sendable {
     }
     return others
   }
-
-  private func digest(_ name: FilePath) -> UInt64 { sha256(Data(name.bytes)).leadingNumber }
 
   /// The name that an item's copy has from an earlier run. Where two names in a row were never given, neither were those behind them:
   /// most items are looked up once, in a collection of any size.
@@ -62,7 +61,7 @@ package struct CopyNames: Sendable {
 
   /// Whether no other input has a name, neither in this run nor in an earlier one. An input that was moved since keeps it.
   private func isFree(_ name: FilePath, for item: WorkList.Item) throws -> Bool {
-    guard !taken.contains(digest(name)) else { return false }
+    guard !taken.contains(name.digest.leadingNumber) else { return false }
     guard let entry = copies.journal[name], entry.origin != nil else { return true }
     // One that cannot be read is named when its turn comes.
     return (try? copies.source(of: item, known: [entry]))?.digest == entry.source
@@ -101,7 +100,7 @@ package struct CopyNames: Sendable {
 
 extension WorkList.Item {
   /// The SHA-256 of where the file lies.
-  package var origin: String { sha256(Data(path.bytes)).hexadecimal }
+  package var origin: String { path.digest.hexadecimal }
 
   /// How the file as it is now is known without reading it; nil where it was changed too lately to tell.
   package func stamp() throws -> FileStamp? { try withRegularFile(path) { FileStamp(try Stat($0)).settled } }

@@ -17,7 +17,6 @@ public final class Refiner {
   private let device: any Device
   /// Pictures as they are, then through each purifier; detectors see those of photos alone.
   private let generatorViews: [PurifiedView], detectorViews: [PurifiedView]
-  private let denoiser: URL
   /// The most pictures that go through the networks together.
   public let batch: Int
   /// Fewer where the device's memory did not hold as many.
@@ -48,8 +47,6 @@ public final class Refiner {
     fittingBatch = self.batch
     (self.generators, self.detectors, self.classifier, self.goal) = (generators, detectors, classifier, goal)
     self.device = device
-    let denoiser = denoiser ?? URL(fileURLWithPath: Denoiser.shipped)
-    self.denoiser = denoiser
     let views = try views ?? PurificationRecipe.list(Self.defaultViews)
     let ready = try ([nil] + views).map { (recipe: $0, view: try PurifiedView($0, denoiser: denoiser, on: device)) }
     generatorViews = ready.map(\.view)
@@ -116,7 +113,7 @@ public final class Refiner {
       start: start.map { start in try share.map { try start / $0.clamped(to: 0.05...1) } ?? start },
       interruptions, hidings,
       views: (
-        generatorViews, detectorViews + (saved.map { [try PurifiedView($0, denoiser: denoiser, on: device)] } ?? [])
+        generatorViews, detectorViews + (saved.map { [try PurifiedView($0, on: device)] } ?? [])
       ), aims)
   }
 
