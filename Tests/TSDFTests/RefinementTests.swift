@@ -305,6 +305,29 @@ final class RefinementTests: XCTestCase {
     XCTAssertNil(frame.transformed(by: .init(size: 0.5)))
   }
 
+  /// Generators share what one detector has, as do the looks of a detector; a further detector takes nothing from the others.
+  func testWhatEachGoalCounts() throws {
+    let device = CPUDevice()
+    let aims = JointStep.Aims(epsilon: 0.5, interruptionTarget: 0.12, goal: .hide)
+    // Of nothing reached, and with more than the way to go within reach: each counts as much as it may.
+    let goals: [(name: String, isOfDetector: Bool, loss: Float)] = [
+      ("a", false, 0.12), ("b", false, 0.12), ("c", true, 4), ("c", true, 4), ("d", true, 4),
+    ]
+    let pulls = try goals.enumerated().map { number, goal in
+      var gradient = [Float](repeating: 0, count: 50)
+      for pixel in 0..<10 { gradient[10 * number + pixel] = 5 }
+      return try JointStep.Pull(
+        of: goal.name, isOfDetector: goal.isOfDetector, loss: Tensor([goal.loss], shape: [], device: device),
+        gradient: Tensor(gradient, shape: [1, 1, 1, 50], device: device))
+    }
+    let (total, needs) = try JointStep.combined(pulls, aims)
+    let values = try XCTUnwrap(total).values()
+    for (number, share) in [Float(0.5), 0.5, 0.5, 0.5, 1].enumerated() {
+      XCTAssertEqual(values[10 * number], 5 * share, accuracy: 1e-4, goals[number].name)
+    }
+    XCTAssertEqual(try needs.map { try $0.item() }, [1, 1, 1, 1, 1])
+  }
+
   /// Views are drawn without doubles, the first of them from those asked for, and what is far from the goal more often.
   func testViewsAreDrawnByNeed() {
     var choice = ViewChoice(count: 5)

@@ -200,16 +200,13 @@ public final class Refiner {
   }
 
   private func pull(_ pass: Refinement.Pass, loss: Tensor, _ gradient: Tensor) throws -> JointStep.Pull {
-    let size = try gradient.abs()
     let model =
       switch pass {
       case .generator(let number, _): type(of: generators[number]).name
       case .detector(let number, _, _, _): detectors[number].modelName
       }
     let isOfDetector = if case .detector = pass { true } else { false }
-    return JointStep.Pull(
-      modelName: model, isOfDetector: isOfDetector, loss: loss, gradient: gradient, magnitude: try size.mean(),
-      magnitudes: try size.sum())
+    return try JointStep.Pull(of: model, isOfDetector: isOfDetector, loss: loss, gradient: gradient)
   }
 }
 
