@@ -169,4 +169,43 @@ final class MemoryTests: XCTestCase {
     XCTAssertEqual(released, [second.slab])
     XCTAssertEqual(take(112).slab, 4)
   }
+
+  /// Of what is free, what is needed is given back: the smallest slab that is enough, else the largest ones; what is in use stays.
+  func testArenaGivesBackNoMoreThanIsNeeded() {
+    let arena = Arena<Int>(granule: 16, slabLength: 0)
+    let ranges = [64, 256, 128, 512, 1024].map { length in arena.take(length) { _ in length }.0 }
+    for range in ranges.dropLast() { arena.give(range) }
+    func drained(_ bytes: Int?) -> [Int] {
+      var released: [Int] = []
+      arena.drain(bytes) { released.append($0) }
+      return released
+    }
+    XCTAssertEqual(drained(0), [])
+    XCTAssertEqual(drained(100), [128])
+    XCTAssertEqual(drained(600), [512, 256])
+    XCTAssertEqual(arena.byteCount.current, 64 + 1024)
+    // What is left still serves its length, and what is gone does not.
+    XCTAssertEqual(arena.take(64) { _ in 1 }.1, 64)
+    XCTAssertEqual(arena.take(256) { _ in 2 }.1, 2)
+    XCTAssertEqual(drained(nil), [])
+  }
+
+  /// A full device whose tensors have a memory object each keeps those that it does not need to give back.
+  func testFullDevicesKeepWhatTheyCan() throws {
+    for info in try openCLDevices() {
+      var parameters = KernelParameters(for: info, isProcessor: false)
+      parameters.slabBytes = 0
+      let device = try OpenCLDevice(info, parameters: parameters, memoryLimit: 8 << 20)
+      func use(_ mebibytes: [Int]) throws {
+        let buffers = try mebibytes.map { try device.allocate($0 << 18) }
+        XCTAssertEqual(buffers.map(\.count), mebibytes.map { $0 << 18 })
+      }
+      try use([1, 2, 4])
+      try use([3])
+      XCTAssertEqual(device.memory.current, 6 << 20, "of 1, 2 and 4 MiB the last goes for 3")
+      try use([8])
+      XCTAssertEqual(device.memory.current, 8 << 20)
+      XCTAssertThrowsError(try use([5, 4]))
+    }
+  }
 }

@@ -107,15 +107,20 @@ package final class Arena<Memory> {
     if slabLength == 0 { freeSlabs[length, default: []].append(range.slab) }
   }
 
-  /// Hands every slab that is wholly free to `release`.
-  package func drain(_ release: (Memory) -> Void) {
+  /// Hands slabs that are wholly free to `release`, until they are of so many bytes: the smallest that is enough alone, else the largest.
+  /// - Parameter wanted: nil for all of them.
+  package func drain(_ wanted: Int? = nil, _ release: (Memory) -> Void) {
     lock.lock()
     defer { lock.unlock() }
-    for (id, slab) in slabs where slab.isFree {
+    // Ties by the older slab: the order must not depend on the dictionary's.
+    let free = slabs.filter(\.value.isFree).sorted { ($0.value.length, $1.key) < ($1.value.length, $0.key) }
+    var left = wanted ?? .max
+    for (id, slab) in free.first(where: { $0.value.length >= left }).map({ [$0] }) ?? free.reversed() where left > 0 {
       release(slab.memory)
       bytes.current -= slab.length
+      left -= slab.length
       slabs[id] = nil
+      freeSlabs[slab.length]?.removeAll { $0 == id }
     }
-    freeSlabs = [:]
   }
 }

@@ -62,14 +62,21 @@ final class LaunchableKernel {
   let kernel: cl_kernel
   /// The most work-items of a group: fewer than the device's where registers are too few for those.
   let mostItems: Int
+  /// Bytes of memory that a work-item takes because registers are too few for it, as far as the compiler says.
+  let bytesBesideRegisters: Int
   private var last: [KernelWords?] = []
 
   init(_ kernel: cl_kernel, on device: cl_device_id?) {
     self.kernel = kernel
-    var most = 0
-    let status = clGetKernelWorkGroupInfo(
-      kernel, device, cl_kernel_work_group_info(CL_KERNEL_WORK_GROUP_SIZE), MemoryLayout<Int>.size, &most, nil)
-    mostItems = status == CL_SUCCESS && most > 0 ? most : .max
+    func answer(_ question: Int32) -> Int {
+      var answer: cl_ulong = 0
+      let status = clGetKernelWorkGroupInfo(kernel, device, cl_kernel_work_group_info(question), 8, &answer, nil)
+      return status == CL_SUCCESS ? Int(clamping: answer) : 0
+    }
+    let most = answer(CL_KERNEL_WORK_GROUP_SIZE)
+    mostItems = most > 0 ? most : .max
+    // That of arrays, and CL_KERNEL_SPILL_MEM_SIZE_INTEL, which others do not know.
+    bytesBesideRegisters = answer(CL_KERNEL_PRIVATE_MEM_SIZE) + answer(0x4109)
   }
 
   deinit { clReleaseKernel(kernel) }

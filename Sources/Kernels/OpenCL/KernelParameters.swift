@@ -26,7 +26,7 @@ package struct KernelParameters: Codable, Hashable {
   /// The least memory that is asked of the device at a time, of which tensors are sub-buffers. 0 gives every tensor a
   /// memory object of its own: on GPUs, where a step through sub-buffers took sixteen times as long as its kernels
   /// (docs/gpu.md), and for a simulator that checks the bounds of those.
-  var slabBytes: Int
+  package var slabBytes: Int
   /// Lengths of memory objects to a power of two, so that what one tensor leaves serves another of nearly the same
   /// length; 0 for exact ones.
   var lengthsPerOctave = 0

@@ -195,19 +195,21 @@ package final class OpenCLDevice: Device {
     return buffer
   }
 
-  /// A range of a slab; where the device is full, once more after the free slabs were given back.
+  /// A range of a slab; where the device is full, once more after as much was given back, and then after all that is free was.
   private func take(_ length: Int) throws -> (Arena<Slab>.Range, Slab) {
     let full = KernelsError.outOfMemory(device: name, bytes: length)
     func make(_ size: Int?) throws -> Slab {
       guard let size else { throw full }
       return try makeSlab(size)
     }
-    do {
-      return try arena.take(length, make: make)
-    } catch KernelsError.outOfMemory {
-      trim()
-      return try arena.take(length, make: make)
+    for wanted in [length, nil] {
+      do {
+        return try arena.take(length, make: make)
+      } catch KernelsError.outOfMemory {
+        giveBack(wanted)
+      }
     }
+    return try arena.take(length, make: make)
   }
 
   private func makeSlab(_ size: Int) throws -> Slab {
@@ -234,9 +236,13 @@ package final class OpenCLDevice: Device {
     return Slab(memory: memory, host: host)
   }
 
-  package func trim() {
-    clFinish(queue)
-    arena.drain { slab in
+  package func trim() { giveBack() }
+
+  /// Gives slabs back that no tensor has a part of, of so many bytes; nil for all of them.
+  private func giveBack(_ bytes: Int? = nil) {
+    // A driver keeps a memory object of its own until no command needs it; it does not keep the host's memory under one.
+    if bytes == nil || info.kind == .cpu { clFinish(queue) }
+    arena.drain(bytes) { slab in
       clReleaseMemObject(slab.memory)
       free(slab.host)
     }
@@ -382,13 +388,7 @@ package final class OpenCLDevice: Device {
   func bytesBesideRegisters(_ section: KernelSection, _ name: String) throws -> Int {
     lock.lock()
     defer { lock.unlock() }
-    let kernel = try kernel(section, name)
-    // That of arrays, and CL_KERNEL_SPILL_MEM_SIZE_INTEL, which others do not know.
-    return [CL_KERNEL_PRIVATE_MEM_SIZE, 0x4109].reduce(0) { sum, question in
-      var bytes: cl_ulong = 0
-      let status = clGetKernelWorkGroupInfo(kernel.kernel, info.id, cl_kernel_work_group_info(question), 8, &bytes, nil)
-      return status == CL_SUCCESS ? sum + Int(clamping: bytes) : sum
-    }
+    return try kernel(section, name).bytesBesideRegisters
   }
 }
 
