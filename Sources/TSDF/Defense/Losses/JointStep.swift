@@ -106,7 +106,7 @@ package enum JointStep {
   package static func combined(_ pulls: [Pull], _ aims: Aims) throws -> (gradient: Tensor?, needs: [Tensor]) {
     let shares = try pulls.map { try Share($0, aims) }
     var total: Tensor?
-    // Where four detectors shared what one alone has, three of eight faces were still found by RetinaFace (docs/results.md).
+    // Where four detectors shared what one alone has, RetinaFace still found half of the faces (docs/results.md).
     let groups = Dictionary(grouping: pulls.indices) { pulls[$0].isOfDetector ? pulls[$0].modelName : nil }
     for members in groups.values.sorted(by: { $0[0] < $1[0] }) {
       let group = members.map { shares[$0] }
