@@ -38,22 +38,6 @@ package enum JointStep {
     let loss: Tensor, gradient: Tensor
     /// The mean and the sum of the gradient's magnitudes.
     let magnitude: Tensor, magnitudes: Tensor
-
-    package init(of modelName: String, isOfDetector: Bool, loss: Tensor, gradient: Tensor) throws {
-      let size = try gradient.abs()
-      (self.modelName, self.isOfDetector, self.loss, self.gradient) = (modelName, isOfDetector, loss, gradient)
-      (magnitude, magnitudes) = (try size.mean(), try size.sum())
-    }
-
-    /// - Parameters:
-    ///   - magnitude: where the gradient is that of some images of a batch, that of all of them.
-    ///   - magnitudes: likewise.
-    fileprivate init(
-      of goal: Goal, loss: Tensor, gradient: Tensor, magnitude: Tensor, magnitudes: Tensor
-    ) {
-      (modelName, isOfDetector, self.loss, self.gradient) = (goal.modelName, goal.isOfDetector, loss, gradient)
-      (self.magnitude, self.magnitudes) = (magnitude, magnitudes)
-    }
   }
 
   /// What goals are held against.
@@ -152,14 +136,24 @@ package enum JointStep {
       })
     let pulls = goals.indices.map { index in
       Pull(
-        of: goals[index], loss: sums[3 * index], gradient: contributions[index].gradients[0],
-        magnitude: sums[3 * index + 1], magnitudes: sums[3 * index + 2])
+        modelName: goals[index].modelName, isOfDetector: goals[index].isOfDetector, loss: sums[3 * index],
+        gradient: contributions[index].gradients[0], magnitude: sums[3 * index + 1], magnitudes: sums[3 * index + 2])
     }
     guard let total = try combined(pulls, aims).gradient else {
       return try Tensor(repeating: 0, shape: leaf.shape, device: leaf.device)
     }
     let gradient = try gradients(of: input, withRespectTo: [leaf], seed: total)[0]
     return try slicer.summed([gradient])[0]
+  }
+}
+
+extension JointStep.Pull {
+  /// What a loss says of all the images that its gradient is of.
+  package init(of modelName: String, isOfDetector: Bool, loss: Tensor, gradient: Tensor) throws {
+    let size = try gradient.abs()
+    self.init(
+      modelName: modelName, isOfDetector: isOfDetector, loss: loss, gradient: gradient, magnitude: try size.mean(),
+      magnitudes: try size.sum())
   }
 }
 
