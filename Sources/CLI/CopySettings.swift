@@ -7,7 +7,7 @@ import TSDF
 /// their files wherever these lie, and what has no effect is left out.
 struct CopySettings: Encodable {
   /// Raised when the same settings come to give other copies, so that those of earlier versions are made anew.
-  private var code = 8
+  private var code = 9
   private var protection: ProtectionSettings
   private var format: String, quality: Int?, isMarking: Bool
   /// Names and digests, in the order that they were given in.

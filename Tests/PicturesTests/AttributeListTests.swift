@@ -74,4 +74,26 @@ final class AttributeListTests: XCTestCase {
     XCTAssertEqual(whole[1..<9][1..<2].items.map(\.labels), [[1, 1]])
     XCTAssertEqual(whole[7..<9].count, 0)
   }
+  /// The same faces in another folder, whichever of the two has labels: of one with them pictures are named from `images` on.
+  func testFacesInAnotherFolder() throws {
+    let folder = try TemporaryFolder()
+    let (list, picture) = (Data("2\nA\nx.jpg 1\ny.jpg -1\n".utf8), Data([0x89, 0x50, 0x4e, 0x47]))
+    for (name, type) in [("labelled", "jpg"), ("bare", "png")] {
+      for face in ["x", "y"] { try folder.write(picture, "\(name)/images/\(face).\(type)") }
+    }
+    try folder.write(list, "labelled/list_attr.txt")
+    let (labelled, bare) = (folder.url.appendingPathComponent("labelled"), folder.url.appendingPathComponent("bare"))
+    for (faces, other) in [
+      (try Dataset(labelled: labelled), bare), (try Dataset(images: bare), labelled),
+      (try Dataset(images: bare.appendingPathComponent("images")), labelled),
+    ] {
+      let type = other == bare ? "png" : "jpg"
+      XCTAssertEqual(
+        try faces.moved(to: other).items.map(\.url.path), ["x", "y"].map { "\(other.path)/images/\($0).\(type)" })
+    }
+    try folder.write(picture, "bare/images/z.png")
+    XCTAssertThrowsError(try Dataset(images: bare).moved(to: labelled)) {
+      XCTAssertTrue("\($0)".contains("labelled/images/z.png: does not exist, nor its like of another type"), "\($0)")
+    }
+  }
 }

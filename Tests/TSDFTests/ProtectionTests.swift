@@ -74,8 +74,8 @@ final class ProtectionTests: XCTestCase {
     XCTAssertTrue(notes.contains { $0.step == 24 })
   }
 
-  /// What is judged is the file: where saving undoes the protection, every face is still found, after a bounded number of rounds; a face
-  /// that only the file has is none of the photo's.
+  /// What is judged is the file, of faces and of whole pictures: where saving undoes the protection, every face is still found, after a
+  /// bounded number of rounds; a face that only the file has is none of the photo's.
   func testWhatIsSavedIsJudged() throws {
     let device = try selectDevice().device
     let (here, there) = (PastedHead(x: 100, y: 100, width: 200), PastedHead(x: 500, y: 100, width: 200))
@@ -83,11 +83,10 @@ final class ProtectionTests: XCTestCase {
     let network = try detector("retinaface", on: device)
     var settings = ProtectionSettings()
     settings.refineSteps = 2
-    let protector = try protector(settings, [network], on: device)
     var encodings = 0
     func result(savedAs picture: Image) throws -> ProtectionResult {
       encodings = 0
-      return try protector.protect(
+      return try protector(settings, [network], on: device).protect(
         image,
         encoding: PictureEncoding(
           view: nil,
@@ -96,13 +95,34 @@ final class ProtectionTests: XCTestCase {
             return Data()
           }, decode: { _ in picture }))
     }
-    let undone = try result(savedAs: image)
-    XCTAssertEqual(undone.stillFound?.count, 1)
-    XCTAssertGreaterThan(try XCTUnwrap(undone.stillFound?.first).iou(here.face), 0.5)
-    XCTAssertEqual(encodings, 3)
     let other = try photo(width: 800, height: 480, heads: [there])
-    XCTAssertEqual(try result(savedAs: other).stillFound, [])
-    XCTAssertEqual(encodings, 1)
+    for region in [ProtectedRegion.faces, .image] {
+      settings.region = region
+      let undone = try result(savedAs: image)
+      XCTAssertEqual(undone.faceCount, 1)
+      XCTAssertEqual(undone.stillFound?.count, 1)
+      XCTAssertGreaterThan(try XCTUnwrap(undone.stillFound?.first).iou(here.face), 0.5)
+      XCTAssertEqual(encodings, 3)
+      XCTAssertEqual(try result(savedAs: other).stillFound, [])
+      XCTAssertEqual(encodings, 1)
+    }
+  }
+
+  /// A whole picture whose face is still found is refined again, until it is not.
+  func testWholePicturesAreRefinedAgain() throws {
+    let device = try selectDevice().device
+    let head = PastedHead(x: 20, y: 10, width: 160)
+    let image = try photo(width: 200, height: 240, heads: [head])
+    let network = try detector("retinaface", on: device)
+    var settings = ProtectionSettings()
+    (settings.region, settings.refineSteps) = (.image, 12)
+    var rounds: Set<Int> = []
+    let result = try protector(settings, [network], on: device).protect(image) { rounds.insert($0.round) }
+    XCTAssertGreaterThan(rounds.count, 1)
+    XCTAssertEqual(result.stillFound, [])
+    let seen = try network.detectAll(in: result.image, on: device).map(\.box)
+    XCTAssertFalse(seen.contains { $0.isOfSameFace(as: head.face) }, "\(seen)")
+    XCTAssertLessThanOrEqual(result.image.largestDifference(from: image), settings.epsilon + 1e-6)
   }
 
   /// A face that any of the detectors finds is protected, and one that is given where none finds anything.

@@ -64,19 +64,20 @@ public struct Dataset: Sendable {
   /// The same faces as they are in another folder, or in its `images`, under the same names but for the type.
   /// - Throws: `FileError` naming the first that is not there.
   package func moved(to directory: URL) throws -> Dataset {
-    let images = directory.appendingPathComponent("images")
     var copy = self
-    copy.folder = FileManager.default.fileExists(atPath: images.path) ? images : directory
+    copy.folder = directory
     let types = ["png", "jpg", "jpeg", "PNG", "JPG", "JPEG"]
     for index in range {
       let file = files[index]
       let base = (file as NSString).deletingPathExtension
-      let found = ([file] + types.map { "\(base).\($0)" }).first {
-        FileManager.default.fileExists(atPath: copy.folder.appendingPathComponent($0).path)
+      // Faces without labels are named from the folder on, those with them from `images` on.
+      let names = [file] + types.map { "\(base).\($0)" }
+      let found = (names.map { "images/\($0)" } + names).first {
+        FileManager.default.fileExists(atPath: directory.appendingPathComponent($0).path)
       }
       guard let found else {
         throw FileError(
-          copy.folder.appendingPathComponent(file).path,
+          directory.appendingPathComponent(file).path,
           "does not exist, nor its like of another type; each face needs it")
       }
       copy.files[index] = found

@@ -61,12 +61,13 @@ struct Region: Sendable {
   /// What is changed: it and its surroundings.
   let changed: Box
   let isWhole: Bool
-  /// The face that the square is around.
-  var face: Box?
+  /// What is to be hidden in it: the face that the square is around, or those of a whole picture.
+  let faces: [Box]
 
-  init(wholeOf image: Image) {
+  init(wholeOf image: Image, faces: [Box]) {
     (box, changed) = (image.bounds, image.bounds)
     isWhole = true
+    self.faces = faces
   }
 
   /// - Parameters:
@@ -80,6 +81,6 @@ struct Region: Sendable {
     }
     (box, changed) = (square(margin), square(extent))
     isWhole = false
-    self.face = face
+    faces = [face]
   }
 }

@@ -17,8 +17,8 @@ struct Protection: Sendable {
   var refinement: Int?
   /// Whether faces that are still found are to be looked for in the picture as it is saved.
   var isJudged = false
-  /// The regions whose faces are still found; nil while that is not known.
-  var still: [Int]?
+  /// The faces that are still found; nil while that is not known.
+  var stillFound: [Box]?
   /// What a whole picture without refinement moves by, where that is known from another of its size.
   var moves: [Int16]?
 
@@ -58,7 +58,7 @@ struct Protection: Sendable {
     guard !isInRound else { return nil }
     return ProtectionResult(
       image: image, encoded: encoded, regions: regions.map(\.changed), faceCount: faceCount,
-      stillFound: still.map { $0.compactMap { regions[$0].face } }, psnr: psnr, ssim: sampledSSIM(image, self.image))
+      stillFound: stillFound, psnr: psnr, ssim: sampledSSIM(image, self.image))
   }
 
   /// The picture as it is protected so far, and how much that changed it.

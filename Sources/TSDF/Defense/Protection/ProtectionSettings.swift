@@ -57,7 +57,7 @@ public struct ProtectionResult: Sendable {
   public let encoded: Data?
   /// Squares that were changed; the whole picture when it was taken as one.
   public let regions: [Box]
-  /// Faces found or given; 0 where the whole picture was protected for lack of one.
+  /// Faces found or given, or where whole pictures are asked for those that are to be hidden; 0 where there is none.
   public let faceCount: Int
   /// Those of them that a detector which was refined against still finds in the picture as it is saved; nil where refinement was not
   /// to hide them.

@@ -94,40 +94,51 @@ public final class Protector {
     _ protection: inout Protection, as saved: Image, view: PurificationRecipe?, note: (ProtectionProgress) -> Void
   ) throws {
     let found = try refiner!.detectors.flatMap { try faces(in: saved, $0) }.map(\.box)
-    let still = protection.regions.indices.filter { index in
-      protection.regions[index].face.map { face in found.contains { $0.isOfSameFace(as: face) } } ?? false
+    let still = protection.regions.map { region in
+      region.faces.filter { face in found.contains { $0.isOfSameFace(as: face) } }
     }
-    protection.still = still
-    guard !still.isEmpty, protection.rounds < RefinementRound.all.count else {
+    protection.stillFound = still.flatMap { $0 }
+    let again = still.indices.filter { !still[$0].isEmpty }
+    guard !again.isEmpty, protection.rounds < RefinementRound.all.count else {
       protection.isJudged = false
       return
     }
-    try beginRound(still, of: &protection, view: view, note: note)
+    try beginRound(again, of: &protection, view: view, note: note)
   }
 
   /// Finds the faces, and begins to make a patch for each region.
   func begin(_ protection: inout Protection, note: (ProtectionProgress) -> Void) throws {
     let image = protection.image
-    let faces = settings.region == .faces ? try allFaces(in: image) : []
+    let hidesFaces = settings.refineSteps > 0 && refiner?.hidesFaces == true
+    let faces =
+      switch settings.region {
+      case .faces: try allFaces(in: image)
+      case .image: hidesFaces ? try faces(in: image, foundBy: refiner!.detectors) : []
+      }
     protection.faceCount = faces.count
     protection.regions =
-      faces.isEmpty
-      ? [Region(wholeOf: image)]
+      faces.isEmpty || settings.region == .image
+      ? [Region(wholeOf: image, faces: faces)]
       : faces.map { Region(around: $0, margin: settings.margin, extent: settings.changedExtent) }
     if faces.isEmpty, settings.refineSteps == 0, image.bytes.count <= keptMoves {
       protection.moves = try moves(ofWhole: image)
       return
     }
     protection.work.patches = protection.regions.map { _ in nil }
-    protection.isJudged = faces.count > 0 && settings.refineSteps > 0 && refiner?.hidesFaces == true
+    protection.isJudged = faces.count > 0 && hidesFaces
     try beginRound(Array(protection.regions.indices), of: &protection, view: nil, note: note)
   }
 
   /// The faces of a picture that any detector finds, and those given, without doubles.
   private func allFaces(in image: Image) throws -> [Box] {
-    let found = try distinctFaces(detectors.flatMap { try faces(in: image, $0) }).map(\.box)
+    let found = try faces(in: image, foundBy: detectors)
     let given = settings.faces.filter { $0.intersection(image.bounds) > 0 }
     return found.filter { box in !given.contains { $0.isOfSameFace(as: box) } } + given
+  }
+
+  /// The faces of a picture that any of some detectors finds, without doubles.
+  private func faces(in image: Image, foundBy detectors: [any FaceDetector]) throws -> [Box] {
+    try distinctFaces(detectors.flatMap { try faces(in: image, $0) }).map(\.box)
   }
 
   /// The faces that a detector finds in a picture.
@@ -256,13 +267,14 @@ public final class Protector {
         top: part.rows.lowerBound, bottom: height - part.rows.upperBound, left: part.columns.lowerBound,
         right: width - part.columns.upperBound)
     }
-    let frames = try region.face.map { face in
-      try refiner.detectors.map {
+    let frames =
+      region.isWhole
+      ? nil
+      : try refiner.detectors.map {
         try self.frames(
-          of: $0, face: face, place, in: work, without: index, isThorough: protection.rounds > 0)
+          of: $0, face: region.faces[0], place, in: work, without: index, isThorough: protection.rounds > 0)
           ?? [DetectorFrame(picture, part: part)]
       }
-    }
     let start: Tensor? =
       if let before = work.patches[index] {
         try Tensor(before.planes, shape: [1, 3, place.height, place.width], device: device)
