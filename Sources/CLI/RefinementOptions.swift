@@ -17,7 +17,7 @@ struct RefinementOptions: ParsableArguments {
   @Option(
     help: """
       What refinement looks at pictures through, so that it does not undo the steps: a list as of evaluate's --purify, without average \
-      and component, or none.
+      and component, or none. denoise is \(Denoiser.adversarial) here.
       """) var through = Refiner.defaultViews
   @Option(help: "What refinement begins with: random (of each picture its own) or universal (the perturbation).")
   var start = RefinementStart.random
@@ -52,7 +52,7 @@ struct RefinementOptions: ParsableArguments {
   }
 
   /// What that does.
-  func viewIdentities() throws -> [String] { try views().map { try $0.identity(denoiser: nil) } }
+  func viewIdentities() throws -> [String] { try views().map { try $0.identity(denoiser: Denoiser.adversarial) } }
 
   private var classifierURL: URL { locate(classifier ?? AttributeClassifier.shipped) }
 
@@ -73,6 +73,6 @@ struct RefinementOptions: ParsableArguments {
     try Refiner(
       generators: generators, detectors: detectors,
       classifier: generators.isEmpty ? nil : loadClassifier(on: device), goal: detectorGoal,
-      views: views(), denoiser: locate(Denoiser.shipped), batch: batchSize.count, device: device)
+      views: views(), denoiser: locate(Denoiser.adversarial), batch: batchSize.count, device: device)
   }
 }

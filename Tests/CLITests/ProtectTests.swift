@@ -156,6 +156,21 @@ final class ProtectTests: ProtectTestCase {
       original.cropped(x: 0, y: 400, width: 512, height: 100).bytes)
   }
 
+  /// Protection is made through a denoiser of its own, not the attackers'.
+  func testTheDenoiserOfProtection() throws {
+    try folder.write(encodePNG(syntheticImage(width: 64, height: 64)), "in/a.png")
+    func done(_ denoiser: String) throws -> String {
+      let result = try tsdf(
+        "protect", folder.path("in"), "--output", folder.path("out"), "--region", "image", "--refine", "1",
+        "--detectors", "none", "--generators", folder.path("generator.safetensors"), "--through", denoiser)
+      return String(result.output.prefix { $0 != "\n" }) + result.errors.suffix(result.status == 0 ? 0 : 300)
+    }
+    XCTAssertEqual(try done("denoise"), "1 protected, 0 done before, 0 failed")
+    XCTAssertEqual(
+      try done("denoise:weights/adversarial-denoiser.safetensors"), "0 protected, 1 done before, 0 failed")
+    XCTAssertEqual(try done("denoise:weights/denoiser.safetensors"), "1 protected, 0 done before, 0 failed")
+  }
+
   // MARK: Files
 
   /// A PNG whose header promises 20,000 x 20,000 pixels that are not there.

@@ -8,6 +8,8 @@ package struct Denoiser: Network {
   package static let name = "denoiser"
   /// The one that ships, which purifiers mean that name none.
   package static let shipped = "weights/denoiser.safetensors"
+  /// The one that ships for protection to be made through: it learned in turns with protection made through it.
+  package static let adversarial = "weights/adversarial-denoiser.safetensors"
 
   package var parameters: [String: Tensor]
 

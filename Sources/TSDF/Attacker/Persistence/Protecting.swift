@@ -12,7 +12,7 @@ struct ProtectedPhotos {
 extension PersistenceExperiment {
   private struct ProtectionKey: Encodable {
     var defender: PersistenceRecipe.Defender
-    var perturbation: String?, classifier: String?
+    var perturbation: String?, classifier: String?, denoiser: String?
     /// Of the photos, and of the faces that are crafted on.
     var photos: String, crafted: String?
     var generators: [String: String], size: Int, epsilon: Float, first: Int, collected: Int, holdOut: Int, judged: Int
@@ -22,12 +22,13 @@ extension PersistenceExperiment {
   func protected(by defender: PersistenceRecipe.Defender) throws -> ProtectedPhotos {
     if defender.isNone { return ProtectedPhotos(collected: try collectedPhotos(), judged: try judgedPhotos()) }
     let files = (defender.craft?.generators ?? []) + (defender.refineSteps > 0 ? defender.refineGenerators : [])
+    let isInterrupting = defender.refineSteps > 0 && !defender.refineGenerators.isEmpty
     let stage = try Stage(
       folder.appendingPathComponent("defenders/\(folderName(defender.name))"),
       key: ProtectionKey(
         defender: defender, perturbation: try defender.perturbation.map(digest),
-        classifier: try defender.refineGenerators.isEmpty || defender.refineSteps == 0
-          ? nil : digest(recipe.classifier),
+        classifier: isInterrupting ? digest(recipe.classifier) : nil,
+        denoiser: isInterrupting ? digest(Denoiser.adversarial) : nil,
         photos: originalsDigest(),
         crafted: defender.craft.map(craftingDigest),
         generators: try Dictionary(uniqueKeysWithValues: Set(files).map { ($0, try generatorDigest($0)) }),
@@ -77,7 +78,8 @@ extension PersistenceExperiment {
       ? try Refiner(
         generators: defender.refineGenerators.map { try models.generator($0, device) },
         detectors: defender.refineDetectors.map { try models.detector($0, device) },
-        classifier: defender.refineGenerators.isEmpty ? nil : loadJudge().classifier, device: device) : nil
+        classifier: defender.refineGenerators.isEmpty ? nil : loadJudge().classifier,
+        denoiser: models.locate(Denoiser.adversarial), device: device) : nil
     return try Protector(
       perturbation: universal, settings: settings, detectors: [], refiner: refiner, device: device)
   }

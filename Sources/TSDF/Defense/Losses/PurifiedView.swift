@@ -8,18 +8,19 @@ struct PurifiedView {
 
   /// - Parameters:
   ///   - recipe: nil for pictures as they are.
-  ///   - denoiser: the file of the denoiser that a recipe means which names none; nil for the shipped one's below the current folder.
+  ///   - denoiser: the file of the denoiser that a recipe means which names none; nil for the adversarial one's below the current
+  ///     folder.
   /// - Throws: `PurifierError` where it learns from other pictures, which nobody who crafts can know; `FileError` where a denoiser's file is
   ///   none.
   init(_ recipe: PurificationRecipe?, denoiser: URL? = nil, on device: any Device) throws {
-    let shipped = denoiser ?? URL(fileURLWithPath: Denoiser.shipped)
+    let unnamed = denoiser ?? URL(fileURLWithPath: Denoiser.adversarial)
     steps =
       try recipe?.steps.map { step in
         switch step.kind {
         case .purifier(let type, let strength):
           return (step.place, try purifierTypes[type].init(strength).differentiable(on: device))
         case .denoiser:
-          let network = try Denoiser(contentsOf: step.denoiser(shipped: shipped)!, on: device)
+          let network = try Denoiser(contentsOf: step.denoiser(shipped: unnamed)!, on: device)
           // All views of a step are kept until its gradients are taken: of this one no more than the picture.
           return (
             step.place, { images, _ in try Autograd.recomputing { try Autograd.segment { try network(images) } } }

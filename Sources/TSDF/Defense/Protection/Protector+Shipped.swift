@@ -18,7 +18,7 @@ extension Protector {
 
   /// A protector as `tsdf protect` has it by default.
   /// - Parameters:
-  ///   - weights: the folder of the shipped weights: the generators', the classifier's, the perturbation's.
+  ///   - weights: the folder of the shipped weights: the generators', the classifier's, the denoiser's, the perturbation's.
   ///   - models: the folder of detectors that tools/fetch-models fills.
   ///   - settings: their budget is at most the perturbation's.
   ///   - device: where the networks go.
@@ -38,8 +38,8 @@ extension Protector {
           try loadGenerator(weights.appendingPathComponent("\($0).safetensors"), named: $0, on: device)
         },
         detectors: detectors,
-        classifier: loadClassifier(weights.appendingPathComponent("classifier.safetensors"), on: device), device: device
-      )
+        classifier: loadClassifier(weights.appendingPathComponent("classifier.safetensors"), on: device),
+        denoiser: weights.appendingPathComponent("adversarial-denoiser.safetensors"), device: device)
       : nil
     try self.init(
       perturbation: perturbation, settings: settings, detectors: detectors, refiner: refiner, device: device)

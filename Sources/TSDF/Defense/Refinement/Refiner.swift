@@ -8,7 +8,7 @@ import Pictures
 /// through the networks together.
 public final class Refiner {
   /// What pictures are looked at through unless something else is asked for, as `PurificationRecipe.list` reads it.
-  public static let defaultViews = "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo"
+  public static let defaultViews = "blur:1,resize:0.5,median:3,jpeg:90,jpeg:75,jpeg:75@photo,denoise"
 
   private let generators: [any Generator]
   let detectors: [any FaceDetector]
@@ -32,7 +32,7 @@ public final class Refiner {
   ///   - classifier: tells which attributes a face has, and so which edits of it there are; without one it counts as having none.
   ///   - goal: what the detectors are to be made to do.
   ///   - views: what is looked at through besides pictures as they are; nil for `defaultViews`.
-  ///   - denoiser: the file of the denoiser that a view means which names none; nil for the shipped one's below the current folder.
+  ///   - denoiser: the file of the denoiser that a view means which names none; nil for the adversarial one's below the current folder.
   ///   - batch: the most pictures that go through the networks together: algorithms are chosen for as many, however many there are, so
   ///     that a picture comes out the same, to the last bit, whatever it shares a batch with. Nil for what suits
   ///     the device.
@@ -47,7 +47,8 @@ public final class Refiner {
     fittingBatch = self.batch
     (self.generators, self.detectors, self.classifier, self.goal) = (generators, detectors, classifier, goal)
     self.device = device
-    let views = try views ?? PurificationRecipe.list(Self.defaultViews)
+    let views =
+      try views ?? PurificationRecipe.list(Self.defaultViews).filter { !generators.isEmpty || $0.works(at: .photo) }
     let ready = try ([nil] + views).map { (recipe: $0, view: try PurifiedView($0, denoiser: denoiser, on: device)) }
     generatorViews = ready.map(\.view)
     detectorViews = ready.filter { $0.recipe?.works(at: .photo) ?? true }.map(\.view)
