@@ -91,8 +91,7 @@ struct BenchRefineCommand: ParsableCommand {
       generators: generatorOptions.load(default: Protector.defaultGenerators, on: device).map(\.generator),
       detectors: models.loadDetectors(detectors, on: device).map(\.detector),
       classifier: loadClassifier(locate(AttributeClassifier.shipped), on: device),
-      denoiser: locate(Denoiser.adversarial), batch: batch,
-      device: device)
+      denoiser: locate(Denoiser.adversarial), batch: batch, device: device)
     return try Protector(
       perturbation: Tensor(repeating: 0, shape: [1, 3, size, size], device: device), settings: settings, detectors: [],
       refiner: refiner, device: device)

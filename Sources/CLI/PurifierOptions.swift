@@ -58,6 +58,6 @@ extension PurificationRecipe {
   /// What results follow from.
   /// - Parameter denoiser: which one is meant where none is named; nil for the shipped one.
   func identity(denoiser: String?) throws -> String {
-    try identity(shipped: locate(denoiser ?? Denoiser.shipped), digest: fileDigest)
+    try identity(unnamed: locate(denoiser ?? Denoiser.shipped), digest: fileDigest)
   }
 }

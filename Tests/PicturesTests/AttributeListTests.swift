@@ -74,6 +74,7 @@ final class AttributeListTests: XCTestCase {
     XCTAssertEqual(whole[1..<9][1..<2].items.map(\.labels), [[1, 1]])
     XCTAssertEqual(whole[7..<9].count, 0)
   }
+
   /// The same faces in another folder, whichever of the two has labels: of one with them pictures are named from `images` on.
   func testFacesInAnotherFolder() throws {
     let folder = try TemporaryFolder()

@@ -8,7 +8,8 @@ public final class Purification {
   /// What it does.
   public let recipe: PurificationRecipe
   private var denoisers: [URL: Denoiser] = [:]
-  private let shipped: URL
+  /// The file of the denoiser that a recipe means which names none.
+  private let unnamed: URL
 
   /// - Parameters:
   ///   - recipe: what is asked for.
@@ -16,8 +17,8 @@ public final class Purification {
   ///   - device: where it is done.
   /// - Throws: `FileError` where a denoiser's file is none.
   public init(_ recipe: PurificationRecipe, denoiser url: URL, on device: any Device) throws {
-    (self.recipe, shipped) = (recipe, url)
-    for file in recipe.steps.compactMap({ $0.denoiser(shipped: url) }) {
+    (self.recipe, unnamed) = (recipe, url)
+    for file in recipe.steps.compactMap({ $0.denoiser(unnamed: url) }) {
       denoisers[file] = try Denoiser(contentsOf: file, on: device)
     }
   }
@@ -44,7 +45,7 @@ public final class Purification {
       case .component(let count):
         guard let others = try collection(count) else { continue }
         images = try CommonResidual.principalComponent(takenOff: images, of: others)
-      case .denoiser: images = try denoisers[step.denoiser(shipped: shipped)!]!(images)
+      case .denoiser: images = try denoisers[step.denoiser(unnamed: unnamed)!]!(images)
       }
     }
     return images

@@ -20,9 +20,9 @@ public struct PurificationRecipe: Hashable, Sendable {
     var place: PurifierPlace
 
     /// The file of a denoiser; nil for what is none.
-    /// - Parameter shipped: which one is meant where none is named.
-    func denoiser(shipped: URL) -> URL? {
-      if case .denoiser(let path) = kind { path.map { URL(fileURLWithPath: $0) } ?? shipped } else { nil }
+    /// - Parameter unnamed: which one is meant where none is named.
+    func denoiser(unnamed: URL) -> URL? {
+      if case .denoiser(let path) = kind { path.map { URL(fileURLWithPath: $0) } ?? unnamed } else { nil }
     }
   }
 
@@ -33,7 +33,7 @@ public struct PurificationRecipe: Hashable, Sendable {
     case average(count: Int)
     /// A picture's share of the first principal component of this many others is taken off.
     case component(count: Int)
-    /// A denoiser's network, from a file or, by default, the shipped one.
+    /// A denoiser's network, from a file or, where none is named, the one that whoever looks through it means.
     case denoiser(path: String?)
   }
 
@@ -110,18 +110,18 @@ public struct PurificationRecipe: Hashable, Sendable {
   /// Whether it needs other protected pictures.
   public var learnsFromOthers: Bool { othersNeeded > 0 }
 
-  /// What it does, whatever its denoisers' files are called and whichever is the shipped one.
+  /// What it does, whatever its denoisers' files are called and whichever is meant where none is named.
   /// - Parameters:
-  ///   - shipped: the file of the denoiser that is meant where none is named.
+  ///   - unnamed: the file of the denoiser that is meant where none is named.
   ///   - digest: tells files by their contents.
-  package func identity(shipped: URL, digest: (URL) throws -> String) rethrows -> String {
+  package func identity(unnamed: URL, digest: (URL) throws -> String) rethrows -> String {
     try steps.map { step in
       let what =
         switch step.kind {
         case .purifier(let type, let strength): "\(purifierTypes[type].name):\(strength)"
         case .average(let count): "\(Self.averageName):\(count)"
         case .component(let count): "\(Self.componentName):\(count)"
-        case .denoiser: try "\(Self.denoiserName):\(digest(step.denoiser(shipped: shipped)!))"
+        case .denoiser: try "\(Self.denoiserName):\(digest(step.denoiser(unnamed: unnamed)!))"
         }
       return "\(what)@\(step.place)"
     }.joined(separator: "+")

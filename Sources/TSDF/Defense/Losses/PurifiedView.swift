@@ -20,7 +20,7 @@ struct PurifiedView {
         case .purifier(let type, let strength):
           return (step.place, try purifierTypes[type].init(strength).differentiable(on: device))
         case .denoiser:
-          let network = try Denoiser(contentsOf: step.denoiser(shipped: unnamed)!, on: device)
+          let network = try Denoiser(contentsOf: step.denoiser(unnamed: unnamed)!, on: device)
           // All views of a step are kept until its gradients are taken: of this one no more than the picture.
           return (
             step.place, { images, _ in try Autograd.recomputing { try Autograd.segment { try network(images) } } }
